@@ -1,0 +1,74 @@
+"""``megatron-proxy COMMAND …``: one module per command in :mod:`megatron_proxy.commands`.
+
+A command's module is imported only when it is asked for, so that ``megatron-proxy --help`` loads neither torch nor
+megatron. Such a module has a docstring (its help), ``add_arguments(parser)`` and ``run(args) -> int``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from . import __version__
+from .errors import ProxyError
+
+COMMANDS: Final[dict[str, str]] = {
+    "prepare": "make the views of a corpus",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (1: the user's input is at fault, 2: the command line is)."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _run(argv)
+    except ProxyError as error:
+        print(f"megatron-proxy: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("megatron-proxy: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): say nothing, and keep the interpreter from flushing again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _run(argv: Sequence[str]) -> int:
+    if not argv or argv[0] not in COMMANDS:
+        _top_level_parser().parse_args(argv or ["--help"])
+    name, *rest = argv
+    command = import_module(f"{__package__}.commands.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"megatron-proxy {name}",
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_arguments(parser)
+    return int(command.run(parser.parse_args(rest)))
+
+
+def _top_level_parser() -> argparse.ArgumentParser:
+    """The parser of a command line without a command: it helps, tells the version, or refuses."""
+    width = max(map(len, COMMANDS)) + 2
+    listing = "\n".join(f"  {name:<{width}}{text}" for name, text in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="megatron-proxy",
+        usage="megatron-proxy [-h] [--version] COMMAND ...",
+        description=f"Proxy compression as a flag on existing Megatron pretraining scripts.\n\ncommands:\n{listing}",
+        epilog="'megatron-proxy COMMAND --help' tells the flags of one command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"megatron-proxy {__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=list(COMMANDS), help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

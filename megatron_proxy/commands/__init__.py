@@ -1,0 +1,1 @@
+"""One module per command of ``megatron-proxy``; see :mod:`megatron_proxy.cli`."""

@@ -1,0 +1,67 @@
+"""Compressors by name: the built-in ones and those of installed packages (entry points)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+from ..errors import CompressorError
+from .base import Compressor
+
+ENTRY_POINT_GROUP: Final = "megatron_proxy.compressors"
+
+# Modules are imported on first use: one compressor must not need another's packages.
+_BUILT_IN: Final[dict[str, str]] = {
+    "gzip": "gzip:GzipCompressor",
+    "sentencepiece": "sentencepiece:SentencePieceCompressor",
+    "zstd": "zstd:ZstdCompressor",
+}
+
+
+@cache
+def _registry() -> dict[str, str]:
+    """Name → ``module:class`` of every known compressor; a built-in name cannot be taken over."""
+    found = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return found | {name: f"{__name__}.{value}" for name, value in _BUILT_IN.items()}
+
+
+def names() -> list[str]:
+    """The names of all known compressors, sorted."""
+    return sorted(_registry())
+
+
+def get(name: str) -> type[Compressor]:
+    """The class of the compressor called ``name``.
+
+    Raises
+    ------
+    CompressorError
+        For an unknown name (with the known ones), or one whose package cannot be imported.
+    """
+    if name not in _registry():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise CompressorError(f"no compressor is called {name!r}; {hint}known: {', '.join(names())}")
+    module, _, attribute = _registry()[name].partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise CompressorError(
+            f"compressor {name!r} cannot be loaded from {module}: {error}",
+            fix="install the package it needs (pip install 'megatron-proxy[all]')",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Compressor)):
+        raise CompressorError(f"{module}:{attribute} is not a Compressor", where=f"entry point {name!r}")
+    return found
+
+
+def load(name: str, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Compressor:
+    """The compressor that a manifest describes."""
+    return get(name).from_config(config, files)
+
+
+__all__ = ["ENTRY_POINT_GROUP", "Compressor", "get", "load", "names"]

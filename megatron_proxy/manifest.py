@@ -1,0 +1,261 @@
+"""What a prepared dataset is: ``PREFIX_manifest.json`` beside the views.
+
+The manifest is written last and atomically, so views without a manifest entry are not a dataset. It names every file
+by its base name: paths in a manifest cannot leave its folder.
+
+For a prefix ``data/stdlib`` and the compressor ``zstd`` the files are ``data/stdlib_raw_document.{bin,idx}``,
+``data/stdlib_zstd_document.{bin,idx}``, ``data/stdlib_zstd_spans.{bin,idx}`` (only of compressors with spans), and
+``data/stdlib_zstd_<suffix>`` for each file of the compressor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Self
+
+from . import compressors
+from .errors import DatasetError
+from .vocab import Vocabulary
+
+FORMAT: Final = "megatron_proxy manifest"
+VERSION: Final = 1
+
+_PREPARE_AGAIN: Final = "prepare the view again"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of the dataset: base name, size in bytes, SHA-256 (hex)."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One IndexedDataset: ``bin`` and ``idx`` file, dtype, and the number of units (bytes or codes) in all."""
+
+    bin: StoredFile
+    idx: StoredFile
+    dtype: str
+    units: int
+
+
+@dataclass(frozen=True)
+class CompressedView:
+    """A compressed view and the compressor that made it.
+
+    ``spans`` holds two numbers per span, (bytes, codes) as uint16, one sequence per document; None without spans.
+    """
+
+    config: dict[str, Any]
+    fingerprint: str
+    num_symbols: int
+    literals: bool
+    lossless: bool
+    view: View
+    spans: View | None = None
+    files: dict[str, StoredFile] = field(default_factory=dict)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The ids of a run on this view."""
+        return Vocabulary(self.num_symbols, self.literals)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A prepared dataset.
+
+    Parameters
+    ----------
+    documents
+        Number of documents; every view has one sequence per document, in the order of the corpus.
+    raw
+        The raw view: uint8, its units are the UTF-8 bytes of the corpus.
+    compressed
+        The compressed views, by compressor.
+    source
+        Where the documents came from: inputs (base names), JSON key, count of skipped lines.
+    versions
+        What wrote it: packages and libraries with their versions.
+    """
+
+    documents: int
+    raw: View
+    compressed: dict[str, CompressedView] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def with_compressed(self, name: str, view: CompressedView) -> Self:
+        """The same dataset with one compressed view added or replaced."""
+        return replace(self, compressed=dict(sorted({**self.compressed, name: view}.items())))
+
+    def to_json(self) -> str:
+        """The manifest file's content."""
+        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Self:
+        """Parse a manifest file's content; ``where`` names the file in errors.
+
+        Raises
+        ------
+        DatasetError
+            Not a manifest, one of another version, or a damaged one.
+        """
+        try:
+            content = json.loads(text)
+            if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+                raise DatasetError("this is not a megatron_proxy manifest", where=where, fix="prepare the corpus again")
+            if (version := content.pop("version", None)) != VERSION:
+                raise DatasetError(
+                    f"manifest version {version} cannot be read by this release, which reads version {VERSION}",
+                    where=where,
+                    fix="prepare the corpus again, or install the release that wrote it",
+                )
+            manifest = cls(
+                documents=_integer(content["documents"]),
+                raw=_view(content["raw"]),
+                compressed={str(name): _compressed(view) for name, view in content["compressed"].items()},
+                source=dict(content["source"]),
+                versions={str(name): str(version) for name, version in content["versions"].items()},
+            )
+        except DatasetError as error:
+            raise DatasetError(error.what, where=error.where or where, fix=error.fix) from None
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise DatasetError(
+                f"the manifest is damaged ({type(error).__name__}: {error})",
+                where=where,
+                fix="prepare the corpus again",
+            ) from error
+        return manifest
+
+
+def path_of(prefix: str | os.PathLike[str]) -> Path:
+    """``PREFIX_manifest.json``."""
+    return Path(f"{os.fspath(prefix)}_manifest.json")
+
+
+def read(prefix: str | os.PathLike[str]) -> Manifest:
+    """The manifest of a prepared prefix.
+
+    Raises
+    ------
+    DatasetError
+        If the prefix is not prepared (with the command that prepares it), or its manifest cannot be used.
+    """
+    path = path_of(prefix)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"{os.fspath(prefix)!r} is not a prepared dataset: {path.name} cannot be read ({error.strerror})",
+            where=str(path),
+            fix=f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {os.fspath(prefix)} --compressor zstd",
+        ) from error
+    return Manifest.from_json(text, str(path))
+
+
+def write(prefix: str | os.PathLike[str], manifest: Manifest) -> None:
+    """Write ``PREFIX_manifest.json`` atomically and durably."""
+    replace_file(path_of(prefix), manifest.to_json().encode())
+
+
+def compressed_view(prefix: str | os.PathLike[str], manifest: Manifest, name: str) -> CompressedView:
+    """The compressed view called ``name``, or a DatasetError that says how to make it."""
+    if name not in manifest.compressed:
+        raise DatasetError(
+            f"{os.fspath(prefix)!r} has no {name} view; it has: {', '.join(manifest.compressed) or 'none'}",
+            where=str(path_of(prefix)),
+            fix=f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {os.fspath(prefix)} --compressor {name}",
+        )
+    return manifest.compressed[name]
+
+
+def load_compressor(prefix: str | os.PathLike[str], name: str) -> compressors.Compressor:
+    """The compressor that made the view ``name`` of ``prefix``, its files checked by their SHA-256.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or damaged, or the compressor built from them has another fingerprint.
+    """
+    entry = compressed_view(prefix, read(prefix), name)
+    folder = Path(prefix).parent
+    files = {suffix: read_checked(folder, stored) for suffix, stored in entry.files.items()}
+    compressor = compressors.load(name, entry.config, files)
+    if compressor.fingerprint != entry.fingerprint:
+        raise DatasetError(
+            f"the {name} compressor in this manifest has another fingerprint than the view it made",
+            where=str(path_of(prefix)),
+            fix=f"prepare the {name} view again",
+        )
+    return compressor
+
+
+def read_checked(folder: Path, stored: StoredFile) -> bytes:
+    """The content of a stored file, if it is what the manifest says."""
+    path = folder / stored.name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"cannot be read ({error.strerror})", where=str(path), fix="prepare the view again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != stored.sha256:
+        raise DatasetError("the content is not what the manifest says", where=str(path), fix="prepare the view again")
+    return content
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file beside ``path`` and rename it over ``path``: readers see the old or the new one, whole."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"expected a count, found {value!r}")
+    return value
+
+
+def _stored(value: Mapping[str, Any]) -> StoredFile:
+    name = str(value["name"])
+    if name != os.path.basename(name) or name in ("", ".", ".."):
+        raise DatasetError(f"the file name {name!r} leaves the manifest's folder")
+    return StoredFile(name, _integer(value["size"]), str(value["sha256"]))
+
+
+def _view(value: Mapping[str, Any]) -> View:
+    return View(_stored(value["bin"]), _stored(value["idx"]), str(value["dtype"]), _integer(value["units"]))
+
+
+def _compressed(value: Mapping[str, Any]) -> CompressedView:
+    spans = value["spans"]
+    return CompressedView(
+        config=dict(value["config"]),
+        fingerprint=str(value["fingerprint"]),
+        num_symbols=_integer(value["num_symbols"]),
+        literals=bool(value["literals"]),
+        lossless=bool(value["lossless"]),
+        view=_view(value["view"]),
+        spans=None if spans is None else _view(spans),
+        files={str(suffix): _stored(stored) for suffix, stored in value["files"].items()},
+    )
