@@ -1,0 +1,63 @@
+# megatron_proxy: the commands of the README. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+VENV ?= .venv
+# A .python-version file makes `python3` be 3.12 where pyenv is used; elsewhere python3.12 is looked for by name.
+PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3)
+BIN := $(VENV)/bin
+REQUIREMENTS := $(shell (cat requirements.txt pyproject.toml; $(PYTHON) --version) 2>/dev/null | sha256sum | cut -c1-16)
+READY := $(VENV)/ready-$(REQUIREMENTS)
+
+INPUT ?=
+PREFIX ?=
+COMPRESSOR ?= zstd
+WORKERS ?= 2
+MEGATRON_LM ?=
+ARGS ?=
+
+.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(READY) ## make the virtual environment with everything in it
+	@test "$$(cat $(VENV)/installed-from 2>/dev/null)" = "$(CURDIR)" || { \
+	  $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . && \
+	  echo "$(CURDIR)" > $(VENV)/installed-from; }
+
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
+	  echo "megatron-core 0.17 and later need Python 3.12: set PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet 'setuptools>=77'
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	@echo "$(CURDIR)" > $(VENV)/installed-from
+	@touch $@
+
+preprocess: setup ## prepare a corpus: INPUT=corpus.jsonl PREFIX=data/corpus [COMPRESSOR=zstd] [WORKERS=2] [ARGS=…]
+	@test -n "$(INPUT)" -a -n "$(PREFIX)" || { echo "usage: make preprocess INPUT=corpus.jsonl PREFIX=data/corpus"; exit 2; }
+	$(BIN)/megatron-proxy prepare --input $(INPUT) --output-prefix $(PREFIX) --compressor $(COMPRESSOR) --workers $(WORKERS) $(ARGS)
+
+patch: setup ## add the import line to a Megatron-LM checkout: MEGATRON_LM=/path [ARGS=--undo]
+	@test -n "$(MEGATRON_LM)" || { echo "usage: make patch MEGATRON_LM=/path/to/Megatron-LM"; exit 2; }
+	$(BIN)/megatron-proxy patch $(MEGATRON_LM) $(ARGS)
+
+demo: setup ## corpus, prepare, pretrain, evaluate, generate on this machine's CPU, in ten minutes
+	$(BIN)/python examples/demo.py $(ARGS)
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: setup ## repair what lint and formatting can repair
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what the other targets made, except the virtual environment
+	rm -rf build .pytest_cache .hypothesis .ruff_cache .mypy_cache
