@@ -16,6 +16,7 @@ LEVELS = {
     "schedule": 1,
     "corpus": 1,
     "segment": 1,
+    "training_log": 1,
     "tokenizer": 2,
     "compressors": 2,
     "manifest": 2,

@@ -1,0 +1,56 @@
+"""Reading Megatron's own training log: what was printed at which iteration.
+
+Megatron prints one line per logging interval, fields parted by ``|``:
+
+    iteration       20/     300 | consumed samples:          320 | lm loss: 4.1E+00 | raw bpb: 5.0E+00 | …
+
+and one per validation, ``validation loss at iteration 100 | lm loss value: 3.2E+00 | …``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+_ITERATION: Final = re.compile(r"iteration\s+(\d+)/\s*\d+\s*\|")
+_VALIDATION: Final = re.compile(r"validation loss at iteration (\d+)")
+_NUMBER: Final = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
+_FIELD: Final = re.compile(rf"([A-Za-z][^|:\]]*?)(?: value)?:\s*{_NUMBER}(?=[\s|]|$)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One printed line: the iteration, and its fields by name (``{"lm loss": 4.1, "raw bpb": 5.0, …}``)."""
+
+    iteration: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """The lines of one run, training and validation, in order of appearance."""
+
+    training: list[Entry]
+    validation: list[Entry]
+
+    def series(self, field: str, *, validation: bool = False) -> tuple[list[int], list[float]]:
+        """Iterations at which ``field`` was printed, and its values."""
+        entries = [e for e in (self.validation if validation else self.training) if field in e.values]
+        return [e.iteration for e in entries], [e.values[field] for e in entries]
+
+
+def parse(lines: Iterable[str]) -> TrainingLog:
+    """Read a log; lines of any other kind are passed over."""
+    log = TrainingLog([], [])
+    for line in lines:
+        if match := _VALIDATION.search(line):
+            log.validation.append(Entry(int(match[1]), _fields(line[match.end() :])))
+        elif match := _ITERATION.search(line):
+            log.training.append(Entry(int(match[1]), _fields(line[match.end() :])))
+    return log
+
+
+def _fields(text: str) -> dict[str, float]:
+    return {name.strip(): float(value) for name, value in _FIELD.findall(text)}
