@@ -1,0 +1,73 @@
+"""A stand-in for ``torch.cuda``: Megatron's own training loop on a machine without a GPU.
+
+:func:`install` makes ``torch`` answer as if there were one CUDA device per process; the device is the CPU, and the
+collectives are gloo's. It does nothing where a real GPU is found. It must run before the first tensor is made on
+``"cuda"``; whether ``megatron`` has been imported by then does not matter.
+
+Any Megatron script can be started under it, with or without this package's import line::
+
+    python -m megatron_proxy.adaptor.cpu pretrain_gpt.py --mock-data --tokenizer-type NullTokenizer …
+    torchrun --nproc-per-node 2 -m megatron_proxy.adaptor.cpu pretrain_gpt.py --tensor-model-parallel-size 2 …
+
+=============  ======================================================================================
+device.py      tensors asked for on ``"cuda"`` are made on the CPU (a ``TorchFunctionMode``)
+cuda.py        what ``torch.cuda`` answers: devices, streams, events, memory, random generators
+distributed.py ``nccl`` becomes ``gloo``; a process started without torchrun becomes a group of one
+defaults.py    flags that a CPU needs, put in as defaults where the user did not set them
+__main__.py    the launcher
+=============  ======================================================================================
+
+What it does not cover: Transformer Engine, CUDA graphs, FP8, FSDP, asynchronous checkpoints, and random numbers drawn
+into a weight that was made on ``"cuda"`` (``--use-cpu-initialization``, which is put in, makes them on the CPU).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+__all__ = ["install", "installed"]
+
+_installed = False
+
+
+def installed() -> bool:
+    """Whether the stand-in is in force in this process."""
+    return _installed
+
+
+def install() -> bool:
+    """Install the stand-in if there is no GPU; returns whether it is in force. Calling it again changes nothing."""
+    global _installed
+    if _installed:
+        return True
+    # Before torch is imported: Megatron's fused functions must not be compiled, which on a CPU takes minutes.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+
+    import torch
+
+    if torch.cuda.is_available():
+        return False
+    _disable_dynamo()
+    from . import cuda, defaults, device, distributed
+
+    cuda.install()
+    device.install()
+    distributed.install()
+    defaults.install()
+    _installed = True
+    if os.environ.get("RANK", "0") == "0":
+        print(
+            "megatron_proxy: no GPU found: Megatron runs on the CPU with gloo "
+            f"({os.environ.get('WORLD_SIZE', '1')} process(es), {torch.get_num_threads()} thread(s) each)",
+            flush=True,
+        )
+    return True
+
+
+def _disable_dynamo() -> None:
+    """The variable is read once, when torch._dynamo is loaded: after that its setting must be changed."""
+    config: Any = sys.modules.get("torch._dynamo.config")
+    if config is not None:
+        config.disable = True

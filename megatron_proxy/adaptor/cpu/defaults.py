@@ -1,0 +1,89 @@
+"""Flags that Megatron needs on a CPU, put in as defaults; what the user gives on the command line stays."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from ..helpers import use_compiled_helpers
+
+CPU_FLAGS: Final[tuple[str, ...]] = (
+    "--transformer-impl local",
+    "--distributed-backend gloo",
+    "--use-cpu-initialization",
+    "--attention-backend unfused",
+    "--no-persist-layer-norm",
+    "--no-gradient-accumulation-fusion",
+    "--no-masked-softmax-fusion",
+    "--no-bias-gelu-fusion",
+    "--no-bias-swiglu-fusion",
+    "--no-bias-dropout-fusion",
+    "--no-rope-fusion",
+)
+"""Fused kernels and Transformer Engine exist for GPUs only."""
+
+_told = False
+
+
+def install() -> None:
+    """Wrap Megatron's one function that adds its arguments to a parser. Without Megatron there is nothing to do."""
+    # Megatron checks this variable for tensor parallelism; it orders kernels on a GPU and means nothing here.
+    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "1")
+    try:
+        from megatron.training import arguments
+    except ImportError as error:
+        print(f"megatron_proxy: no argument defaults for the CPU: {error}", file=sys.stderr)
+        return
+    use_compiled_helpers()
+    arguments.add_megatron_arguments = _with_defaults(arguments.add_megatron_arguments)
+
+
+def _with_defaults(add_arguments: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(add_arguments)
+    def with_defaults(parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
+        parser = add_arguments(parser, *args, **kwargs)
+        applied = set_defaults(parser, CPU_FLAGS, sys.argv[1:])
+        _tell(applied)
+        return parser
+
+    return with_defaults
+
+
+def set_defaults(parser: argparse.ArgumentParser, flags: Iterable[str], argv: list[str]) -> list[str]:
+    """Make ``flags`` the parser's defaults, except those whose destination ``argv`` sets; returns what was put in.
+
+    A flag that the parser does not know is left out: releases of Megatron differ.
+    """
+    given = {argument.partition("=")[0] for argument in argv}
+    applied = []
+    for flag in flags:
+        option, _, text = flag.partition(" ")
+        action = parser._option_string_actions.get(option)
+        if action is None or _sets(parser, action.dest) & given:
+            continue
+        value = action.const if action.nargs == 0 else _convert(action, text)
+        if value != parser.get_default(action.dest):
+            parser.set_defaults(**{action.dest: value})
+            applied.append(flag)
+    return applied
+
+
+def _sets(parser: argparse.ArgumentParser, destination: str) -> set[str]:
+    """All option strings that write to ``destination``."""
+    return {option for option, action in parser._option_string_actions.items() if action.dest == destination}
+
+
+def _convert(action: argparse.Action, text: str) -> Any:
+    return action.type(text) if callable(action.type) else text
+
+
+def _tell(applied: list[str]) -> None:
+    """Say once which flags were put in; arguments are parsed more than once."""
+    global _told
+    if applied and not _told and os.environ.get("RANK", "0") == "0":
+        print(f"megatron_proxy: put in for the CPU: {' '.join(applied)}", flush=True)
+    _told = True
