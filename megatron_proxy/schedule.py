@@ -22,7 +22,7 @@ import itertools
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from .errors import ConfigurationError
 
@@ -113,6 +113,11 @@ class Schedule:
                 where="--proxy-warmup-fraction, --proxy-steady-fraction, --proxy-decay-fraction",
                 fix="shorten a phase, or lengthen the run with --proxy-horizon-samples",
             )
+
+    @classmethod
+    def constant(cls, rate: float, mode: Mode) -> Self:
+        """One setting for the whole run."""
+        return cls(rate, rate, rate, warmup=0.0, steady=1.0, warmup_mode=mode, steady_mode=mode, final_mode=mode)
 
     @property
     def decay_begin(self) -> float:

@@ -15,6 +15,8 @@ LEVELS = {
     "vocab": 1,
     "schedule": 1,
     "jit": 1,
+    "decompress": 0,
+    "jsonl": 0,
     "corpus": 1,
     "punkt": 1,
     "segment": 1,
@@ -23,9 +25,15 @@ LEVELS = {
     "compressors": 2,
     "manifest": 2,
     "views": 2,
+    "kernels": 2,
     "prepare": 3,
     "draws": 3,
+    "spans": 3,
+    "plan": 3,
+    "planner": 3,
+    "plan_cache": 3,
     "windows": 3,
+    "masks": 3,
     "bpb": 3,
     "stability": 3,
     "adaptor": 4,
@@ -37,7 +45,7 @@ LEVELS = {
     "cli": 6,
 }
 # Modules that their own room's other modules need, one level finer than the table above.
-SAME_LEVEL = {("segment", "punkt"), ("segment", "jit"), ("manifest", "compressors"), ("views", "manifest"), ("vocab", "errors"), ("windows", "draws"), ("cli", "commands")}
+SAME_LEVEL = {("segment", "punkt"), ("segment", "jit"), ("manifest", "compressors"), ("views", "manifest"), ("vocab", "errors"), ("corpus", "rng"), ("plan", "spans"), ("planner", "draws"), ("planner", "spans"), ("planner", "plan"), ("planner", "plan_cache"), ("windows", "draws"), ("windows", "plan"), ("windows", "spans"), ("cli", "commands")}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
