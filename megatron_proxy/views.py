@@ -225,7 +225,7 @@ def _map(path: str) -> NDArray[np.uint8]:
 
 
 def _parse_header(idx: NDArray[np.uint8], path: str) -> tuple[np.dtype[Any], int]:
-    """dtype and number of sequences; the file's size is checked against them."""
+    """The dtype and the number of sequences; the file's size is checked against them."""
     if len(idx) < HEADER.size or bytes(idx[: len(MAGIC)]) != MAGIC:
         raise DatasetError("this is not the index of an IndexedDataset", where=path, fix=_PREPARE_AGAIN)
     _, version, code, sequences, indices = HEADER.unpack(idx[: HEADER.size].tobytes())
