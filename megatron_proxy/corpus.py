@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import codecs
 import glob
-import itertools
 import os
 import stat
 from collections import Counter
@@ -28,7 +27,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from . import rng
 from .decompress import DamagedStream, compression_of, pieces
 from .errors import CorpusError
 from .jsonl import BadLine, parse_line
@@ -291,9 +289,7 @@ def bad_line(where: str, reason: str) -> CorpusError:
     return CorpusError(reason, where=where, fix="mend the line, or pass over bad lines with --skip-bad-lines")
 
 
-def documents(
-    inputs: Sequence[str], key: str = DEFAULT_KEY, *, skip_bad_lines: bool = False, shuffled: bool = False
-) -> Iterator[bytes]:
+def documents(inputs: Sequence[str], key: str = DEFAULT_KEY, *, skip_bad_lines: bool = False) -> Iterator[bytes]:
     """The documents of a corpus, one after the other, in this process.
 
     Parameters
@@ -304,33 +300,15 @@ def documents(
         The JSON key of the text.
     skip_bad_lines
         Pass over bad lines in silence.
-    shuffled
-        Take the chunks of plain files, and compressed files as a whole, in a fixed random order, so that the first
-        megabytes are a fair sample of everything.
 
     Raises
     ------
     CorpusError
         While iterating: a bad line, or a file that cannot be read.
     """
-    files = expand(inputs)
-    for chunk in _shuffled_chunks(files) if shuffled else chunks(files):
+    for chunk in chunks(expand(inputs)):
         parsed = read_chunk(chunk, [key])
         if parsed.bad and not skip_bad_lines:
             line, reason = parsed.bad[0]
             raise bad_line(f"{chunk.path}:{chunk.lines_before() + line + 1}", reason)
         yield from parsed.documents[0]
-
-
-def _shuffled_chunks(files: Sequence[CorpusFile]) -> Iterator[Chunk]:
-    units = list(itertools.chain.from_iterable(_units(file) for file in files))
-    for index in rng.permutation(rng.key(0, rng.Purpose.CORPUS_SAMPLE), len(units)).tolist():
-        yield from units[index]
-
-
-def _units(file: CorpusFile) -> Iterator[Iterator[Chunk]]:
-    """What can be read on its own: each stretch of a plain file, or all of a compressed one."""
-    if file.compression is None:
-        yield from (iter([chunk]) for chunk in chunks([file]))
-    else:
-        yield chunks([file])

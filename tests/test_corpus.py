@@ -216,16 +216,3 @@ def test_compressed_files_go_whole_to_one_shard(tmp_path):
     shards = [[read_chunk(c, ["text"]).documents[0][0] for c in chunks(files, shard=(i, 4))] for i in range(4)]
     assert [len(shard) for shard in shards] == [1, 1, 1, 0]
     assert [*itertools.chain(*shards)] == [b"0", b"1", b"2"]
-
-
-def test_shuffled_documents_are_the_same_ones_in_a_fixed_fair_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus.chunks, "__kwdefaults__", {**corpus.chunks.__kwdefaults__, "size": 64})
-    texts = [f"{number:03d}" + "x" * 40 for number in range(100)]
-    path = write(tmp_path / "a.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in texts).encode())
-    zipped = write(tmp_path / "b.jsonl.gz", b'{"text": "y"}\n{"text": "z"}\n')
-    shuffled = list(documents([path, zipped], shuffled=True))
-    assert shuffled == list(documents([path, zipped], shuffled=True))
-    assert sorted(shuffled) == sorted(documents([path, zipped]))
-    numbers = [int(text[:3]) for text in shuffled if text[:1].isdigit()]
-    assert 25 < sum(numbers[:20]) / 20 < 75
-    assert shuffled.index(b"z") == shuffled.index(b"y") + 1
