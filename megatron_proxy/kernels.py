@@ -4,7 +4,7 @@ Import this module only where they are needed: numba costs a quarter of a second
 compiled code is not cached yet.
 
 Shared arguments: ``spans`` is a document's part of the span table (uint16, shape (spans, 2): bytes and codes of each
-span), ``stream`` the key of (seed, ``SPAN_FORMAT``) and ``key`` that of one draw (uint64), ``threshold`` the rate as an
+span), ``stream`` the key of (seed, ``SPAN_FORMAT``), of which each draw has a subkey (uint64), ``threshold`` the rate as an
 integer: span *j* is compressed if the upper 53 bits of random number *j* are below it (uint64). Numba compiles these
 functions from their bodies, so they are written in plain loops and scalars.
 """
@@ -105,13 +105,13 @@ def measure_before(
 
 @jit
 def locate(
-    spans: NDArray[np.uint16], key: np.uint64, threshold: np.uint64, begin: int, end: int
+    spans: NDArray[np.uint16], stream: np.uint64, draw: int, threshold: np.uint64, begin: int, end: int
 ) -> tuple[int, int, int, int]:
     """The stretches of both views (raw begin and end, code begin and end) that hold the ids ``begin … end`` of a draw.
 
     A stretch covers whole spans, of either format.
     """
-    position, previous = 0, -1
+    key, position, previous = subkey(stream, draw), 0, -1
     raw_begin, raw_end, code_begin, code_end = 0, 0, 0, 0
     for span in range(len(spans)):
         compressed = int(is_compressed(key, span, threshold))
@@ -141,7 +141,8 @@ def _put(out: NDArray[np.int64], at: int, special: int, opener: int) -> int:
 @jit
 def assemble(
     spans: NDArray[np.uint16],
-    key: np.uint64,
+    stream: np.uint64,
+    draw: int,
     threshold: np.uint64,
     begin: int,
     raw: NDArray[np.uint8],
@@ -159,7 +160,7 @@ def assemble(
     -------
     The number of ids written, and the last special before ``begin`` (eos if there is none).
     """
-    at, previous, opener = -begin, -1, EOS
+    key, at, previous, opener = subkey(stream, draw), -begin, -1, EOS
     raw_at, code_at = -raw_begin, -code_begin
     for span in range(len(spans)):
         compressed = int(is_compressed(key, span, threshold))

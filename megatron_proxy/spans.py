@@ -162,11 +162,11 @@ class SpanWriter:
         How many ids were written, and the last special before them (eos if there is none).
         """
         spans = self._table.of(document)
-        key = self._kernels.subkey(self._stream, draw)
-        stretch = self._kernels.locate(spans, key, limit, skip, skip + len(out))
-        raw_begin, raw_end, code_begin, code_end = stretch
+        raw_begin, raw_end, code_begin, code_end = self._kernels.locate(
+            spans, self._stream, draw, limit, skip, skip + len(out)
+        )
         raw = self._get_raw(document, raw_begin, raw_end - raw_begin)
         codes = self._get_codes(document, code_begin, code_end - code_begin)
         return self._kernels.assemble(
-            spans, key, limit, skip, raw, raw_begin, codes, code_begin, self._code_offset, out
+            spans, self._stream, draw, limit, skip, raw, raw_begin, codes, code_begin, self._code_offset, out
         )
