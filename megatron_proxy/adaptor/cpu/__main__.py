@@ -10,6 +10,7 @@ import os
 import runpy
 import sys
 
+from .. import wanted
 from . import install
 
 
@@ -27,6 +28,10 @@ def main(argv: list[str]) -> int:
     sys.path[0] = os.path.dirname(os.path.abspath(script))
     if not install():
         print("megatron_proxy: a GPU was found; the script runs on it", file=sys.stderr)
+    if wanted(sys.argv[1:]):
+        from .. import hooks
+
+        hooks.install()
     runpy.run_path(script, run_name="__main__")
     return 0
 

@@ -27,6 +27,7 @@ CPU_FLAGS: Final[tuple[str, ...]] = (
 """Fused kernels and Transformer Engine exist for GPUs only."""
 
 _told = False
+_warned = False
 
 
 def install() -> None:
@@ -48,6 +49,7 @@ def _with_defaults(add_arguments: Callable[..., Any]) -> Callable[..., Any]:
         parser = add_arguments(parser, *args, **kwargs)
         applied = set_defaults(parser, CPU_FLAGS, sys.argv[1:])
         _tell(applied)
+        _warn_of_the_distributed_optimizer(sys.argv[1:])
         return parser
 
     return with_defaults
@@ -87,3 +89,15 @@ def _tell(applied: list[str]) -> None:
     if applied and not _told and os.environ.get("RANK", "0") == "0":
         print(f"megatron_proxy: put in for the CPU: {' '.join(applied)}", flush=True)
     _told = True
+
+
+def _warn_of_the_distributed_optimizer(argv: list[str]) -> None:
+    global _warned
+    if "--use-distributed-optimizer" in argv and not _warned and os.environ.get("RANK", "0") == "0":
+        print(
+            "megatron_proxy: warning: without Apex or Transformer Engine Megatron cannot load a checkpoint that the "
+            "distributed optimizer saved (`assert len(steps) == 1`); leave out --use-distributed-optimizer, or load "
+            "with --no-load-optim",
+            file=sys.stderr,
+        )
+    _warned = True
