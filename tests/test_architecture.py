@@ -18,6 +18,8 @@ LEVELS = {
     "decompress": 0,
     "jsonl": 0,
     "corpus": 1,
+    "parallel": 1,
+    "progress": 1,
     "punkt": 1,
     "segment": 1,
     "training_log": 1,

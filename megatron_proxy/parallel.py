@@ -1,0 +1,211 @@
+"""An ordered, bounded map over worker processes, for work that must come out the same with any number of them.
+
+What it promises, and why it is not :class:`concurrent.futures.ProcessPoolExecutor`:
+
+* Results come in the order of the items, and no more than a few items per worker are under way: memory stays flat.
+* A worker that dies (killed, out of memory, a crash in a library) ends the map with an error. The executor shares one
+  pipe between its workers, so one that dies while it writes a large result leaves the parent waiting for ever.
+  Here each worker has a pipe of its own, and its death is the end of that pipe.
+* Workers end with their parent, whatever ends it, and at once when the map is given up.
+* Workers are light: they are forked from a fresh server process, which knows nothing of what the parent has loaded.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Final, Self
+
+from .errors import ProxyError
+
+type Setup[Item, Result] = Callable[[], Callable[[Item], Result]]
+"""Called once in each worker, at its first item; gives the function that turns items into results."""
+
+# One item is worked on while the next is on its way.
+_PER_WORKER: Final = 2
+# Items finished but not yet taken, so that a slow item does not leave the other workers idle.
+_AHEAD_PER_WORKER: Final = 4
+_END_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    under_way: int = 0
+
+
+class Workers[Item, Result]:
+    """Worker processes, as a context manager.
+
+    Parameters
+    ----------
+    setup
+        What each worker does; must be importable in another process (a module's function, or a partial of one).
+    count
+        How many processes; 0 does the work in this process.
+    preload
+        Modules that are worth importing once for all workers.
+    """
+
+    def __init__(self, setup: Setup[Item, Result], count: int, preload: Sequence[str] = ()) -> None:
+        self._setup = setup
+        self._count = count
+        self._preload = [__name__, *preload]
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(self._preload)
+        for _ in range(self._count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, self._setup), daemon=True)
+            process.start()
+            theirs.close()
+            self._workers.append(_Worker(process, ours))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.connection.close()
+        for worker in self._workers:
+            worker.process.join(_END_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+        self._workers = []
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The process ids of the workers."""
+        return [int(worker.process.pid or 0) for worker in self._workers]
+
+    def map(self, items: Iterable[Item]) -> Iterator[Result]:
+        """The results of ``items``, in their order.
+
+        An error, be it of a worker or of ``items``, is raised when its turn has come, after all results before it.
+
+        Raises
+        ------
+        ProxyError
+            If a worker dies, or runs out of memory.
+        """
+        if not self._count:
+            yield from map(self._setup(), items)
+            return
+        numbered = enumerate(_with_errors(items))
+        finished: dict[int, Result | _Failure] = {}
+        next_number = 0
+        while True:
+            self._hand_out(numbered, len(finished))
+            if not any(worker.under_way for worker in self._workers) and not finished:
+                return
+            if next_number not in finished:
+                finished.update(self._collect())
+            while next_number in finished:
+                outcome = finished.pop(next_number)
+                next_number += 1
+                if isinstance(outcome, _Failure):
+                    raise outcome.error
+                yield outcome
+
+    def _hand_out(self, numbered: Iterator[tuple[int, Item | _Failure]], finished: int) -> None:
+        """Give every worker what it can hold, as long as not too many results wait to be taken."""
+        while sum(worker.under_way for worker in self._workers) + finished < _AHEAD_PER_WORKER * self._count:
+            worker = min(self._workers, key=lambda worker: worker.under_way)
+            if worker.under_way >= _PER_WORKER or (task := next(numbered, None)) is None:
+                return
+            worker.under_way += 1
+            try:
+                worker.connection.send(task)
+            except OSError as error:
+                raise _died(worker) from error
+
+    def _collect(self) -> Iterator[tuple[int, Any]]:
+        """Wait for at least one result; yields (number, result)."""
+        ready = wait([worker.connection for worker in self._workers])
+        for worker in self._workers:
+            if worker.connection not in ready:
+                continue
+            try:
+                yield worker.connection.recv()
+            except (EOFError, OSError) as error:
+                raise _died(worker) from error
+            worker.under_way -= 1
+
+
+def _with_errors[Item](items: Iterable[Item]) -> Iterator[Item | _Failure]:
+    """The items; if making them fails, the failure comes last."""
+    try:
+        yield from items
+    except ProxyError as error:
+        yield _Failure(error)
+
+
+def _died(worker: _Worker) -> ProxyError:
+    worker.process.join(_END_SECONDS)
+    code = worker.process.exitcode
+    how = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
+    return ProxyError(
+        f"worker process {worker.process.pid} died ({how})",
+        fix="if memory ran out, use fewer --workers; nothing half-made was left behind, so run the command again",
+    )
+
+
+def _serve(connection: Connection, setup: Setup[Any, Any]) -> None:
+    """The life of a worker process."""
+    # An interrupt at the keyboard reaches every process of the terminal; the parent decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tasks: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    work: Callable[[Any], Any] | None = None
+    while True:
+        number, item = tasks.get()
+        try:
+            work = work or setup()
+            outcome = item if isinstance(item, _Failure) else work(item)
+        except Exception as error:  # Whatever it is, the parent raises it.
+            outcome = _Failure(_portable(error))
+        try:
+            connection.send((number, outcome))
+        except MemoryError as error:
+            connection.send((number, _Failure(_portable(error))))
+        # Large results must not outlive their sending.
+        del item, outcome
+
+
+def _receive(connection: Connection, tasks: SimpleQueue[tuple[int, Any]]) -> None:
+    """Take in what the parent sends, so that it never waits for a worker at work; end with the parent."""
+    code = 1
+    try:
+        while True:
+            tasks.put(connection.recv())
+    except (EOFError, OSError):
+        code = 0
+    finally:
+        # Whatever happened, a worker that no longer listens must be seen to be dead.
+        os._exit(code)
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that can be sent to the parent: a user's error as it is, a mistake of ours with its traceback."""
+    if isinstance(error, MemoryError):
+        return ProxyError("a worker process ran out of memory", fix="use fewer --workers")
+    if isinstance(error, ProxyError):
+        return error
+    return RuntimeError(f"in a worker process: {''.join(traceback.format_exception(error))}")

@@ -1,0 +1,71 @@
+"""How far a long command has come: a bar on a terminal, a line every so many documents elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+from tqdm import tqdm
+
+DEFAULT_LOG_INTERVAL = 10_000
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"
+
+
+class Progress:
+    """Counts documents and bytes, and shows them on ``stream``; a context manager.
+
+    Parameters
+    ----------
+    label
+        What is going on.
+    total
+        The position at which it will be done; bytes of whatever kind the position counts.
+    log_interval
+        Documents between two lines, where ``stream`` is not a terminal.
+    stream
+        Where to write; by default standard error.
+    """
+
+    def __init__(self, label: str, total: int, *, log_interval: int, stream: TextIO | None = None) -> None:
+        self._label = label
+        self._stream = sys.stderr if stream is None else stream
+        self._interval = log_interval
+        self._documents = self._bytes = 0
+        self._begin = time.monotonic()
+        terminal = self._stream.isatty()
+        self._bar = (
+            tqdm(total=total, desc=label, file=self._stream, bar_format=_BAR, dynamic_ncols=True) if terminal else None
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, documents: int, utf8_bytes: int, position: int | None = None) -> None:
+        """Report some more documents, their UTF-8 bytes, and by how much the position moved (default: the bytes)."""
+        before, self._documents = self._documents, self._documents + documents
+        self._bytes += utf8_bytes
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rates(), refresh=False)
+            self._bar.update(utf8_bytes if position is None else position)
+        elif self._documents // self._interval > before // self._interval:
+            print(f"{self._label}: {self._rates()}", file=self._stream, flush=True)
+
+    def summary(self) -> str:
+        """What was done, how fast."""
+        return f"{self._label}: {self._rates()}"
+
+    def _rates(self) -> str:
+        seconds = max(time.monotonic() - self._begin, 1e-9)
+        return (
+            f"{self._documents:,} documents, {self._bytes / 1e6:,.1f} MB of UTF-8 "
+            f"({self._documents / seconds:,.0f} documents/s, {self._bytes / seconds / 1e6:.1f} MB/s)"
+        )
