@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 DEFAULT_LOG_INTERVAL = 10_000
 
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}, {postfix}"
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 class Progress:
