@@ -18,6 +18,7 @@ ENTRY_POINT_GROUP: Final = "megatron_proxy.compressors"
 _BUILT_IN: Final[dict[str, str]] = {
     "gzip": "gzip:GzipCompressor",
     "sentencepiece": "sentencepiece:SentencePieceCompressor",
+    "trie": "trie:TrieCompressor",
     "zstd": "zstd:ZstdCompressor",
 }
 
