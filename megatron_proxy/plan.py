@@ -196,8 +196,7 @@ class Plan:
     @classmethod
     def from_arrays(cls, spec: PlanSpec, arrays: Parts) -> Self:
         """The plan with these arrays (what :func:`megatron_proxy.planner.plan_parts` yields, put together by name)."""
-        # A plain array on a memory map: indexing an np.memmap costs several times more.
-        return cls(spec, **{name: np.asarray(array) for name, array in arrays.items()})
+        return cls(spec, **arrays)
 
     def __len__(self) -> int:
         return len(self.shuffle)
