@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     WINDOW_ORDER = 5
     CORPUS_SAMPLE = 6
     STABILITY = 7
+    COMPRESSOR = 8
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
