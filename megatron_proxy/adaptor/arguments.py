@@ -1,0 +1,201 @@
+"""The flags of proxy compression, and what they mean: :class:`Settings`.
+
+:func:`add_arguments` is pure, since Megatron parses more than once, and leaves primitives only in ``args``, since
+``args`` is stored in checkpoints and loaded under an allow-list.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+from ..plan import MIN_SEQ_LENGTH
+from ..schedule import Mode, Schedule, Setting
+
+MODES: Final = [mode.value for mode in Mode]
+VALIDATION_VIEWS: Final = ["raw", "compressed", "both"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the flags ask for.
+
+    Parameters
+    ----------
+    compressor
+        Name of the compressor.
+    schedule
+        Rates and modes over the horizon.
+    horizon_samples
+        Samples of the whole blend that the schedule spans.
+    shuffle_block
+        Samples per shuffled block, or None for the default.
+    validation_view
+        ``raw``, ``compressed`` or ``both``.
+    format_embedding
+        Whether a learned vector per format is added to the word embeddings.
+    """
+
+    compressor: str
+    schedule: Schedule
+    horizon_samples: int
+    shuffle_block: int | None = None
+    validation_view: str = "raw"
+    format_embedding: bool = False
+
+    def setting(self, samples: int) -> Setting:
+        """The rate and mode in force after so many samples of the whole blend."""
+        return self.schedule.at(samples / self.horizon_samples)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the group ``proxy compression`` to Megatron's parser."""
+    group = parser.add_argument_group(title="proxy compression")
+    group.add_argument(
+        "--proxy-compression",
+        metavar="NAME",
+        help="train on raw bytes and on the compressed view that this compressor made (megatron-proxy prepare)",
+    )
+    _add_schedule_arguments(group)
+    group.add_argument(
+        "--proxy-shuffle-block",
+        type=int,
+        metavar="SAMPLES",
+        help="windows are shuffled inside blocks of this many samples (default: 1/256 of the horizon, at most 4096)",
+    )
+    group.add_argument(
+        "--proxy-validation-view",
+        choices=VALIDATION_VIEWS,
+        default="raw",
+        help="what validation and test measure (default: raw; both: every document in both views)",
+    )
+    group.add_argument(
+        "--proxy-format-embedding",
+        action="store_true",
+        help="add a learned vector per format to the word embeddings, zero at the start",
+    )
+    return parser
+
+
+def with_arguments(add_megatron_arguments: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's function that adds its arguments, followed by :func:`add_arguments`."""
+
+    def wrapped(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return add_arguments(add_megatron_arguments(parser))
+
+    return wrapped
+
+
+def _add_schedule_arguments(group: Any) -> None:
+    rates: tuple[tuple[str, float | None], ...] = (("initial", 0.4), ("peak", 0.9), ("final", None))
+    for phase, default in rates:
+        shown = "the peak rate" if default is None else default
+        group.add_argument(
+            f"--proxy-{phase}-rate",
+            type=float,
+            default=default,
+            metavar="RATE",
+            help=f"share of compressed segments in [0, 1] (default: {shown})",
+        )
+    for phase, usual in (("warmup", "0.2"), ("steady", "what warm-up and decay leave"), ("decay", "0")):
+        group.add_argument(
+            f"--proxy-{phase}-fraction",
+            type=float,
+            metavar="SHARE",
+            help=f"length of the {phase} phase as a share of the horizon (default: {usual})",
+        )
+        group.add_argument(
+            f"--proxy-{phase}-samples",
+            type=int,
+            metavar="N",
+            help=f"length of the {phase} phase in samples, instead of --proxy-{phase}-fraction",
+        )
+    group.add_argument(
+        "--proxy-warmup-mode",
+        choices=MODES,
+        help="how views are placed during the warm-up (default: translation_random; vanilla with --proxy-mode vanilla)",
+    )
+    group.add_argument(
+        "--proxy-mode", choices=MODES, default=Mode.SENTINEL.value, help="how views are placed after the warm-up"
+    )
+    group.add_argument(
+        "--proxy-final-mode", choices=MODES, help="how views are placed in and after the decay (default: --proxy-mode)"
+    )
+    group.add_argument(
+        "--proxy-horizon-samples",
+        type=int,
+        metavar="N",
+        help="samples that the schedule spans (default: those of this run); give it to extend a run later",
+    )
+
+
+def settings(args: argparse.Namespace) -> Settings:
+    """Read the flags off Megatron's validated arguments.
+
+    Raises
+    ------
+    ConfigurationError
+        A value out of range, two flags that exclude each other, or phases that overrun the horizon.
+    """
+    if args.seq_length < MIN_SEQ_LENGTH:
+        raise ConfigurationError(
+            f"windows of {args.seq_length} ids have no room for sentinels and content",
+            where="--seq-length",
+            fix=f"use at least {MIN_SEQ_LENGTH}",
+        )
+    for flag in ("horizon_samples", "shuffle_block"):
+        value = getattr(args, f"proxy_{flag}")
+        if value is not None and value < 1:
+            raise ConfigurationError(f"must be at least 1, not {value}", where=f"--proxy-{flag.replace('_', '-')}")
+    horizon = args.proxy_horizon_samples or train_samples(args)
+    return Settings(
+        compressor=args.proxy_compression,
+        schedule=_schedule(args, horizon),
+        horizon_samples=horizon,
+        shuffle_block=args.proxy_shuffle_block,
+        validation_view=args.proxy_validation_view,
+        format_embedding=args.proxy_format_embedding,
+    )
+
+
+def train_samples(args: argparse.Namespace) -> int:
+    """Training samples of the whole run, as Megatron counts them (at least 1, for runs that only evaluate)."""
+    samples = args.train_samples or (args.train_iters or 0) * args.global_batch_size
+    return max(1, int(samples))
+
+
+def _schedule(args: argparse.Namespace, horizon: int) -> Schedule:
+    steady = Mode(args.proxy_mode)
+    warmup = args.proxy_warmup_mode or (Mode.VANILLA if steady is Mode.VANILLA else Mode.TRANSLATION_RANDOM)
+    length = {phase: _phase_length(args, phase, horizon) for phase in ("warmup", "steady", "decay")}
+    return Schedule(
+        initial_rate=args.proxy_initial_rate,
+        peak_rate=args.proxy_peak_rate,
+        final_rate=args.proxy_peak_rate if args.proxy_final_rate is None else args.proxy_final_rate,
+        warmup=0.2 if length["warmup"] is None else length["warmup"],
+        steady=length["steady"],
+        decay=length["decay"] or 0.0,
+        warmup_mode=Mode(warmup),
+        steady_mode=steady,
+        final_mode=Mode(args.proxy_final_mode or steady),
+    )
+
+
+def _phase_length(args: argparse.Namespace, phase: str, horizon: int) -> float | None:
+    """Length of a phase as a share of the horizon; None where no flag gives it."""
+    fraction: float | None = getattr(args, f"proxy_{phase}_fraction")
+    samples: int | None = getattr(args, f"proxy_{phase}_samples")
+    if fraction is not None and samples is not None:
+        raise ConfigurationError(
+            "the length of a phase is given twice",
+            where=f"--proxy-{phase}-fraction, --proxy-{phase}-samples",
+            fix="give one of the two",
+        )
+    if samples is None:
+        return fraction
+    if samples < 0:
+        raise ConfigurationError(f"a number of samples, not {samples}", where=f"--proxy-{phase}-samples")
+    return samples / horizon

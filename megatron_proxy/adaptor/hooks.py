@@ -1,0 +1,167 @@
+"""Where the plugin takes hold of Megatron: one table, checked by name and signature before anything is changed.
+
+Functions are replaced where Megatron looks them up when it calls them, so that it does not matter whether Megatron was
+imported before. The one exception is ``build_tokenizer``, which pretraining scripts import by name: it is replaced in
+``__main__`` too.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from ..errors import ProxyError, UnsupportedError
+from . import cpu, helpers, support
+
+_MARK: Final = "_megatron_proxy_hook"
+
+Wrapper = Callable[[Any], Callable[..., Any]]
+"""Makes the new function from the one that it replaces."""
+
+
+class Hook(NamedTuple):
+    """A function of Megatron's, the parameters that are relied on, and what to put in its place.
+
+    ``name`` is an attribute of ``module``, or of a class in it (``Class.method``). A hook that is not ``required``
+    belongs to a module that only some releases have.
+    """
+
+    module: str
+    name: str
+    parameters: tuple[str, ...]
+    wrapper: Wrapper
+    required: bool = True
+
+
+def table() -> list[Hook]:
+    """Every hook. The rooms are imported here, once Megatron's version is known to be a supported one."""
+    from . import arguments, dataset, embedding, reporting, vocabulary
+
+    training = "megatron.training.training"
+    builder = "megatron.core.datasets.blended_megatron_dataset_builder"
+    build_tokenizer = (("args",), vocabulary.build_tokenizer)
+    return [
+        Hook("megatron.training.arguments", "add_megatron_arguments", ("parser",), arguments.with_arguments),
+        Hook("megatron.core.tokenizers.utils.build_tokenizer", "build_tokenizer", *build_tokenizer),
+        Hook("megatron.training.global_vars", "build_tokenizer", *build_tokenizer),
+        Hook("__main__", "build_tokenizer", *build_tokenizer, required=False),
+        Hook(
+            builder,
+            "BlendedMegatronDatasetBuilder.__init__",
+            ("self", "cls", "sizes", "is_built_on_rank", "config"),
+            dataset.swap_dataset,
+        ),
+        Hook(builder, "BlendedMegatronDatasetBuilder.build", ("self",), dataset.remember_training),
+        Hook(training, "get_forward_backward_func", (), reporting.measure_views),
+        Hook(training, "training_log", ("iteration", "skipped_iter", "is_first_iteration"), reporting.log_training),
+        Hook(training, "evaluate", ("forward_step_func", "data_iterator", "model"), reporting.log_evaluation),
+        Hook(training, "print_rank_last", ("message",), reporting.extend_line),
+        *(
+            Hook(
+                f"megatron.core.models.{model}.{model}_model",
+                "LanguageModelEmbedding",
+                ("config", "vocab_size", "num_tokentypes"),
+                embedding.swap_embedding,
+                required=model == "gpt",
+            )
+            for model in ("gpt", "hybrid", "mamba")
+        ),
+    ]
+
+
+def install() -> None:
+    """Put every hook in place; calling it again changes nothing.
+
+    Raises
+    ------
+    UnsupportedError
+        If this Megatron is not a supported one, or lacks something that a hook relies on.
+    """
+    _show_errors_plainly()
+    support.check_command_line(sys.argv[1:])
+    cpu.install()
+    version = megatron_version()
+    support.check_version(version)
+    helpers.use_compiled_helpers()
+    # Check all, then change all: never a Megatron that is half taken hold of.
+    for hook, owner, name in [(hook, *_find(hook, version)) for hook in table() if hook.required or _exists(hook)]:
+        _replace(owner, name, hook.wrapper)
+
+
+def megatron_version() -> str:
+    """Megatron-Core's version.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no Megatron to import.
+    """
+    try:
+        return str(importlib.import_module("megatron.core.package_info").__version__)
+    except ImportError as error:
+        raise UnsupportedError(
+            f"Megatron-Core cannot be imported ({error}); supported: {support.SUPPORTED}",
+            fix="pip install megatron-core, or put a Megatron-LM checkout on PYTHONPATH",
+        ) from error
+
+
+def _exists(hook: Hook) -> bool:
+    try:
+        return hasattr(importlib.import_module(hook.module), hook.name)
+    except ModuleNotFoundError:
+        return False
+
+
+def _find(hook: Hook, version: str) -> tuple[Any, str]:
+    """The object and attribute that a hook replaces, after checking its parameters."""
+    where = f"{hook.module}.{hook.name}"
+    try:
+        owner: Any = importlib.import_module(hook.module)
+        *path, name = hook.name.split(".")
+        for part in path:
+            owner = getattr(owner, part)
+        parameters = inspect.signature(getattr(owner, name)).parameters
+    except (ImportError, AttributeError) as error:
+        raise UnsupportedError(
+            f"Megatron-Core {version} lacks what proxy compression takes hold of ({error}); supported: "
+            f"{support.SUPPORTED}",
+            where=where,
+        ) from error
+    if missing := [parameter for parameter in hook.parameters if parameter not in parameters]:
+        raise UnsupportedError(
+            f"in Megatron-Core {version} it has no parameter {', '.join(missing)}; supported: {support.SUPPORTED}",
+            where=where,
+        )
+    return owner, name
+
+
+def _replace(owner: Any, name: str, wrapper: Wrapper) -> None:
+    original = getattr(owner, name)
+    if hasattr(original, _MARK):
+        return
+    replacement = wrapper(original)
+    if not inspect.isclass(replacement):
+        functools.update_wrapper(replacement, original)
+    setattr(replacement, _MARK, True)
+    setattr(owner, name, replacement)
+
+
+def _show_errors_plainly() -> None:
+    """Let an uncaught ProxyError end the process with its message alone: a traceback would bury what to do."""
+    if hasattr(sys.excepthook, _MARK):
+        return
+    previous = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, ProxyError):
+            print(f"megatron_proxy: error: {error}", file=sys.stderr, flush=True)
+        else:
+            previous(kind, error, traceback)
+
+    setattr(show, _MARK, True)
+    sys.excepthook = show

@@ -1,0 +1,136 @@
+"""The prepared datasets of a run: found, checked, and agreeing with each other, before the model is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import bpb, compressors, manifest, views
+from ..errors import ConfigurationError, DatasetError, UnsupportedError
+from ..manifest import CompressedView, Manifest
+from ..schedule import Mode
+from ..vocab import Vocabulary
+
+_VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", ".idx")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One prefix with its manifest and the compressed view in use."""
+
+    prefix: str
+    manifest: Manifest
+    compressed: CompressedView
+
+    @property
+    def bytes_per_symbol(self) -> float:
+        """Source bytes that a symbol stands for on average, literals (one byte each) included."""
+        return self.manifest.raw.units / max(1, self.compressed.view.units)
+
+
+def open_all(prefixes: Iterable[str], compressor: str) -> list[Prepared]:
+    """Open every prefix once, in order of appearance.
+
+    Raises
+    ------
+    CompressorError
+        An unknown compressor (with the known ones).
+    DatasetError
+        A prefix that is not prepared (with the command that prepares it), damaged views, or prefixes with different
+        vocabularies.
+    """
+    compressors.get(compressor)
+    prepared = [_open(prefix, compressor) for prefix in dict.fromkeys(prefixes)]
+    for other in prepared[1:]:
+        if other.compressed.vocabulary != prepared[0].compressed.vocabulary:
+            raise DatasetError(
+                f"the {compressor} views have different vocabularies: {_describe(prepared[0])}, {_describe(other)}",
+                where=str(manifest.path_of(other.prefix)),
+                fix="prepare both prefixes with one compressor",
+            )
+    return prepared
+
+
+def _open(prefix: str, compressor: str) -> Prepared:
+    if "://" in prefix:
+        raise UnsupportedError("views are read from a file system, not from object storage", where=prefix)
+    if not manifest.path_of(prefix).exists():
+        raise _not_prepared(prefix, compressor)
+    found = manifest.read(prefix)
+    views.check_views(prefix, found, compressor)
+    return Prepared(prefix, found, manifest.compressed_view(prefix, found, compressor))
+
+
+def _not_prepared(prefix: str, compressor: str) -> DatasetError:
+    command = f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {prefix} --compressor {compressor}"
+    for ending in (f"_{compressor}_document", *_VIEW_ENDINGS):
+        shorter = prefix.removesuffix(ending)
+        if shorter != prefix and manifest.path_of(shorter).exists():
+            command = f"give the prefix {shorter!r}, without the ending of a view"
+            break
+    return DatasetError(
+        f"{prefix!r} is not a prepared dataset: there is no {manifest.path_of(prefix).name}",
+        where="--data-path",
+        fix=command,
+    )
+
+
+def _describe(prepared: Prepared) -> str:
+    view = prepared.compressed
+    literals = " and literal bytes" if view.literals else ""
+    return f"{prepared.prefix!r} has {view.num_symbols:,} symbols{literals}"
+
+
+def check_modes(prepared: Sequence[Prepared], compressor: str, modes: Iterable[Mode]) -> None:
+    """Check that the compressor can do every mode of the schedule.
+
+    Raises
+    ------
+    ConfigurationError
+        ``interleaved`` with views that have no spans.
+    """
+    if Mode.INTERLEAVED not in set(modes):
+        return
+    for one in prepared:
+        if one.compressed.spans is None:
+            kind = compressors.get(compressor)
+            why = "the view was prepared without them" if kind.spans else kind.no_spans_because
+            raise ConfigurationError(
+                f"the mode 'interleaved' needs spans that were encoded on their own, and the {compressor} view of "
+                f"{one.prefix!r} has none: {why}",
+                where="--proxy-mode, --proxy-warmup-mode, --proxy-final-mode",
+                fix="choose another mode, or a compressor that encodes spans",
+            )
+
+
+def vocabulary(prepared: Sequence[Prepared]) -> Vocabulary:
+    """The ids of the run (those of the first prefix: :func:`open_all` has checked that all agree)."""
+    return prepared[0].compressed.vocabulary
+
+
+def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.float64]:
+    """Source bytes that each id stands for, for the BPB of the compressed view.
+
+    A byte stands for itself, a special for none. A symbol stands for what the compressor's table says; where there is
+    no table, or prefixes with different tables are blended, for the mean over the views: raw bytes ÷ codes.
+
+    Returns
+    -------
+    float64, shape (vocabulary size,).
+    """
+    tables = [manifest.load_compressor(one.prefix, compressor).symbol_bytes() for one in _distinct(prepared)]
+    first = tables[0]
+    if first is not None and not all(np.array_equal(first, other) for other in tables[1:] if other is not None):
+        first = None
+    raw = sum(one.manifest.raw.units for one in prepared)
+    codes = sum(one.compressed.view.units for one in prepared)
+    return bpb.bytes_per_id(vocabulary(prepared), first, mean=raw / max(1, codes)).astype(np.float64)
+
+
+def _distinct(prepared: Sequence[Prepared]) -> list[Prepared]:
+    """One prefix per compressor fingerprint."""
+    return list({one.compressed.fingerprint: one for one in prepared}.values())

@@ -1,0 +1,178 @@
+"""Hooks around Megatron's training loop that bring the per-view measures into its logs.
+
+A training line ends with fields like these, and TensorBoard and W&B get the same values::
+
+    raw bpb: 3.1E+00 | compressed bpb: 2.2E+00 | compressed rate: 6.5E-01 | mode: translation_random |
+    raw bytes seen: 1200 | compressed bytes seen: 3400 | raw share: 2.6E-01 |
+
+Bytes seen are source bytes, each counted in the view in which it was read. A validation line gets the two BPB fields.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from . import losses, progress, run, swapped
+from .run import Run
+
+_PERPLEXITY: Final = re.compile(rf" (?:{'|'.join(losses.KEYS)}) PPL: [^|]*\|")
+
+
+class Report:
+    """The measures of one run in one process."""
+
+    def __init__(self, current: Run) -> None:
+        source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
+        self.meter = losses.Meter(source_bytes, current.args.seq_length)
+        self.suffix = ""
+        self._run = current
+        self._bytes_seen = progress.BytesSeen(current.training)
+        self._since_line = torch.zeros(4, dtype=torch.float64, device="cuda")
+        self._since_write = torch.zeros(4, dtype=torch.float64, device="cuda")
+
+    def training_step(self, iteration: int, skipped: bool, first: bool) -> None:
+        """Take the iteration's sums, and where Megatron is about to log, prepare what goes into its logs.
+
+        An iteration whose update was skipped does not count, as in Megatron's own mean. The line after the first
+        iteration does not begin a new interval.
+        """
+        args = self._run.args
+        sums = self.meter.take_iteration()
+        if not skipped:
+            self._since_line += sums
+            self._since_write += sums
+        if iteration % args.tensorboard_log_interval == 0:
+            _write(self._values(self._since_write), iteration, args.consumed_train_samples)
+            self._since_write.zero_()
+        if first or iteration % args.log_interval == 0:
+            self.suffix = self._line(self._values(self._since_line))
+            if not first:
+                self._since_line.zero_()
+
+    def _values(self, sums: torch.Tensor) -> dict[str, float]:
+        """All measures by name, the same on all ranks of the last pipeline stage; called by all ranks together."""
+        samples = self._run.args.consumed_train_samples
+        raw, compressed = progress.on_every_rank(self._bytes_seen, samples)
+        values = losses.bits_per_byte(losses.over_ranks(sums))
+        values["compressed rate"] = self._run.settings.setting(samples).rate
+        values["raw bytes seen"] = raw
+        values["compressed bytes seen"] = compressed
+        if raw + compressed:
+            values["raw share"] = raw / (raw + compressed)
+        return values
+
+    def _line(self, values: dict[str, float]) -> str:
+        fields = [f" {key}: {_format(value)} |" for key, value in values.items()]
+        mode = self._run.settings.setting(self._run.args.consumed_train_samples).mode
+        return "".join([*fields, f" mode: {mode.value} |"])
+
+
+def _format(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6E}"
+
+
+def _write(values: dict[str, float], iteration: int, samples: int) -> None:
+    """Give the values to TensorBoard and W&B, under the names that Megatron would use."""
+    from megatron.training.global_vars import get_tensorboard_writer, get_wandb_writer
+
+    if writer := get_tensorboard_writer():
+        for key, value in values.items():
+            writer.add_scalar(key, value, iteration)
+            writer.add_scalar(f"{key} vs samples", value, samples)
+    if wandb := get_wandb_writer():
+        wandb.log(values, iteration)
+
+
+def _report() -> Report | None:
+    """The report of the run in progress, if there is one."""
+    current = run.active()
+    if current is None:
+        return None
+    if current.report is None:
+        current.report = Report(current)
+    report: Report = current.report
+    return report
+
+
+def measure_views(get_forward_backward_func: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's schedule of forward and backward passes, with the per-view sums taken along."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        stock = get_forward_backward_func(*args, **kwargs)
+        if run.active() is None:
+            return stock
+
+        @functools.wraps(stock)
+        def forward_backward(*, forward_step_func: Callable[..., Any], model: Any, **rest: Any) -> Any:
+            swapped.check_once(run.current(), model)
+            report = _report()
+            assert report is not None  # noqa: S101  # there is a run
+            measured = report.meter.measuring(forward_step_func)
+            reports = stock(forward_step_func=measured, model=model, **rest)
+            report.meter.collect(reports)
+            return reports
+
+        return forward_backward
+
+    return wrapped
+
+
+def log_training(training_log: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's ``training_log``, its line and its writers with the per-view measures."""
+    signature = inspect.signature(training_log)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        report = _report()
+        if report is None:
+            return training_log(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        values = given.arguments
+        report.training_step(values["iteration"], bool(values["skipped_iter"]), bool(values["is_first_iteration"]))
+        try:
+            return training_log(*args, **kwargs)
+        finally:
+            report.suffix = ""
+
+    return wrapped
+
+
+def log_evaluation(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's ``evaluate``, which returns the BPB of each view that occurred beside its own losses."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        report = _report()
+        if report is None:
+            return evaluate(*args, **kwargs)
+        report.meter.begin_evaluation()
+        try:
+            totals, *rest = evaluate(*args, **kwargs)
+        finally:
+            sums = report.meter.end_evaluation()
+        # On other pipeline stages Megatron has no losses at all; out of time it gives None.
+        if totals:
+            bpb = losses.bits_per_byte(losses.over_ranks(sums))
+            totals |= {key: torch.tensor(value) for key, value in bpb.items()}
+        return totals, *rest
+
+    return wrapped
+
+
+def extend_line(print_rank_last: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's printer of log lines: training lines get their suffix, validation lines lose a perplexity of BPB."""
+
+    def wrapped(message: Any, *args: Any, **kwargs: Any) -> Any:
+        current = run.active()
+        if current is not None and current.report is not None and isinstance(message, str):
+            message = _PERPLEXITY.sub("", message)
+            if " iteration " in message and current.report.suffix:
+                message, current.report.suffix = message + current.report.suffix, ""
+        return print_rank_last(message, *args, **kwargs)
+
+    return wrapped

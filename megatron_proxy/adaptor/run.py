@@ -1,0 +1,151 @@
+"""The run in progress: settings, vocabulary and datasets, from the moment when Megatron's arguments are validated."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigurationError, UnsupportedError
+from . import arguments, prepared, support
+from .arguments import Settings
+from .prepared import Prepared
+from .tokenizer import ProxyTokenizer
+
+
+@dataclass(eq=False)
+class Run:
+    """What the hooks of one process share.
+
+    Parameters
+    ----------
+    args
+        Megatron's arguments; their identity tells one run in a process from the next.
+    settings
+        What the flags ask for.
+    prepared
+        The prefixes of all splits, each once, in order of appearance.
+    tokenizer
+        The tokenizer that Megatron was given.
+    source_bytes
+        float64, shape (ids,): source bytes that each id stands for.
+    training
+        The training dataset that this process built (ours, or a blend of ours); None on ranks that read no data.
+    report
+        The measures for the log, once there are any.
+    datasets_swapped, checked
+        Whether Megatron came past the dataset's hook, and whether all of this was checked at the first step.
+    """
+
+    args: argparse.Namespace
+    settings: Settings
+    prepared: list[Prepared]
+    tokenizer: ProxyTokenizer
+    source_bytes: NDArray[np.float64]
+    training: Any = None
+    report: Any = None
+    datasets_swapped: bool = False
+    checked: bool = False
+
+    def prefix(self, path: str) -> Prepared:
+        """The prepared dataset of one prefix."""
+        return next(one for one in self.prepared if one.prefix == path)
+
+
+_current: Run | None = None
+
+
+def active() -> Run | None:
+    """The run in progress; None where Megatron runs without ``--proxy-compression``."""
+    from megatron.training import global_vars
+
+    args = global_vars._GLOBAL_ARGS
+    if args is None or getattr(args, "proxy_compression", None) is None:
+        return None
+    return of(args)
+
+
+def current() -> Run:
+    """The run in progress, where there must be one."""
+    found = active()
+    if found is None:
+        raise UnsupportedError("this needs a run with --proxy-compression", where="--proxy-compression")
+    return found
+
+
+def of(args: argparse.Namespace) -> Run:
+    """The run of these arguments, checked on first sight: Megatron builds its tokenizer more than once.
+
+    Raises
+    ------
+    ProxyError
+        For everything that can be known to be wrong before the model is built.
+    """
+    global _current
+    if _current is None or _current.args is not args:
+        _current = _start(args)
+    return _current
+
+
+def _start(args: argparse.Namespace) -> Run:
+    settings = arguments.settings(args)
+    support.check_arguments(args)
+    opened = prepared.open_all(prefixes(args), settings.compressor)
+    prepared.check_modes(opened, settings.compressor, settings.schedule.modes)
+    fingerprints = [one.compressed.fingerprint for one in opened]
+    tokenizer = ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
+    started = Run(args, settings, opened, tokenizer, prepared.source_bytes(opened, settings.compressor))
+    for line in _remarks(started):
+        tell(args, line)
+    return started
+
+
+def prefixes(args: argparse.Namespace) -> list[str]:
+    """The prefixes of all splits, in order of appearance.
+
+    Raises
+    ------
+    ConfigurationError
+        No prefix at all, or one that is named twice in one blend.
+    """
+    from megatron.training.utils import get_blend_and_blend_per_split
+
+    blend, per_split = get_blend_and_blend_per_split(args)
+    blends = [one for one in (blend, *(per_split or ())) if one is not None]
+    for names, _ in blends:
+        if twice := sorted({name for name in names if list(names).count(name) > 1}):
+            raise ConfigurationError(
+                f"{twice[0]!r} is named twice in one blend", where="--data-path", fix="name it once, with both weights"
+            )
+    found = [name for names, _ in blends for name in names]
+    if not found:
+        raise ConfigurationError(
+            "no data is given", where="--data-path", fix="give the prefix of a prepared dataset: --data-path PREFIX"
+        )
+    return found
+
+
+def tell(args: argparse.Namespace, line: str) -> None:
+    """Print one line, once per job."""
+    if args.rank == 0:
+        print(f"megatron_proxy: {line}", flush=True)
+
+
+def _remarks(run: Run) -> list[str]:
+    schedule, size = run.settings.schedule, run.tokenizer.vocab_size
+    lines = [
+        f"{run.settings.compressor} views of {', '.join(one.prefix for one in run.prepared)}; {size:,} ids",
+        f"rate {schedule.initial_rate:g} → {schedule.peak_rate:g} → {schedule.final_rate:g}, modes "
+        f"{' → '.join(mode.value for mode in schedule.modes)}, over {run.settings.horizon_samples:,} samples",
+    ]
+    if len(run.tokenizer.fingerprints) > 1:
+        lines.append(
+            "the prefixes were prepared with different compressor files, so that one symbol stands for other bytes in "
+            "another prefix: prepare them with the same files if their symbols should mean the same"
+        )
+    if ignored := support.ignored_flags():
+        lines.append(f"without effect here: {', '.join(ignored)} (ids are those of the prepared views)")
+    return lines

@@ -1,0 +1,144 @@
+"""What of Megatron the plugin does not support, refused by name before the model is built."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from ..errors import UnsupportedError
+
+SUPPORTED: Final = "0.18 and 0.19 from wheels or a checkout, 0.17 from a checkout"
+_SUPPORTED_MINORS: Final = ((0, 17), (0, 18), (0, 19))
+
+OWN_VOCABULARY: Final = (
+    "--tokenizer-type",
+    "--tokenizer-model",
+    "--tokenizer-metadata",
+    "--metadata-path",
+    "--tokenizer-special-tokens",
+    "--special-tokens",
+    "--vocab-size",
+    "--vocab-file",
+    "--merge-file",
+    "--vocab-extra-ids",
+    "--tiktoken-pattern",
+    "--tiktoken-num-special-tokens",
+    "--tiktoken-special-tokens",
+    "--null-tokenizer-eod-id",
+    "--null-tokenizer-pad-id",
+)
+"""Flags without effect: the vocabulary is that of the prepared dataset."""
+
+
+def check_version(version: str) -> None:
+    """Refuse a Megatron whose private names were never checked.
+
+    Raises
+    ------
+    UnsupportedError
+        With the version found and the supported ones.
+    """
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if not match or (int(match[1]), int(match[2])) not in _SUPPORTED_MINORS:
+        raise UnsupportedError(
+            f"Megatron-Core {version} is not supported; supported: {SUPPORTED}",
+            fix="install a supported release, or run without --proxy-compression",
+        )
+
+
+class Refusal(NamedTuple):
+    """A flag that does not work, when it counts as given, and why."""
+
+    flag: str
+    given: Callable[[argparse.Namespace], Any]
+    why: str
+
+
+def _set(name: str) -> Callable[[argparse.Namespace], Any]:
+    return lambda args: getattr(args, name, None)
+
+
+def _full_iteration_graph(args: argparse.Namespace) -> bool:
+    scope = getattr(args, "cuda_graph_scope", None) or []
+    names = {str(getattr(item, "name", item)) for item in (scope if isinstance(scope, list) else [scope])}
+    return getattr(args, "cuda_graph_impl", None) == "full_iteration" or "full_iteration" in names
+
+
+REFUSALS: Final[Sequence[Refusal]] = (
+    Refusal("--mock-data", _set("mock_data"), "mock data has no views"),
+    Refusal("--sft", _set("sft"), "it reads conversations, not prepared views"),
+    Refusal("--fim-data", _set("fim_data"), "it rearranges documents of one view"),
+    Refusal("--perform-rl-step", _set("perform_rl_step"), "its data come from a policy, not from prepared views"),
+    Refusal(
+        "--dataloader-type",
+        lambda args: getattr(args, "dataloader_type", "single") not in (None, "single"),
+        "only with 'single' is a sample's index its place in the run, which the schedule goes by",
+    ),
+    Refusal("--phase-transition-iterations", _set("phase_transition_iterations"), "it restarts the sample index"),
+    Refusal("--dataloader-fast-cache-load", _set("dataloader_fast_cache_load"), "it takes caches without a check"),
+    Refusal("--dataloader-defer-npy-index-mmap", _set("dataloader_defer_npy_index_mmap"), "it needs stock's caches"),
+    Refusal("--per-dataset-sequences-path", _set("per_dataset_sequences_path"), "it describes one view only"),
+    Refusal("--object-storage-cache-path", _set("object_storage_cache_path"), "views are read from a file system"),
+    Refusal("--hybrid-context-parallel", _set("hybrid_context_parallel"), "it repacks samples by length"),
+    Refusal(
+        "--overlap-moe-expert-parallel-comm",
+        _set("overlap_moe_expert_parallel_comm"),
+        "it bypasses the model's forward pass, where the labels are read for the losses of each view",
+    ),
+    Refusal("--cuda-graph-impl full_iteration", _full_iteration_graph, "replays skip the per-view losses"),
+    Refusal("--logits-load-dir", _set("logits_load_dir"), "a distillation loss is no cross-entropy of bytes"),
+    Refusal("--modelopt-enabled", _set("modelopt_enabled"), "its losses were never checked"),
+    Refusal("--use-legacy-models", _set("use_legacy_models"), "the legacy models were never checked"),
+    Refusal(
+        "--tensor-parallel-num-weight-shards",
+        lambda args: getattr(args, "gtp_weight_remat_size", 1) > 1,
+        "the per-view sums do not know its groups",
+    ),
+    Refusal(
+        "--context-parallel-size with --dataloader-inter-document-masking",
+        lambda args: args.context_parallel_size > 1 and getattr(args, "dataloader_inter_document_masking", False),
+        "samples are then cut for the ranks document by document",
+    ),
+)
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse, by name, flags that do not work together with ``--proxy-compression``.
+
+    Raises
+    ------
+    UnsupportedError
+        For the first such flag.
+    """
+    for refusal in REFUSALS:
+        if refusal.given(args):
+            raise UnsupportedError(
+                f"does not work with --proxy-compression: {refusal.why}",
+                where=refusal.flag,
+                fix=f"leave out {refusal.flag}",
+            )
+
+
+def check_command_line(argv: Sequence[str]) -> None:
+    """Refuse what would throw the plugin's own flags away before they can be read.
+
+    Raises
+    ------
+    UnsupportedError
+        For ``--yaml-cfg``, which replaces the parsed arguments by those of a file.
+    """
+    if any(argument.partition("=")[0] == "--yaml-cfg" for argument in argv):
+        raise UnsupportedError(
+            "does not work with --proxy-compression: the file replaces the command line",
+            where="--yaml-cfg",
+            fix="give the settings as flags",
+        )
+
+
+def ignored_flags(argv: Sequence[str] | None = None) -> list[str]:
+    """The flags on the command line that have no effect with ``--proxy-compression``."""
+    given = {argument.partition("=")[0] for argument in (sys.argv[1:] if argv is None else argv)}
+    return [flag for flag in (*OWN_VOCABULARY, "--no-mmap-bin-files") if flag in given]

@@ -1,0 +1,46 @@
+"""The hook on Megatron's ``build_tokenizer``: the ids of the prepared views, and the place where a run is checked.
+
+Megatron calls it once its arguments are validated and before there is a model.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ConfigurationError
+from . import run
+
+
+def build_tokenizer(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """The tokenizer of the prepared views; everything is checked on its first call."""
+
+    def wrapped(args: argparse.Namespace, **kwargs: Any) -> Any:
+        if getattr(args, "proxy_compression", None) is None:
+            return stock(args, **kwargs)
+        tokenizer = run.of(args).tokenizer
+        set_padded_vocab_size(args, tokenizer.vocab_size)
+        return tokenizer
+
+    return wrapped
+
+
+def set_padded_vocab_size(args: argparse.Namespace, size: int) -> None:
+    """Set ``args.padded_vocab_size`` as Megatron does, unless a checkpoint has set it.
+
+    Raises
+    ------
+    ConfigurationError
+        If the checkpoint's model has fewer ids than the run.
+    """
+    from megatron.core.tokenizers.utils.build_tokenizer import vocab_size_with_padding
+
+    if getattr(args, "padded_vocab_size", None) is None and getattr(args, "pad_vocab_size", True):
+        args.padded_vocab_size = vocab_size_with_padding(size, args)
+    if args.padded_vocab_size is not None and args.padded_vocab_size < size:
+        raise ConfigurationError(
+            f"the model has {args.padded_vocab_size:,} ids, the prepared views need {size:,}",
+            where="--use-checkpoint-args",
+            fix="load a checkpoint that was trained on views with this vocabulary",
+        )
