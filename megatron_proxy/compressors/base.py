@@ -9,8 +9,9 @@ What every compressor promises:
 * ``decode(encode(x)) == x`` for every byte string, the empty one and invalid UTF-8 included. One that cannot promise it
   sets ``lossless = False``, and the manifest says so.
 * Same bytes, same codes, on every machine, in every process and every run.
-* ``decode`` of anything that ``encode`` did not make raises :class:`~megatron_proxy.errors.CompressorError`; it neither
-  crashes nor loops.
+* ``decode`` of what is no stream of its codes raises :class:`~megatron_proxy.errors.CompressorError`; it neither
+  crashes nor loops, and takes memory in proportion to what it was given. A format that has several encodings of the
+  same bytes (zstd and gzip find matches as they like) decodes all of them, so that a view outlives its library.
 * ``from_config(config(), files())`` is the same compressor again.
 
 One class per file; third parties register theirs under the entry-point group ``megatron_proxy.compressors``.
@@ -78,13 +79,15 @@ class Compressor(ABC):
     lossless: ClassVar[bool] = True
     """Whether decode(encode(x)) == x for every x."""
 
-    literals: ClassVar[bool] = False
+    # The following may depend on an instance's settings: ask the instance, not the class.
+
+    literals: bool = False
     """Whether codes below 256 are literal bytes."""
 
-    spans: ClassVar[bool] = False
+    spans: bool = False
     """Whether a document is encoded in independent spans (what the mode ``interleaved`` needs)."""
 
-    no_spans_because: ClassVar[str] = "it encodes a document as a whole"
+    no_spans_because: str = "it encodes a document as a whole"
     """Why not, when ``spans`` is False; shown to users who ask for ``interleaved``."""
 
     @classmethod
@@ -135,7 +138,7 @@ class Compressor(ABC):
         Raises
         ------
         CompressorError
-            If ``codes`` are not what :meth:`encode` makes of any document.
+            If ``codes`` are not a stream as :meth:`encode` makes them.
         """
 
     def encode_spans(self, document: bytes) -> Encoded:
@@ -154,6 +157,10 @@ class Compressor(ABC):
     def symbol_bytes(self) -> NDArray[np.int32] | None:
         """Source bytes that each symbol stands for (int32, shape (vocab_size,)); None where it depends on context."""
         return None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What is sent to workers is what is stored; contexts of libraries stay in their process.
+        return type(self).from_config, (self.config(), self.files())
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -1,0 +1,63 @@
+"""Checks of options and of configurations that come from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import CompressorError
+
+
+def option(options: Mapping[str, Any], compressor: str, name: str, low: int, high: int) -> int:
+    """The whole number that was given for an option.
+
+    Raises
+    ------
+    CompressorError
+        Naming the flag, if it is not between ``low`` and ``high``.
+    """
+    value = options[name]
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise CompressorError(f"{value!r} is not a whole number from {low} to {high}", where=f"--{compressor}-{name}")
+    return value
+
+
+def choice(options: Mapping[str, Any], compressor: str, name: str, choices: Sequence[str]) -> str:
+    """The word that was given for an option.
+
+    Raises
+    ------
+    CompressorError
+        Naming the flag, if it is none of ``choices``.
+    """
+    value = options[name]
+    if not isinstance(value, str) or value not in choices:
+        raise CompressorError(f"{value!r} is none of {', '.join(choices)}", where=f"--{compressor}-{name}")
+    return value
+
+
+def entry(config: Mapping[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:
+    """The entry ``key`` of a stored configuration.
+
+    Raises
+    ------
+    CompressorError
+        If it is missing or of another type.
+    """
+    value = config.get(key)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
+        raise CompressorError(f"the compressor's configuration has no usable {key!r}: {value!r}")
+    return value
+
+
+def file(files: Mapping[str, bytes], suffix: str) -> bytes:
+    """The content of a compressor's file.
+
+    Raises
+    ------
+    CompressorError
+        If it is missing.
+    """
+    if suffix not in files:
+        raise CompressorError(f"the compressor's file {suffix!r} is missing; there are: {', '.join(files) or 'none'}")
+    return files[suffix]
