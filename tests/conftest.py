@@ -1,8 +1,16 @@
 """Options and environment shared by all tests."""
 
+import hashlib
+import importlib
 import os
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+# Modules that tests share.
+sys.path.append(str(Path(__file__).parent / "helpers"))
 
 # Before torch is imported anywhere: two cores are shared by the tests and the training processes they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,3 +27,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def training() -> ModuleType:
+    """Starts Megatron's training loop: see tests/helpers/training.py."""
+    pytest.importorskip("megatron.training", reason="megatron-core is not installed")
+    return importlib.import_module("training")
+
+
+@pytest.fixture(scope="session")
+def checkouts() -> dict[str, Path]:
+    """The Megatron-LM checkouts that MEGATRON_LM names (folders parted by ':'), by tested tag."""
+    from megatron_proxy import patching
+
+    found = {}
+    for folder in filter(None, os.environ.get("MEGATRON_LM", "").split(os.pathsep)):
+        script = (Path(folder) / "pretrain_gpt.py").read_bytes()
+        if tag := patching.TESTED.get(hashlib.sha256(script).hexdigest()):
+            found[tag] = Path(folder)
+    return found

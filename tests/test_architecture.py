@@ -38,6 +38,7 @@ LEVELS = {
     "masks": 3,
     "bpb": 3,
     "stability": 3,
+    "patching": 3,
     "adaptor": 4,
     "evaluation": 5,
     "generation": 5,
