@@ -87,6 +87,8 @@ class _CudaMeansCpu(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = dict(kwargs) if kwargs else {}
+        if func is torch.device:
+            return func(*args, **named)
         device = named.get("device")
         # A bare number is a CUDA device: what torch.cuda.current_device() answers.
         asked = device is not None and (_is_cuda(device) or isinstance(device, int))

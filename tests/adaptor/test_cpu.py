@@ -1,0 +1,263 @@
+"""The stand-in for torch.cuda. It changes torch for good, so whatever installs it runs in a process of its own."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from megatron_proxy.adaptor.cpu import defaults  # noqa: E402
+
+
+def run_python(code: str, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def answers(code: str) -> dict:
+    """What ``code`` leaves in ``out`` with the stand-in in force (without Megatron's arguments)."""
+    prelude = "import json; from megatron_proxy.adaptor.cpu import cuda, device, distributed\n"
+    prelude += "import torch; cuda.install(); device.install(); distributed.install()\nout = {}\n"
+    printed = run_python(prelude + textwrap.dedent(code) + "\nprint(json.dumps(out))")
+    return json.loads(printed.splitlines()[-1])
+
+
+def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
+    out = answers(
+        """
+        here = torch.cuda.current_device()
+        tensors = {
+            "string": torch.zeros(2, device="cuda"),
+            "number": torch.ones(2, device=here),
+            "device": torch.empty(2, device=torch.device("cuda", 0)),
+            "indexed": torch.arange(2, device=f"cuda:{here}"),
+            "to": torch.zeros(2).to("cuda"),
+            "to number": torch.zeros(2).to(here),
+            "to with dtype": torch.zeros(2).to("cuda", torch.int64),
+            "to keyword": torch.zeros(2).to(device="cuda", dtype=torch.int64),
+            "method": torch.zeros(2).cuda(here),
+            "new": torch.zeros(2).new_ones(3, device="cuda"),
+            "pinned": torch.zeros(2, pin_memory=True).pin_memory(),
+            "module": torch.nn.Linear(2, 2).cuda().weight,
+            "module to": torch.nn.Linear(2, 2).to("cuda").weight,
+            "legacy": torch.cuda.FloatTensor([1.0]),
+        }
+        with torch.device("cuda"):
+            tensors["context"] = torch.zeros(2)
+        out = {name: [tensor.device.type, str(tensor.dtype)] for name, tensor in tensors.items()}
+        """
+    )
+    assert {device for device, _ in out.values()} == {"cpu"}
+    assert out["to with dtype"][1] == out["to keyword"][1] == "torch.int64"
+
+
+def test_megatrons_optimizers_find_the_types_of_a_gpu():
+    out = answers(
+        """
+        out["float"] = torch.zeros(1).type()
+        out["half"] = torch.zeros(1, dtype=torch.bfloat16).type()
+        out["cast"] = torch.zeros(1).type(torch.int32).type()
+        out["cast by name"] = torch.zeros(1).type("torch.cuda.LongTensor").type()
+        """
+    )
+    assert out == {
+        "float": "torch.cuda.FloatTensor",
+        "half": "torch.cuda.BFloat16Tensor",
+        "cast": "torch.cuda.IntTensor",
+        "cast by name": "torch.cuda.LongTensor",
+    }
+
+
+def test_the_cpu_generator_and_the_cuda_generator_stay_apart():
+    out = answers(
+        """
+        def cpu(): return torch.rand(3).tolist()
+        def cuda(): return torch.rand(3, device="cuda").tolist()
+        x = torch.ones(1000)
+        drop = torch.nn.functional.dropout
+
+        torch.manual_seed(1)
+        expected_cpu = cpu()
+        torch.cuda.manual_seed(7)
+        expected_cuda = cuda()
+        torch.cuda.manual_seed(7)
+        expected_drop = drop(x, 0.5)
+
+        torch.manual_seed(1); torch.cuda.manual_seed(7)
+        first_drop = drop(x, 0.5)
+        out["dropout draws from cuda"] = bool(torch.equal(first_drop, expected_drop))
+        out["dropout leaves the cpu alone"] = cpu() == expected_cpu
+        torch.manual_seed(1); torch.cuda.manual_seed(7)
+        cpu()
+        out["the cpu leaves cuda alone"] = cuda() == expected_cuda
+        state = torch.cuda.get_rng_state()
+        again = cuda()
+        torch.cuda.set_rng_state(state)
+        out["cuda state can be restored"] = cuda() == again
+        torch.manual_seed(3); one = cuda(); torch.manual_seed(3)
+        out["manual_seed seeds cuda too"] = cuda() == one
+        out["different"] = expected_cpu != expected_cuda
+        """
+    )
+    assert all(out.values()), out
+
+
+def test_streams_and_events_do_nothing_but_tell_the_time():
+    out = answers(
+        """
+        import time
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        with torch.cuda.stream(torch.cuda.Stream()):
+            begin.record(); time.sleep(0.02); end.record()
+        torch.cuda.current_stream().wait_stream(torch.cuda.Stream())
+        end.synchronize()
+        out["milliseconds"] = begin.elapsed_time(end)
+        out["memory"] = torch.cuda.memory_allocated() + torch.cuda.memory_stats()["reserved_bytes.all.current"]
+        out["count"] = torch.cuda.device_count()
+        """
+    )
+    assert 20 <= out["milliseconds"] < 5000
+    assert out["memory"] == 0
+    assert out["count"] == 1
+
+
+def test_nccl_becomes_gloo_and_a_lone_process_a_group_of_one():
+    out = answers(
+        """
+        torch.distributed.init_process_group(backend="nccl", device_id=torch.device("cuda:0"))
+        group = torch.distributed.new_group([0], backend="nccl")
+        x = torch.ones(2, device="cuda")
+        torch.distributed.all_reduce(x, group=group)
+        out["backends"] = [torch.distributed.get_backend(), torch.distributed.get_backend(group)]
+        out["sum"] = x.tolist()
+        torch.distributed.destroy_process_group()
+        """
+    )
+    assert out == {"backends": ["gloo", "gloo"], "sum": [1.0, 1.0]}
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--transformer-impl", default="transformer_engine")
+    parser.add_argument("--no-rope-fusion", action="store_false", dest="apply_rope_fusion")
+    parser.add_argument("--rope-fusion", action="store_true", dest="apply_rope_fusion")
+    parser.add_argument("--backend", type=int, default=1)
+    return parser
+
+
+FLAGS = ("--transformer-impl local", "--no-rope-fusion", "--backend 3", "--unknown-to-this-release")
+
+
+@pytest.mark.parametrize(
+    ("argv", "applied", "values"),
+    [
+        ([], list(FLAGS[:3]), ("local", False, 3)),
+        (["--backend", "2"], list(FLAGS[:2]), ("local", False, 2)),
+        (["--transformer-impl=transformer_engine"], list(FLAGS[1:3]), ("transformer_engine", False, 3)),
+        (["--rope-fusion"], [FLAGS[0], FLAGS[2]], ("local", True, 3)),
+    ],
+)
+def test_defaults_go_in_only_where_the_user_said_nothing(argv, applied, values):
+    chosen = parser()
+    assert defaults.set_defaults(chosen, FLAGS, argv) == applied
+    args = chosen.parse_args(argv)
+    assert (args.transformer_impl, args.apply_rope_fusion, args.backend) == values
+
+
+def test_what_is_the_default_already_is_not_told():
+    chosen = parser()
+    assert defaults.set_defaults(chosen, ["--backend 1"], []) == []
+
+
+def test_with_a_gpu_nothing_of_it_is_loaded():
+    printed = run_python(
+        """
+        import sys, torch
+        torch.cuda.is_available = lambda: True
+        before = torch.Tensor.cuda
+        from megatron_proxy.adaptor import cpu
+        loaded = [name for name in sys.modules if name.startswith("megatron_proxy.adaptor.cpu.")]
+        print(cpu.install(), cpu.installed(), torch.Tensor.cuda is before, loaded)
+        """
+    )
+    assert printed == "False False True []\n"
+
+
+def test_launcher_runs_a_script_as_python_would(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import sys, torch\nprint(__name__, sys.argv[1:], sys.path[0], torch.cuda.is_available())\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "megatron_proxy.adaptor.cpu", str(script), "--a", "b c"],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    log, last = done.stdout.splitlines()
+    assert log.startswith("megatron_proxy: no GPU found: Megatron runs on the CPU with gloo (1 process(es)")
+    assert last == f"__main__ ['--a', 'b c'] {tmp_path} True"
+
+
+def test_launcher_without_a_script_says_so(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "megatron_proxy.adaptor.cpu", "missing.py"],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "megatron_proxy: there is no script 'missing.py'\n")
+
+
+@pytest.fixture(scope="module")
+def saved_run(training, tmp_path_factory):
+    """Four iterations of one process, saved after the second; with the folder."""
+    folder = tmp_path_factory.mktemp("saved")
+    flags = (training.TINY, training.MOCK, training.NO_DROPOUT, f"--save {folder} --save-interval 2")
+    run = training.train(*flags, cwd=folder)
+    assert len(run.losses) == 4
+    (folder / "latest_checkpointed_iteration.txt").write_text("2")
+    return run, folder
+
+
+@pytest.mark.megatron
+def test_the_log_says_what_happens(saved_run):
+    log = saved_run[0].log
+    assert log.count("megatron_proxy: no GPU found: Megatron runs on the CPU with gloo (1 process(es), 1 thread") == 1
+    assert log.count("megatron_proxy: put in for the CPU: --transformer-impl local --distributed-backend gloo") == 1
+
+
+@pytest.mark.megatron
+@pytest.mark.parametrize("parallel", ["--tensor-model-parallel-size 2", "--pipeline-model-parallel-size 2"])
+def test_two_processes_go_on_where_one_stopped(training, saved_run, tmp_path, parallel):
+    whole, folder = saved_run
+    flags = (training.TINY, training.MOCK, training.NO_DROPOUT, f"--load {folder}", parallel)
+    resumed = training.train(*flags, processes=2, cwd=tmp_path)
+    assert len(resumed.losses) == 2
+    # Megatron's first report after a start goes into its second one as well, hence not losses[1].
+    assert resumed.losses[0] == pytest.approx(whole.losses[2], abs=2e-6)
+    assert resumed.validation == pytest.approx(whole.validation, abs=2e-6)
+
+
+@pytest.mark.megatron
+def test_random_states_of_tensor_parallel_ranks_come_back(training, tmp_path):
+    flags = (training.TINY, training.MOCK, "--tensor-model-parallel-size 2", f"--save {tmp_path} --save-interval 2")
+    whole = training.train(*flags, processes=2, cwd=tmp_path)
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("2")
+    resumed = training.train(*flags, f"--load {tmp_path}", processes=2, cwd=tmp_path)
+    assert resumed.losses[0] == whole.losses[2]
+    assert resumed.validation == whole.validation
