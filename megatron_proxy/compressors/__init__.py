@@ -17,6 +17,8 @@ ENTRY_POINT_GROUP: Final = "megatron_proxy.compressors"
 # Modules are imported on first use: one compressor must not need another's packages.
 _BUILT_IN: Final[dict[str, str]] = {
     "gzip": "gzip:GzipCompressor",
+    "neural": "neural:NeuralCompressor",
+    "neural-ac": "neural_ac:NeuralAcCompressor",
     "sentencepiece": "sentencepiece:SentencePieceCompressor",
     "trie": "trie:TrieCompressor",
     "zstd": "zstd:ZstdCompressor",

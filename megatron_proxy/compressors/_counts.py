@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import jit
-from ._trie import Trie
+from ._trie import Trie, ranked
 
 # A string seen once in the sample says nothing about another text.
 _LEAST_COUNT = 2
@@ -55,7 +55,7 @@ def most_frequent(
         if not len(longer.counts):
             break
         found = found.and_(longer)
-    return _ranked(found, size)
+    return ranked(found.parents, found.labels, found.counts, size)
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,6 @@ class _Level:
 def _bar(counts: NDArray[np.int64], size: int) -> int:
     """The count that a string needs to be among the ``size`` most frequent."""
     return int(np.partition(counts, -size)[-size]) if len(counts) >= size else 0
-
-
-def _ranked(found: _Strings, size: int) -> Trie:
-    """The ``size`` most frequent strings. Numbers become ranks; a prefix ranks before what it begins."""
-    # Found shorter first: a stable sort keeps that among equals.
-    chosen = np.argsort(-found.counts, kind="stable")[:size]
-    rank = np.full(256 + len(found.counts), -1, dtype=np.int64)
-    rank[:256] = np.arange(256)
-    rank[256 + chosen] = 256 + np.arange(len(chosen))
-    return Trie(rank[found.parents[chosen]].astype(np.int32), found.labels[chosen])
 
 
 @jit

@@ -134,6 +134,27 @@ def from_bytes(content: bytes, where: str) -> tuple[Trie, NDArray[np.int32] | No
         raise CompressorError(error.what, where=where, fix="train it again") from None
 
 
+def ranked(parents: NDArray[np.int64], labels: NDArray[np.uint8], weights: NDArray[np.int64], size: int) -> Trie:
+    """The ``size`` heaviest strings as a trie, in order of falling weight; equals stay in their order.
+
+    Parameters
+    ----------
+    parents
+        int64, shape (strings,): the number of each one's prefix; a prefix comes first and weighs at least as much.
+    labels
+        uint8, shape (strings,): the last bytes.
+    weights
+        int64, shape (strings,).
+    size
+        How many to take.
+    """
+    chosen = np.argsort(-weights, kind="stable")[:size]
+    rank = np.full(NUM_BYTES + len(weights), -1, dtype=np.int64)
+    rank[:NUM_BYTES] = np.arange(NUM_BYTES)
+    rank[NUM_BYTES + chosen] = NUM_BYTES + np.arange(len(chosen))
+    return Trie(rank[parents[chosen]].astype(np.int32), labels[chosen])
+
+
 def _digest(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()[:16]
 

@@ -1,0 +1,97 @@
+"""The options that the compressors with a language model share, and the way from them to a trained predictor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ..errors import CompressorError
+from ..segment import Segmenter
+from . import _check
+from ._longest_match import SAMPLE_BYTES, segmented
+from ._predict import CountPredictor, Predictor
+from ._sample import sample
+from .base import Corpus, Option
+from .trie import learn, symbol_starts
+
+BORDER: Final = Option(
+    "border", float, 0.0, "no symbol goes on where the next byte's entropy is above so many bits; 0 for no such border"
+)
+LM_OPTIONS: Final[tuple[Option, ...]] = (
+    Option("predictor", str, "lm", "what predicts the next byte: a language model, or counts", ("lm", "counts")),
+    Option("size", int, 256, "units of each layer of the language model"),
+    Option("layers", int, 1, "recurrent layers of the language model"),
+    Option("context", int, 16, "longest string that the language model learns from, in bytes"),
+    Option("batch", int, 512, "windows per training step"),
+    Option("steps", int, 1_000, "training steps, at most; training stops when the held-out loss no longer falls"),
+    Option("learning-rate", float, 4e-3, "highest learning rate"),
+    Option("seed", int, 0, "seed of weights and windows"),
+    Option("device", str, "cpu", "torch's name of the device to train on"),
+    Option("checkpoint", str, None, "file for the state of the training; one that exists is gone on from"),
+    SAMPLE_BYTES,
+)
+
+# The strings whose starts are the starts of training windows: how many, how long at most, rounds of counting.
+_STARTS: Final = (65_280, 64, 2)
+
+
+def border_option(options: Mapping[str, Any], compressor: str) -> float | None:
+    """The entropy above which no symbol goes on, in bits; None for none."""
+    return _number(options, compressor, "border", 0.0, 8.0) or None
+
+
+def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter) -> Predictor:
+    """What the options ask for, learnt from a sample of the corpus."""
+    budget = _check.option(options, compressor, "sample-bytes", 1, 1 << 30)
+    settings = _lm_settings(options, compressor)
+    data, ends = segmented(sample(corpus, budget), segmenter)
+    starts = symbol_starts(learn(data, ends, *_STARTS), data, ends)
+    if settings is None:
+        return CountPredictor(data, ends, starts.astype(np.int64))
+    from ._byte_lm import LmPredictor
+    from ._train_lm import Sample, train
+
+    checkpoint = None if options["checkpoint"] is None else Path(options["checkpoint"])
+
+    def report(line: str) -> None:
+        print(f"{compressor}: {line}", file=sys.stderr, flush=True)
+
+    return LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint))
+
+
+def _number(options: Mapping[str, Any], compressor: str, name: str, low: float, high: float) -> float:
+    """The number that was given for an option, if it is between ``low`` and ``high``."""
+    value = options[name]
+    if not isinstance(value, int | float) or not low <= value <= high:
+        raise CompressorError(f"{value!r} is not a number from {low:g} to {high:g}", where=f"--{compressor}-{name}")
+    return float(value)
+
+
+def _lm_settings(options: Mapping[str, Any], compressor: str) -> Any:
+    """The settings of the training, or None where no model is to be trained. Imports torch."""
+    if _check.choice(options, compressor, "predictor", ("lm", "counts")) == "counts":
+        return None
+    try:
+        from ._byte_lm import Shape
+        from ._train_lm import Settings
+    except ImportError as error:
+        raise CompressorError(
+            f"training a language model needs torch, which cannot be imported ({error})",
+            fix=f"install torch, or give --{compressor}-predictor counts",
+        ) from error
+    return Settings(
+        Shape(
+            _check.option(options, compressor, "size", 1, 1 << 14),
+            _check.option(options, compressor, "layers", 1, 64),
+        ),
+        _check.option(options, compressor, "context", 1, 1 << 10),
+        _check.option(options, compressor, "batch", 1, 1 << 20),
+        _check.option(options, compressor, "steps", 1, 1 << 40),
+        _number(options, compressor, "learning-rate", 1e-9, 10.0),
+        device=str(options["device"]),
+        seed=_check.option(options, compressor, "seed", 0, 2**63 - 1),
+    )

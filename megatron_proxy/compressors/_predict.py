@@ -1,0 +1,89 @@
+"""Who says which byte follows a string: integer frequencies of a language model, or of counts in its place."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FREQUENCY_BITS: Final = 20
+"""Frequencies of the 256 bytes after one string add up to at most 2^20."""
+
+_NUM_BYTES: Final = 256
+
+
+class Predictor(Protocol):
+    """Predicts the next byte of a set of strings of one length, read from their starts.
+
+    It begins with one string, the empty one.
+    """
+
+    def start(self) -> None:
+        """Go back to the empty string."""
+
+    def frequencies(self) -> NDArray[np.int64]:
+        """How often each byte follows each string: int64 >= 1, shape (strings, 256), rows of at most 2^20 in all."""
+
+    def descend(self, rows: NDArray[np.int64], labels: NDArray[np.uint8]) -> None:
+        """Go on to other strings: string ``rows[k]`` of the present ones with the byte ``labels[k]`` after it."""
+
+
+def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Integer frequencies of distributions over the bytes: float, shape (strings, 256) → int64 of the same shape.
+
+    Every byte gets at least 1, so that everything can be coded.
+    """
+    share = np.asarray(probabilities, dtype=np.float64) * (2**FREQUENCY_BITS - _NUM_BYTES)
+    return share.astype(np.int64) + 1
+
+
+class CountPredictor:
+    """Counts in a language model's place: what followed a string, from its start on, wherever it began in a sample.
+
+    Parameters
+    ----------
+    data
+        The sample: uint8, shape (bytes,).
+    ends
+        Where its segments end: int64, rising to ``len(data)``; nothing follows a string at its segment's end.
+    places
+        Where strings start: int64; every place of the sample if not given.
+    """
+
+    def __init__(
+        self, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int64] | None = None
+    ) -> None:
+        self._data = data
+        self._room = np.repeat(ends, np.diff(ends, prepend=0)) - np.arange(len(data))
+        self._first = np.arange(len(data)) if places is None else places
+        self.start()
+
+    def start(self) -> None:
+        """Go back to the empty string."""
+        self._places = self._first
+        self._rows = np.zeros(len(self._places), dtype=np.int64)
+        self._strings = 1
+        self._depth = 0
+
+    def frequencies(self) -> NDArray[np.int64]:
+        """The counts as frequencies; all bytes alike after a string that nothing followed."""
+        counts = np.bincount(self._cells(), minlength=self._strings * _NUM_BYTES).reshape(-1, _NUM_BYTES)
+        total = counts.sum(axis=1, keepdims=True)
+        return quantised(np.where(total > 0, counts / np.maximum(total, 1), 1 / _NUM_BYTES))
+
+    def descend(self, rows: NDArray[np.int64], labels: NDArray[np.uint8]) -> None:
+        """Go on to other strings; no two may be the same."""
+        number = np.full(self._strings * _NUM_BYTES, -1, dtype=np.int64)
+        number[rows * _NUM_BYTES + labels] = np.arange(len(rows))
+        following = number[self._cells()]
+        keep = following >= 0
+        self._places, self._rows = self._places[keep], following[keep]
+        self._strings = len(rows)
+        self._depth += 1
+
+    def _cells(self) -> NDArray[np.int64]:
+        """String and next byte, as one number, of every place that has a next byte; other places are dropped."""
+        inside = self._room[self._places] > self._depth
+        self._places, self._rows = self._places[inside], self._rows[inside]
+        return self._rows * _NUM_BYTES + self._data[self._places + self._depth]

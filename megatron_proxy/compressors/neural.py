@@ -1,0 +1,45 @@
+"""``neural``: the strings that a small byte LM finds most probable, matched greedily. No LM is needed to encode.
+
+The LM is trained on windows of the corpus that start where symbols start (those of a quick count, see :mod:`.trie`),
+and its context begins with the window. So it gives every string a probability of its own, and the most probable ones,
+a set closed under prefixes, become the symbols. :mod:`.neural_ac` has the paper's way of making symbols from an LM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, override
+
+from ._compile import NUM_BYTES, compile_most_probable
+from ._longest_match import (
+    LONGEST,
+    MODEL,
+    SEGMENT_BYTES,
+    SYMBOLS,
+    LongestMatch,
+    read_model,
+    segmenter_option,
+    string_options,
+)
+from ._neural_options import BORDER, LM_OPTIONS, border_option, trained_predictor
+from ._trie import ranked
+from .base import Corpus, Option
+
+
+class NeuralCompressor(LongestMatch):
+    """The most probable strings of a byte LM, longest match."""
+
+    name = "neural"
+    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, BORDER, SEGMENT_BYTES, MODEL, *LM_OPTIONS)
+
+    @classmethod
+    @override
+    def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
+        size, longest = string_options(options, cls.name)
+        border = border_option(options, cls.name)
+        segmenter = segmenter_option(options, cls.name)
+        if options["model"] is not None:
+            return cls.from_config({"segmenter": segmenter.config()}, read_model(options["model"]))
+        predictor = trained_predictor(options, cls.name, corpus, segmenter)
+        compiled = compile_most_probable(predictor, size, longest, border)
+        return cls(ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], size), segmenter)

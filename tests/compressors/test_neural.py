@@ -1,0 +1,218 @@
+"""``neural``: training (deterministic, resumable, stops early), compiling by hand, no torch to encode."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from megatron_proxy import compressors
+from megatron_proxy.compressors._compile import compile_most_probable, compile_windows, entropy, split
+from megatron_proxy.compressors._longest_match import TRIE_FILE, segmented
+from megatron_proxy.compressors._predict import CountPredictor, quantised
+from megatron_proxy.compressors.neural import NeuralCompressor
+from megatron_proxy.errors import CompressorError
+from megatron_proxy.segment import Kind, Segmenter
+
+CORPUS = [b"the cat sat on the mat and the dog sat on the log\n" * 4, b"", "żółć, żółw\n".encode() * 4]
+TINY = {"size": 8, "context": 6, "batch": 8, "steps": 6, "symbols": 40}
+
+
+def options_with(kind, **given_options):
+    options = {name.replace("_", "-"): value for name, value in given_options.items()}
+    return {option.name: option.default for option in kind.options} | options
+
+
+def build(documents=CORPUS, **given_options):
+    return NeuralCompressor.build(options_with(NeuralCompressor, **(TINY | given_options)), lambda: iter(documents))
+
+
+def counts_of(*segments):
+    data = np.frombuffer(b"".join(segments), np.uint8)
+    return CountPredictor(data, np.cumsum([len(segment) for segment in segments]))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return build()
+
+
+def test_frequencies_fill_their_range():
+    frequencies = quantised(np.eye(256)[[65]])
+    assert frequencies[0, 65] == 2**20 - 256 + 1
+    assert frequencies[0, 66] == 1
+    assert frequencies.sum() == 2**20
+    assert quantised(np.full((1, 256), 1 / 256)).tolist() == [[4096] * 256]
+
+
+def test_counts_predict_what_followed():
+    predictor = counts_of(b"abac", b"ab")
+    first = predictor.frequencies()
+    assert first.shape == (1, 256)
+    assert first[0, ord("a")] == int(3 / 6 * (2**20 - 256)) + 1
+    predictor.descend(np.array([0, 0]), np.frombuffer(b"ab", np.uint8))
+    after_a, after_b = predictor.frequencies()
+    assert after_a[ord("b")] == int(2 / 3 * (2**20 - 256)) + 1
+    assert after_a[ord("c")] == int(1 / 3 * (2**20 - 256)) + 1
+    # Of the two "b", one ends its segment.
+    assert after_b[ord("a")] == 2**20 - 256 + 1
+    predictor.descend(np.array([1]), np.frombuffer(b"z", np.uint8))
+    assert predictor.frequencies().tolist() == [[4096] * 256]
+    predictor.start()
+    assert predictor.frequencies().tolist() == first.tolist()
+
+
+def test_intervals_lie_side_by_side_inside_their_string():
+    frequencies = np.ones((1, 256), np.int64)
+    frequencies[0, 7] = 2**19
+    lows, widths = split(np.array([100]), np.array([2**30]), frequencies)
+    assert lows[0, 0] == 100
+    assert widths[0, 7] == 2**29
+    assert lows[0, 8] == lows[0, 7] + widths[0, 7]
+    assert lows[0, 255] + widths[0, 255] <= 100 + 2**30
+
+
+def test_compiling_finds_exactly_the_strings_that_are_wide_enough():
+    compiled = compile_windows(counts_of(b"ab" * 8), 8, 10)
+    # "a" and "b" alternate: every string of them has a probability of about one half.
+    assert len(compiled.parents) == 18
+    assert compiled.parents[:4].tolist() == [97, 98, 256, 257]
+    assert bytes(compiled.labels[:4]) == b"baab"
+    narrow = compile_windows(counts_of(b"ab" * 8), 1, 10)
+    assert len(narrow.parents) == 0
+
+
+def test_the_most_probable_strings_are_those_of_a_full_search():
+    predictor = counts_of(b"the cat sat on the mat and the dog sat on the log")
+    everything = compile_windows(predictor, 12, 8)
+    few = compile_most_probable(predictor, 20, 8)
+    widest = np.sort(everything.widths[256:])[::-1][:20]
+    assert np.sort(few.widths[256:])[::-1][:20].tolist() == widest.tolist()
+    assert len(few.parents) < len(everything.parents)
+
+
+def test_no_string_goes_on_over_a_border():
+    assert entropy(np.full((2, 256), 4096)).tolist() == [8.0, 8.0]
+    predictor = counts_of(b"xaxbxcxd" * 4)
+    free = compile_windows(predictor, 8, 3)
+    bordered = compile_windows(predictor, 8, 3, border=1.5)
+    first_bytes = lambda compiled: {chr(parent) for parent in compiled.parents if parent < 256}  # noqa: E731
+    assert first_bytes(free) == set("xabcd")
+    # What comes after "x" is open, what comes after the others is not.
+    assert first_bytes(bordered) == set("abcd")
+
+
+def test_training_is_deterministic(trained):
+    assert build().fingerprint == trained.fingerprint
+    assert build(seed=1).fingerprint != trained.fingerprint
+    assert trained.vocab_size == 40
+
+
+def test_training_learns(capsys):
+    build([b"abcdefgh" * 40], steps=300, context=8, learning_rate=1e-2)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "held out" in line]
+    losses = [float(line.split("held out ")[1].split()[0]) for line in lines]
+    assert len(losses) == 3
+    # Once the first byte is known the rest is; only that one costs its 3 bits.
+    assert losses[-1] < 0.7 < losses[0] + 0.5
+
+
+def test_training_stops_when_nothing_is_gained(capsys):
+    # Noise cannot be predicted: the held-out loss falls a little, then rises.
+    noise = np.random.default_rng(0).integers(0, 256, 2_000, dtype=np.uint8).tobytes()
+    build([noise], steps=100_000, learning_rate=0.05, context=4)
+    assert "5 of 5 without a lower one" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_interrupted_training_ends_the_same(tmp_path, monkeypatch):
+    from megatron_proxy.compressors import _train_lm
+
+    whole = build(steps=200)
+    path = tmp_path / "training"
+    wanted = _train_lm._step
+    steps = []
+
+    def interrupted(state, sample, settings):
+        steps.append(state.step)
+        if len(steps) == 150:
+            raise KeyboardInterrupt
+        return wanted(state, sample, settings)
+
+    monkeypatch.setattr(_train_lm, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build(steps=200, checkpoint=str(path))
+    assert build(steps=200, checkpoint=str(path)).fingerprint == whole.fingerprint
+    # From the last checkpoint on, not from the beginning.
+    assert steps[150] == 100
+    with pytest.raises(CompressorError, match="other settings or another corpus"):
+        build(steps=200, checkpoint=str(path), batch=9)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(CompressorError, match="cannot be read"):
+        build(steps=200, checkpoint=str(path))
+
+
+@settings(deadline=None)
+@given(document=st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
+def test_round_trip(trained, document):
+    again = compressors.load("neural", trained.config(), trained.files())
+    assert again.decode(again.encode(document)) == document
+    assert again.encode(document).tolist() == trained.encode(document).tolist()
+
+
+def test_counts_can_stand_in_for_the_model():
+    compressor = build(predictor="counts", symbols=5)
+    strings = [compressor.trie.string(256 + s) for s in range(5)]
+    assert b"the" in strings or b"th" in strings
+    assert compressor.decode(compressor.encode(CORPUS[0])) == CORPUS[0]
+
+
+def test_a_trained_file_needs_no_training(trained, tmp_path):
+    path = tmp_path / "trained"
+    path.write_bytes(trained.files()[TRIE_FILE])
+    assert build([b"nothing to learn here"], model=str(path)).fingerprint == trained.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("size", 0),
+        ("context", 0),
+        ("steps", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("border", 9.0),
+        ("device", "no such device"),
+        ("predictor", "oracle"),
+        ("batch", 0),
+    ],
+)
+def test_bad_options_name_their_flag(name, value):
+    with pytest.raises(CompressorError, match=f"--neural-{name.replace('_', '-')}"):
+        build(**{name: value})
+
+
+def test_an_empty_corpus_is_refused():
+    with pytest.raises(CompressorError, match="corpus is empty"):
+        build([b""])
+
+
+def test_encoding_needs_no_torch(trained, tmp_path):
+    (tmp_path / "trie").write_bytes(trained.files()[TRIE_FILE])
+    code = f"""
+import sys
+from megatron_proxy import compressors
+files = {{{TRIE_FILE!r}: open({str(tmp_path / "trie")!r}, "rb").read()}}
+compressor = compressors.load("neural", {trained.config()!r}, files)
+assert compressor.decode(compressor.encode(b"the cat")) == b"the cat"
+compressors.get("neural-ac")
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_segments_bound_what_is_learnt():
+    data, ends = segmented([b"ab\ncd\n", b"", b"ef"], Segmenter(Kind.LINES, 16))
+    assert data.tobytes() == b"ab\ncd\nef"
+    assert ends.tolist() == [6, 8]
