@@ -18,6 +18,7 @@ from .errors import ProxyError
 
 COMMANDS: Final[dict[str, str]] = {
     "prepare": "make the views of a corpus",
+    "train-compressor": "let a compressor learn from a corpus",
     "patch": "add the plugin's import line to a pretraining script",
 }
 

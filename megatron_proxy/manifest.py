@@ -47,6 +47,10 @@ class View:
     dtype: str
     units: int
 
+    def stored_files(self) -> list[StoredFile]:
+        """The files of the view."""
+        return [self.bin, self.idx]
+
 
 @dataclass(frozen=True)
 class CompressedView:
@@ -68,6 +72,11 @@ class CompressedView:
     def vocabulary(self) -> Vocabulary:
         """The ids of a run on this view."""
         return Vocabulary(self.num_symbols, self.literals)
+
+    def stored_files(self) -> list[StoredFile]:
+        """The files of the view, of its spans and of its compressor."""
+        spans = self.spans.stored_files() if self.spans else []
+        return [*self.view.stored_files(), *spans, *self.files.values()]
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,15 @@ class Manifest:
 
     def with_compressed(self, name: str, view: CompressedView) -> Self:
         """The same dataset with one compressed view added or replaced."""
-        return replace(self, compressed=dict(sorted({**self.compressed, name: view}.items())))
+        return self.with_views({**self.compressed, name: view})
+
+    def with_views(self, views: Mapping[str, CompressedView]) -> Self:
+        """The same dataset with these compressed views, sorted by name."""
+        return replace(self, compressed=dict(sorted(views.items())))
+
+    def stored_files(self) -> list[StoredFile]:
+        """Every file of the dataset but the manifest."""
+        return [*self.raw.stored_files(), *(file for view in self.compressed.values() for file in view.stored_files())]
 
     def to_json(self) -> str:
         """The manifest file's content."""
@@ -236,7 +253,8 @@ def _integer(value: object) -> int:
     return value
 
 
-def _stored(value: Mapping[str, Any]) -> StoredFile:
+def stored_file(value: Mapping[str, Any]) -> StoredFile:
+    """Parse one file's entry; its name cannot leave the folder."""
     name = str(value["name"])
     if name != os.path.basename(name) or name in ("", ".", ".."):
         raise DatasetError(f"the file name {name!r} leaves the manifest's folder")
@@ -244,7 +262,7 @@ def _stored(value: Mapping[str, Any]) -> StoredFile:
 
 
 def _view(value: Mapping[str, Any]) -> View:
-    return View(_stored(value["bin"]), _stored(value["idx"]), str(value["dtype"]), _integer(value["units"]))
+    return View(stored_file(value["bin"]), stored_file(value["idx"]), str(value["dtype"]), _integer(value["units"]))
 
 
 def _compressed(value: Mapping[str, Any]) -> CompressedView:
@@ -257,5 +275,5 @@ def _compressed(value: Mapping[str, Any]) -> CompressedView:
         lossless=bool(value["lossless"]),
         view=_view(value["view"]),
         spans=None if spans is None else _view(spans),
-        files={str(suffix): _stored(stored) for suffix, stored in value["files"].items()},
+        files={str(suffix): stored_file(stored) for suffix, stored in value["files"].items()},
     )

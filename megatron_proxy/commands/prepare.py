@@ -1,0 +1,106 @@
+"""Make the views of a corpus: the raw one, a compressed one for each compressor, and the manifest.
+
+  megatron-proxy prepare --input corpus.jsonl --output-prefix data/corpus --compressor zstd --workers 8
+
+Another compressor can be added to a prefix later: the raw view stays as it is, and --input may be left out. The output
+does not depend on the number of workers. An interrupted run can simply be run again: what it left behind half-made is
+cleared away, what it had finished (the raw view, a view, with --partitions a partition) is kept.
+
+On many machines each makes a shard, and 'megatron-proxy merge' puts the shards together:
+
+  megatron-proxy prepare … --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT --compressor-from zstd.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import warnings
+
+from .. import compressors
+from ..prepare import Job, prepare
+from ..prepare.recipe import recipes
+from ..view_writer import MakeWriter
+from . import _flags
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags; those that tools/preprocess_data.py of Megatron-LM has too mean the same."""
+    corpus = parser.add_argument_group("corpus")
+    _flags.add_input(corpus, required=False)
+    _flags.add_json_keys(corpus)
+    corpus.add_argument("--max-documents", type=int, metavar="N", help="take the first N documents only")
+    corpus.add_argument("--shard", metavar="I/N", help="take the I-th of N shards only, counted from 0")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output-prefix", required=True, metavar="PREFIX", help="the dataset is PREFIX_raw_document.bin and so on"
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace a dataset or a view that differs")
+    group = parser.add_argument_group("compressors")
+    group.add_argument(
+        "--compressor",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="compressed views to make, separated by commas or given again; without it, the raw view only; "
+        f"known: {', '.join(compressors.names())}",
+    )
+    group.add_argument(
+        "--compressor-from",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="take the compressor as it is from another prefix, or from FILE.json that train-compressor wrote",
+    )
+    running = parser.add_argument_group("running")
+    _flags.add_running(running)
+    running.add_argument(
+        "--partitions",
+        type=int,
+        default=1,
+        metavar="N",
+        help="make each compressed view in N parts: an interrupted run goes on after the last finished one",
+    )
+    _flags.add_compressor_options(parser, compressors.names())
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    names = _flags.split_names(args.compressor)
+    job = Job(
+        prefix=args.output_prefix,
+        inputs=args.input,
+        recipes=recipes(names, _flags.compressor_options(args), args.compressor_from),
+        keys=args.json_keys,
+        workers=args.workers,
+        partitions=args.partitions,
+        shard=_flags.parse_shard(args.shard),
+        max_documents=args.max_documents,
+        skip_bad_lines=args.skip_bad_lines,
+        overwrite=args.overwrite,
+        log_interval=args.log_interval,
+    )
+    make_writer = _megatron_writer()
+    # What a scheduler sends before it kills: leave by the way that clears away.
+    signal.signal(signal.SIGTERM, _terminate)
+    prefixes = prepare(job, make_writer)
+    if names and job.shard is None:
+        print(f"train on it: --data-path {' '.join(prefixes)} --proxy-compression {names[0]}")
+    return 0
+
+
+def _megatron_writer() -> MakeWriter:
+    """Megatron's builder. Imported here, as it brings torch: not for --help, nor for a mistake in the flags."""
+    with warnings.catch_warnings():
+        # That CUDA, Apex and Transformer Engine are missing is no matter here.
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        from ..adaptor.indexed import IndexedViewWriter
+
+        logging.disable(logging.NOTSET)
+    return IndexedViewWriter
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,84 @@
+"""Views put together from parts: the partitions of a long run, and the shards of many machines."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from .. import manifest, views
+from ..compressors import Compressor
+from ..errors import DatasetError
+from ..manifest import Manifest
+from ..views import ViewReader
+from .pending import PendingView
+
+_BLOCK_BYTES: Final = 4 << 20
+_BLOCK_LENGTHS: Final = 1 << 16
+
+
+def part_prefix(prefix: str, name: str, part: int, parts: int) -> str:
+    """The hidden prefix of one partition of the compressed view ``name``."""
+    path = Path(prefix)
+    return str(path.with_name(f".{path.name}.{name}.part-{part:04d}-of-{parts:04d}"))
+
+
+def is_finished(prefix: str, compressor: Compressor, whole: Manifest, documents: int) -> bool:
+    """Whether a partition was finished, with this compressor and of this dataset's raw view."""
+    try:
+        part = manifest.read(prefix)
+        entry = part.compressed[compressor.name]
+        if (part.raw, part.documents, entry.fingerprint) != (whole.raw, documents, compressor.fingerprint):
+            return False
+        views.open_view(views.compressed_path(prefix, compressor.name), entry.view, documents)
+        if entry.spans is not None:
+            views.open_view(views.spans_path(prefix, compressor.name), entry.spans, documents)
+    except (DatasetError, KeyError):
+        return False
+    return True
+
+
+def remove_parts(prefix: str, name: str) -> None:
+    """Remove all partitions of a compressed view."""
+    path = Path(prefix)
+    for found in glob.glob(f".{glob.escape(path.name)}.{name}.part-*", root_dir=path.parent, include_hidden=True):
+        (path.parent / found).unlink(missing_ok=True)
+
+
+def concatenate(paths: Iterable[str], pending: PendingView) -> None:
+    """Append views to a pending one, in order and in constant memory.
+
+    Raises
+    ------
+    DatasetError
+        A view that cannot be read.
+    """
+    none = np.empty(0, dtype=np.int32)
+    for path in paths:
+        view = ViewReader(path)
+        with open(f"{path}.bin", "rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                pending.add(block, none)
+        for begin in range(0, len(view), _BLOCK_LENGTHS):
+            pending.add(b"", view.sequence_lengths[begin : begin + _BLOCK_LENGTHS])
+
+
+def without_shard(source: Manifest) -> Manifest:
+    """A shard's manifest without what tells it from its siblings, for comparison."""
+    common = {key: value for key, value in source.source.items() if key not in ("shard", "skipped_lines")}
+    return replace(source, source=common)
+
+
+def shard_prefix(prefix: str, shard: tuple[int, int]) -> str:
+    """``PREFIX_shard-00003-of-00008``: the prefix of a shard."""
+    index, count = shard
+    return f"{prefix}_shard-{index:05d}-of-{count:05d}"
+
+
+def shard_prefixes(prefix: str, count: int) -> Sequence[str]:
+    """The prefixes of all ``count`` shards, in order."""
+    return [shard_prefix(prefix, (index, count)) for index in range(count)]

@@ -1,0 +1,236 @@
+"""From JSONL to the raw view: workers parse, this process writes (or compares) in the order of the corpus."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..corpus import Bad, Block, Chunk, CorpusFile, LineNumbers, bad_line, chunks, read_chunk
+from ..errors import CorpusError, DatasetError
+from ..manifest import View
+from ..parallel import Workers
+from ..progress import Progress
+from ..views import ViewReader
+from .pending import writing
+
+_SHOWN_BAD_LINES: Final = 20
+
+
+class RawSink(Protocol):
+    """What takes the documents of one key, in order."""
+
+    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
+        """Take documents: their bytes one after the other, and the number of bytes of each."""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What a worker made of a chunk; ``chunk`` comes back without its content.
+
+    ``texts`` holds, for each key, the bytes of all documents and the length of each (int32).
+    """
+
+    chunk: Chunk
+    lines: int
+    texts: list[tuple[bytes, NDArray[np.int32]]]
+    bad: list[Bad]
+
+    def first(self, count: int) -> Documents:
+        """The same with the first ``count`` documents only, and the bad lines among them."""
+        if count >= len(self.texts[0][1]):
+            return self
+        texts = [(units[: int(lengths[:count].sum())], lengths[:count]) for units, lengths in self.texts]
+        return replace(self, texts=texts, bad=[bad for bad in self.bad if bad.documents_before < count])
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Which documents to take.
+
+    Parameters
+    ----------
+    files
+        The files, in order.
+    keys
+        The JSON keys; each makes a dataset of its own.
+    shard
+        (i, n): only the i-th of n shards.
+    max_documents
+        Stop after so many; None for all.
+    skip_bad_lines
+        Count and list bad lines instead of ending with an error.
+    """
+
+    files: Sequence[CorpusFile]
+    keys: Sequence[str]
+    shard: tuple[int, int] = (0, 1)
+    max_documents: int | None = None
+    skip_bad_lines: bool = False
+
+    @property
+    def disk_bytes(self) -> int:
+        """About how many bytes on disk it takes up."""
+        return sum(file.size for file in self.files) // self.shard[1]
+
+
+def parser(keys: Sequence[str]) -> Callable[[Chunk], Documents]:
+    """What a worker does: from a chunk to its documents."""
+    return partial(_parse, keys)
+
+
+def _parse(keys: Sequence[str], chunk: Chunk) -> Documents:
+    parsed = read_chunk(chunk, keys)
+    texts = []
+    for documents in parsed.documents:
+        lengths = np.fromiter(map(len, documents), dtype=np.int32, count=len(documents))
+        texts.append((b"".join(documents), lengths))
+        # The joined bytes take their place: a document of 100 MB should not be held twice.
+        documents.clear()
+    return Documents(
+        replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, parsed.lines, texts, parsed.bad
+    )
+
+
+class BadLines:
+    """Counts and lists the lines passed over: all in ``path``, the first few on ``stream`` too."""
+
+    def __init__(self, path: str, stream: TextIO | None = None) -> None:
+        self.count = 0
+        self.path = Path(path)
+        self._pending = self.path.with_name(f".{self.path.name}.partial")
+        self._stream = sys.stderr if stream is None else stream
+        with writing(self.path):
+            self._file = self._pending.open("w", encoding="utf-8", errors="surrogateescape")
+
+    def add(self, where: str, reason: str) -> None:
+        """List one line."""
+        self.count += 1
+        with writing(self.path):
+            print(f"{where}: {reason}", file=self._file)
+        if self.count <= _SHOWN_BAD_LINES:
+            print(f"passed over {where}: {reason}", file=self._stream)
+        elif self.count == _SHOWN_BAD_LINES + 1:
+            print(f"more lines are passed over: {self.path} will list all of them", file=self._stream)
+
+    def publish(self) -> None:
+        """Keep the list, if it is not empty; a list of an earlier run goes."""
+        with writing(self.path):
+            self._file.close()
+            if self.count:
+                os.replace(self._pending, self.path)
+            else:
+                self.path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Remove the list, if it is not published."""
+        with suppress(OSError):
+            self._file.close()
+        self._pending.unlink(missing_ok=True)
+
+
+def take(corpus: Corpus, sinks: Sequence[RawSink], bad_lines: BadLines, workers: int, progress: Progress) -> int:
+    """Give the documents of a corpus to one sink per key; returns how many there were.
+
+    Raises
+    ------
+    CorpusError
+        A bad line (unless they are skipped), or a file that cannot be read or changes meanwhile.
+    """
+    count = 0
+    numbers = LineNumbers()
+    with Workers(partial(parser, corpus.keys), workers, preload=[__name__]) as pool:
+        for found in pool.map(chunks(corpus.files, shard=corpus.shard)):
+            numbers.enter(found.chunk, found.lines)
+            found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
+            for bad in found.bad:
+                where = numbers.where(bad.line)
+                if not corpus.skip_bad_lines:
+                    raise bad_line(where, bad.reason)
+                bad_lines.add(where, bad.reason)
+            for sink, (units, lengths) in zip(sinks, found.texts, strict=True):
+                sink.add(units, lengths)
+            documents = len(found.texts[0][1])
+            count += documents
+            progress.advance(documents, len(found.texts[0][0]), found.chunk.disk_bytes)
+            if count == corpus.max_documents:
+                break
+    _check_unchanged(corpus.files)
+    return count
+
+
+def _check_unchanged(files: Sequence[CorpusFile]) -> None:
+    for file in files:
+        if not os.path.exists(file.path) or os.path.getsize(file.path) != file.size:
+            raise CorpusError("the file changed while it was read", where=file.path, fix="run the command again")
+
+
+class Comparison:
+    """A sink that checks that the documents are those of a raw view.
+
+    Parameters
+    ----------
+    path
+        The raw view's files without their ending.
+    stored
+        What the manifest says of it.
+    """
+
+    def __init__(self, path: str, stored: View) -> None:
+        self._view = ViewReader(path)
+        self._stored = stored
+        self._bin = open(f"{path}.bin", "rb")  # noqa: SIM115 - closed by close()
+        self._documents = 0
+
+    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
+        """Compare some documents with the view's next ones.
+
+        Raises
+        ------
+        Different
+            If they are not the same.
+        """
+        end = self._documents + len(lengths)
+        if not np.array_equal(self._view.sequence_lengths[self._documents : end], lengths):
+            raise Different(f"documents {self._documents + 1:,} to {end:,} are not as long as those of the raw view")
+        if self._bin.read(len(units)) != units:
+            raise Different(f"documents {self._documents + 1:,} to {end:,} are not those of the raw view")
+        self._documents = end
+
+    def finish(self) -> View:
+        """Check that the view has no more documents; returns what the manifest says of it."""
+        if self._documents != len(self._view):
+            raise Different(f"{self._documents:,} documents, not {len(self._view):,}")
+        return self._stored
+
+    def discard(self) -> None:
+        """Close the view."""
+        self._bin.close()
+
+
+class Different(Exception):  # noqa: N818 - a finding, not an error
+    """The corpus is not the one of the raw view."""
+
+
+def read_documents(view: ViewReader, begin: int, end: int) -> Iterator[bytes]:
+    """The documents ``begin … end - 1`` of a raw view.
+
+    They are read, not mapped: mapped pages would count as this process's memory until the whole view is in it.
+    """
+    if begin == end:
+        return
+    with open(f"{view.path}.bin", "rb") as file:
+        file.seek(int(view.sequence_pointers[begin]))
+        for length in view.sequence_lengths[begin:end].tolist():
+            document = file.read(length)
+            if len(document) != length:
+                raise DatasetError("the file ends early", where=f"{view.path}.bin", fix="prepare the corpus again")
+            yield document
