@@ -123,6 +123,15 @@ Chunk = Stretch | Block
 
 
 @dataclass(frozen=True)
+class Bad:
+    """A bad line: its number within the chunk (from 0), how many documents of the chunk precede it, and the reason."""
+
+    line: int
+    documents_before: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Parsed:
     """What the lines of a chunk hold.
 
@@ -133,12 +142,12 @@ class Parsed:
     documents
         For each key the documents, in order; all keys have the same number.
     bad
-        The bad lines: number within the chunk (from 0), and reason.
+        The bad lines, in order.
     """
 
     lines: int
     documents: list[list[bytes]]
-    bad: list[tuple[int, str]]
+    bad: list[Bad]
 
 
 def expand(inputs: Sequence[str]) -> list[CorpusFile]:
@@ -241,7 +250,7 @@ def read_chunk(chunk: Chunk, keys: Sequence[str]) -> Parsed:
         If the file cannot be read.
     """
     documents: list[list[bytes]] = [[] for _ in keys]
-    bad: list[tuple[int, str]] = []
+    bad: list[Bad] = []
     count = 0
     try:
         for line in chunk.lines():
@@ -251,7 +260,7 @@ def read_chunk(chunk: Chunk, keys: Sequence[str]) -> Parsed:
                 for found, document in zip(documents, parse_line(line, keys), strict=False):
                     found.append(document)
             except BadLine as error:
-                bad.append((count, str(error)))
+                bad.append(Bad(count, len(documents[0]), str(error)))
             count += 1
     except OSError as error:
         raise _unreadable(chunk.path, error) from error
@@ -309,6 +318,6 @@ def documents(inputs: Sequence[str], key: str = DEFAULT_KEY, *, skip_bad_lines: 
     for chunk in chunks(expand(inputs)):
         parsed = read_chunk(chunk, [key])
         if parsed.bad and not skip_bad_lines:
-            line, reason = parsed.bad[0]
-            raise bad_line(f"{chunk.path}:{chunk.lines_before() + line + 1}", reason)
+            first = parsed.bad[0]
+            raise bad_line(f"{chunk.path}:{chunk.lines_before() + first.line + 1}", first.reason)
         yield from parsed.documents[0]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_proxy import corpus, decompress
-from megatron_proxy.corpus import LineNumbers, chunks, documents, expand, read_chunk
+from megatron_proxy.corpus import Bad, LineNumbers, chunks, documents, expand, read_chunk
 from megatron_proxy.errors import CorpusError
 from megatron_proxy.jsonl import BadLine, parse_line
 
@@ -71,7 +71,7 @@ def test_several_keys_stay_aligned(tmp_path):
     parsed = read_chunk(chunk, ["b", "a"])
     assert parsed.documents == [[b"x", b"z"], [b"1", b"2"]]
     assert parsed.lines == 4
-    assert parsed.bad == [(2, "the line lacks the key 'a' (its keys: 'b')")]
+    assert parsed.bad == [Bad(2, 1, "the line lacks the key 'a' (its keys: 'b')")]
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,9 @@ def test_stretches_and_shards_lose_and_double_nothing(tmp_path_factory, lines, l
             parsed = read_chunk(chunk, ["text"])
             numbers.enter(chunk, parsed.lines)
             found += parsed.documents[0]
-            places += [numbers.where(line) for line, _ in parsed.bad]
+            places += [numbers.where(bad.line) for bad in parsed.bad]
     assert found == expected.documents[0]
-    assert places == [f"{path}:{line + 1}" for line, _ in expected.bad]
+    assert places == [f"{path}:{bad.line + 1}" for bad in expected.bad]
 
 
 def test_blocks_of_a_compressed_file_know_their_lines(tmp_path, monkeypatch):
