@@ -4,9 +4,9 @@ Import this module only where they are needed: numba costs a quarter of a second
 compiled code is not cached yet.
 
 Shared arguments: ``spans`` is a document's part of the span table (uint16, shape (spans, 2): bytes and codes of each
-span), ``stream`` the key of (seed, ``SPAN_FORMAT``), of which each draw has a subkey (uint64), ``threshold`` the rate as an
-integer: span *j* is compressed if the upper 53 bits of random number *j* are below it (uint64). Numba compiles these
-functions from their bodies, so they are written in plain loops and scalars.
+span), ``stream`` the key of (seed, ``SPAN_FORMAT``), of which each draw has a subkey (uint64), ``threshold`` the rate
+as an integer: span *j* is compressed if the upper 53 bits of random number *j* are below it (uint64). Numba compiles
+these functions from their bodies, so they are written in plain loops and scalars.
 """
 
 from __future__ import annotations
@@ -104,31 +104,6 @@ def measure_before(
 
 
 @jit
-def locate(
-    spans: NDArray[np.uint16], stream: np.uint64, draw: int, threshold: np.uint64, begin: int, end: int
-) -> tuple[int, int, int, int]:
-    """The stretches of both views (raw begin and end, code begin and end) that hold the ids ``begin … end`` of a draw.
-
-    A stretch covers whole spans, of either format.
-    """
-    key, position, previous = subkey(stream, draw), 0, -1
-    raw_begin, raw_end, code_begin, code_end = 0, 0, 0, 0
-    for span in range(len(spans)):
-        compressed = int(is_compressed(key, span, threshold))
-        if compressed != previous:
-            position += 1 + int(previous >= 0)
-            previous = compressed
-        if position >= end:
-            break
-        position += spans[span, compressed]
-        raw_end += spans[span, 0]
-        code_end += spans[span, 1]
-        if position <= begin:
-            raw_begin, code_begin = raw_end, code_end
-    return raw_begin, raw_end, code_begin, code_end
-
-
-@jit
 def _put(out: NDArray[np.int64], at: int, special: int, opener: int) -> int:
     """Place a special at ``out[at]`` if that is inside; before the stretch it becomes the opener, which is returned."""
     if at < 0:
@@ -146,22 +121,20 @@ def assemble(
     threshold: np.uint64,
     begin: int,
     raw: NDArray[np.uint8],
-    raw_begin: int,
     codes: NDArray[Any],
-    code_begin: int,
     code_offset: int,
     out: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Write the ids of a draw from ``begin`` on into ``out`` (int64), as many as it has or ``out`` holds.
 
-    ``raw`` and ``codes`` are stretches of the document's views that begin at ``raw_begin`` and ``code_begin``.
+    ``raw`` and ``codes`` are the document's views, as long as its spans together.
 
     Returns
     -------
     The number of ids written, and the last special before ``begin`` (eos if there is none).
     """
     key, at, previous, opener = subkey(stream, draw), -begin, -1, EOS
-    raw_at, code_at = -raw_begin, -code_begin
+    raw_at, code_at = 0, 0
     for span in range(len(spans)):
         compressed = int(is_compressed(key, span, threshold))
         if compressed != previous:

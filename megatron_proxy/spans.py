@@ -12,7 +12,6 @@ Nothing is read twice: every byte of the document is in exactly one view. A docu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -22,9 +21,6 @@ from numpy.typing import NDArray
 from . import rng
 from .errors import ConfigurationError, DatasetError
 from .rng import Purpose
-
-Get = Callable[[int, int, int], NDArray[Any]]
-"""Units ``offset … offset + length`` of one document."""
 
 
 class SpanView(Protocol):
@@ -73,7 +69,7 @@ class SpanTable:
 
     def of(self, document: int) -> NDArray[np.uint16]:
         """The spans of one document: uint16, shape (spans, 2)."""
-        return self.lengths[self.offsets[document] : self.offsets[document + 1]]
+        return self.lengths[self.offsets.item(document) : self.offsets.item(document + 1)]
 
 
 def require_spans(table: SpanTable | None) -> SpanTable:
@@ -136,37 +132,46 @@ class SpanWriter:
         The spans of all documents.
     seed
         The run's seed.
-    get_raw, get_codes
-        ``get(document, offset, length)`` of the two views.
     code_offset
         What to add to a code to get its id.
     """
 
-    def __init__(self, table: SpanTable, seed: int, get_raw: Get, get_codes: Get, code_offset: int) -> None:
+    def __init__(self, table: SpanTable, seed: int, code_offset: int) -> None:
         from . import kernels
 
-        self._kernels = kernels
+        self._assemble = kernels.assemble
         self._table = table
         self._stream = rng.key(seed, Purpose.SPAN_FORMAT)
-        self._get_raw = get_raw
-        self._get_codes = get_codes
         self._code_offset = code_offset
 
-    def write(self, draw: int, document: int, limit: np.uint64, skip: int, out: NDArray[np.int64]) -> tuple[int, int]:
+    def write(
+        self,
+        draw: int,
+        document: int,
+        limit: np.uint64,
+        raw: NDArray[np.uint8],
+        codes: NDArray[Any],
+        skip: int,
+        out: NDArray[np.int64],
+    ) -> tuple[int, int]:
         """Write a draw's ids from ``skip`` on into ``out``, as many as there are or fit.
 
-        ``limit`` is the :func:`threshold` of the rate in force.
+        Parameters
+        ----------
+        draw, document
+            Their numbers.
+        limit
+            The :func:`threshold` of the rate in force.
+        raw, codes
+            The document's views, whole; their lengths are what its spans add up to.
+        skip
+            How many ids of the draw to leave out.
+        out
+            int64, 1-D.
 
         Returns
         -------
         How many ids were written, and the last special before them (eos if there is none).
         """
         spans = self._table.of(document)
-        raw_begin, raw_end, code_begin, code_end = self._kernels.locate(
-            spans, self._stream, draw, limit, skip, skip + len(out)
-        )
-        raw = self._get_raw(document, raw_begin, raw_end - raw_begin)
-        codes = self._get_codes(document, code_begin, code_end - code_begin)
-        return self._kernels.assemble(
-            spans, self._stream, draw, limit, skip, raw, raw_begin, codes, code_begin, self._code_offset, out
-        )
+        return self._assemble(spans, self._stream, draw, limit, skip, raw, codes, self._code_offset, out)

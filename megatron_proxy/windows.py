@@ -13,12 +13,13 @@ do as well as :class:`megatron_proxy.views.ViewReader`.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .draws import LAYOUTS, Form, Part
+from .errors import DatasetError
 from .plan import Plan
 from .schedule import Mode
 from .spans import SpanTable, SpanWriter, require_spans, threshold
@@ -36,6 +37,68 @@ class View(Protocol):
         """Units ``offset … offset + length`` of one document: a 1-D integer array."""
 
 
+@runtime_checkable
+class FlatView(View, Protocol):
+    """A view whose units are one array, in memory or mapped into it."""
+
+    @property
+    def sequence_pointers(self) -> NDArray[np.int64]:
+        """Where each document begins, in bytes: int64, shape (documents,)."""
+
+    def stretch(self, begin: int, end: int) -> NDArray[Any]:
+        """All units of the documents ``begin … end - 1``."""
+
+
+class _Source:
+    """One view, and how its units become ids."""
+
+    def __init__(self, view: View, offset: int) -> None:
+        self._get = view.get
+        # ndarray.item is the quickest way to one number.
+        self.length = view.sequence_lengths.item
+        self._offset = np.int64(offset)
+
+    def units(self, document: int, skip: int, count: int) -> NDArray[Any]:
+        """Some units of a document."""
+        units: NDArray[Any] = self._get(document, skip, count)
+        return units
+
+    def read(self, document: int, skip: int, out: NDArray[np.int64]) -> None:
+        """The ids of a document from ``skip`` on, as many as fill ``out``."""
+        out[:] = self.units(document, skip, len(out))
+        out += self._offset
+
+
+class _FlatSource(_Source):
+    """Reads a :class:`FlatView` several times faster than ``get``, which looks each document up."""
+
+    def __init__(self, view: FlatView, offset: int) -> None:
+        super().__init__(view, offset)
+        self._units = view.stretch(0, len(view.sequence_lengths))
+        self._pointer = view.sequence_pointers.item
+        self._itemsize = self._units.itemsize
+
+    def units(self, document: int, skip: int, count: int) -> NDArray[Any]:
+        """Some units of a document."""
+        begin = self._pointer(document) // self._itemsize + skip
+        units = self._units[begin : begin + count]
+        if begin < 0 or len(units) != count:
+            raise DatasetError("the index of a view points outside its .bin file", fix="prepare the views again")
+        return units
+
+
+def _source(view: View, offset: int) -> _Source:
+    return _FlatSource(view, offset) if isinstance(view, FlatView) else _Source(view, offset)
+
+
+# Specials as they are, views as the negative index of their source: what is quick to tell apart in the loop.
+_VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
+_ITEMS: Final = [
+    tuple(_VIEW_ITEMS[item] if isinstance(item, Part) else item for item in LAYOUTS.get(form, ())) for form in Form
+]
+_INTERLEAVED: Final = int(Form.INTERLEAVED)
+
+
 class Windows:
     """The samples of a plan.
 
@@ -44,93 +107,89 @@ class Windows:
     plan
         What is where.
     raw, codes
-        The two views.
+        The two views; a :class:`FlatView` is read the fastest way.
     vocabulary
         How codes become ids.
     spans
         The span table, if the plan has interleaved draws.
+
+    Raises
+    ------
+    ConfigurationError
+        If the plan has interleaved draws and there is no span table.
     """
 
     def __init__(
         self, plan: Plan, raw: View, codes: View, vocabulary: Vocabulary, spans: SpanTable | None = None
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         self._size = plan.spec.seq_length + 1
-        self._index = plan.sample_index
-        sources = {
-            Part.RAW: (raw.sequence_lengths, raw.get, np.int64(BYTE_OFFSET)),
-            Part.COMPRESSED: (codes.sequence_lengths, codes.get, np.int64(vocabulary.code_offset)),
-        }
-        # By form: ids as integers, views as (lengths, get, what to add to a unit to get its id).
-        self._layouts = [
-            tuple(item if isinstance(item, int) else sources[item] for item in LAYOUTS.get(form, ())) for form in Form
-        ]
+        self._sources = (_source(raw, BYTE_OFFSET), _source(codes, vocabulary.code_offset))
         if Mode.INTERLEAVED in plan.spec.schedule.modes:
-            self._spans = SpanWriter(require_spans(spans), plan.spec.seed, raw.get, codes.get, vocabulary.code_offset)
+            self._spans = SpanWriter(require_spans(spans), plan.spec.seed, vocabulary.code_offset)
             self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
             self._step_draws = plan.step_draws.tolist()
 
     def __len__(self) -> int:
-        return len(self._plan)
+        return len(self.plan)
 
     def __getitem__(self, sample: int) -> NDArray[np.int64]:
         """The ids of a sample: int64, shape (seq_length + 1,)."""
         out = np.empty(self._size, dtype=np.int64)
-        self.fill(int(self._plan.shuffle[sample]), out)
+        self.fill(self.plan.shuffle.item(sample), out)
         return out
 
     def fill(self, window: int, out: NDArray[np.int64]) -> None:
         """Write window number ``window`` of the stream into ``out`` (int64, shape (seq_length + 1,), contiguous)."""
-        draw, offset, last, _ = self._index[window : window + 2].ravel().tolist()
-        documents = self._plan.draw_documents[draw : last + 1].tolist()
-        forms = self._plan.draw_forms[draw : last + 1].tolist()
+        plan = self.plan
+        draw, skip = plan.sample_index.item(window, 0), plan.sample_index.item(window, 1)
         out[0] = EOS
         at = 1
-        if offset and not Form(forms[0]).sentinels:
+        if skip and plan.draw_forms.item(draw) in (Form.VANILLA_RAW, Form.VANILLA_COMPRESSED):
             # The id before the window is the opener: begin one id earlier.
-            at, offset = 0, offset - 1
-        for document, form in zip(documents, forms, strict=True):
-            if form == Form.INTERLEAVED:
-                at = self._write_spans(draw, document, offset, out, at)
+            at, skip = 0, skip - 1
+        for number in range(draw, len(plan.draw_documents)):
+            form, document = plan.draw_forms.item(number), plan.draw_documents.item(number)
+            if form == _INTERLEAVED:
+                at = self._write_spans(number, document, skip, out, at)
             else:
-                at = _write(self._layouts[form], document, offset, out, at)
+                at = self._write(_ITEMS[form], document, skip, out, at)
             if at == self._size:
                 return
-            draw, offset = draw + 1, 0
+            skip = 0
         out[at:] = PAD
 
-    def _write_spans(self, draw: int, document: int, skip: int, out: NDArray[np.int64], at: int) -> int:
-        """Like :func:`_write`, for an interleaved draw."""
-        limit = self._limits[bisect_right(self._step_draws, draw) - 1]
-        written, opener = self._spans.write(draw, document, limit, skip, out[at:])
-        if skip:
-            out[0] = opener
-        return at + written
+    def _write(self, items: tuple[int, ...], document: int, skip: int, out: NDArray[np.int64], at: int) -> int:
+        """Write a draw's ids from ``skip`` on into ``out[at:]``; returns where they end.
 
-
-def _write(layout: tuple[Any, ...], document: int, skip: int, out: NDArray[np.int64], at: int) -> int:
-    """Write a draw's ids from ``skip`` on into ``out[at:]``; returns where they end.
-
-    The last special skipped becomes the window's opener.
-    """
-    end = len(out)
-    for item in layout:
-        if at == end:
-            break
-        if isinstance(item, int):
-            if skip:
+        The last special skipped becomes the window's opener.
+        """
+        size = self._size
+        for item in items:
+            if item < 0:
+                source = self._sources[item]
+                length = source.length(document)
+                if skip >= length:
+                    skip -= length
+                    continue
+                end = min(at + length - skip, size)
+                source.read(document, skip, out[at:end])
+                at, skip = end, 0
+            elif skip:
                 out[0] = item
                 skip -= 1
             else:
                 out[at] = item
                 at += 1
-            continue
-        lengths, get, to_id = item
-        length = int(lengths[document]) - skip
-        if length <= 0:
-            skip = -length
-            continue
-        count = min(length, end - at)
-        np.add(get(document, skip, count), to_id, out=out[at : at + count])
-        at, skip = at + count, 0
-    return at
+            if at == size:
+                break
+        return at
+
+    def _write_spans(self, draw: int, document: int, skip: int, out: NDArray[np.int64], at: int) -> int:
+        """Like :meth:`_write`, for an interleaved draw."""
+        limit = self._limits[bisect_right(self._step_draws, draw) - 1]
+        raw, codes = (source.units(document, 0, source.length(document)) for source in self._sources)
+        written, opener = self._spans.write(draw, document, limit, raw, codes, skip, out[at:])
+        if skip:
+            out[0] = opener
+        return at + written
