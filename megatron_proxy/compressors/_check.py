@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..errors import CompressorError
@@ -61,3 +62,17 @@ def file(files: Mapping[str, bytes], suffix: str) -> bytes:
     if suffix not in files:
         raise CompressorError(f"the compressor's file {suffix!r} is missing; there are: {', '.join(files) or 'none'}")
     return files[suffix]
+
+
+def read(path: Path, where: str) -> bytes:
+    """The content of a file that the user names.
+
+    Raises
+    ------
+    CompressorError
+        Naming the flag ``where``, if it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CompressorError(f"{path} cannot be read ({error.strerror})", where=where) from error

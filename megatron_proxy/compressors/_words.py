@@ -1,0 +1,188 @@
+"""Encode text word by word, with a memory: the fast way through a BPE tokenizer whose symbols never cross words.
+
+Where no symbol of a vocabulary crosses from one word into the next, merges on both sides of a border cannot touch each
+other, so a document's symbols are those of its words in a row, exactly. Words repeat, so most of them are looked up in
+a hash table and only new ones go to the tokenizer. What is remembered never shows in the result.
+
+A word begins at a space that follows something else, and behind every line end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..jit import jit
+
+LONGEST_WORD: Final = 65_535
+"""Callers cut longer ones before."""
+
+_CHUNK: Final = 1 << 18
+_WORDS: Final = 1 << 19
+_SLOTS: Final = 1 << 20
+_WORD_BYTES: Final = 1 << 24
+
+Batch = Callable[[list[str]], tuple[NDArray[np.int32], NDArray[np.int64]]]
+"""The codes of all texts of a list in a row, and where those of each text end."""
+
+
+class WordEncoder:
+    """Codes of texts by way of their words.
+
+    Parameters
+    ----------
+    batch
+        The tokenizer: called with new words. The codes of a word must depend on the word alone, and have at most one
+        code per byte.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._count = 0
+        # Untouched pages of these take no memory.
+        self._slots = np.full(_SLOTS, -1, dtype=np.int32)
+        self._hashes = np.empty(_WORDS, dtype=np.uint64)
+        self._words = np.empty(_WORD_BYTES, dtype=np.uint8)
+        self._word_ends = np.zeros(_WORDS + 1, dtype=np.int64)
+        self._codes = np.empty(_WORD_BYTES, dtype=np.int32)
+        self._code_ends = np.zeros(_WORDS + 1, dtype=np.int64)
+
+    def encode(self, text: bytes) -> NDArray[np.int32]:
+        """The codes of ``text``, valid UTF-8 without words longer than :data:`LONGEST_WORD`."""
+        data = np.frombuffer(text, dtype=np.uint8)
+        parts = [np.empty(0, dtype=np.int32)]
+        begin = 0
+        while begin < len(data):
+            consumed, codes = self._encode_chunk(data[begin:])
+            parts.append(codes)
+            begin += consumed
+        return parts[1] if len(parts) == 2 else np.concatenate(parts)
+
+    def _encode_chunk(self, data: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:
+        """(bytes consumed, their codes) of the beginning of ``data``."""
+        self._make_room()
+        known = self._count
+        entries = np.empty(min(len(data), _CHUNK), dtype=np.int32)
+        table = (self._slots, self._hashes, self._words, self._word_ends)
+        words, consumed, self._count = _look_up(data, entries, known, *table)
+        self._learn(known)
+        size = _total(entries[:words], self._code_ends)
+        return consumed, _emit(entries[:words], self._codes, self._code_ends, np.empty(size, dtype=np.int32))
+
+    def _make_room(self) -> None:
+        """Forget everything when the next chunk might not fit."""
+        full = self._count + _CHUNK > _WORDS or self._word_ends[self._count] + _CHUNK + LONGEST_WORD > _WORD_BYTES
+        if full:
+            self._slots.fill(-1)
+            self._count = 0
+
+    def _learn(self, known: int) -> None:
+        """Ask the tokenizer for the codes of the words from entry ``known`` on."""
+        if known == self._count:
+            return
+        ends = self._word_ends[known : self._count + 1].tolist()
+        content = self._words[ends[0] : ends[-1]].tobytes()
+        cuts = [end - ends[0] for end in ends]
+        try:
+            codes, code_ends = self._batch([content[a:b].decode("utf-8") for a, b in pairwise(cuts)])
+        except BaseException:
+            # Entries without codes must not be found later.
+            self._slots.fill(-1)
+            self._count = 0
+            raise
+        begin = self._code_ends[known]
+        self._code_ends[known + 1 : self._count + 1] = begin + code_ends
+        self._codes[begin : begin + len(codes)] = codes
+
+
+@jit
+def _look_up(
+    data: NDArray[np.uint8],
+    entries: NDArray[np.int32],
+    count: int,
+    slots: NDArray[np.int32],
+    hashes: NDArray[np.uint64],
+    words: NDArray[np.uint8],
+    word_ends: NDArray[np.int64],
+) -> tuple[int, int, int]:
+    """Find the entry of each word, making new entries; (words, bytes consumed, entries there are now).
+
+    Stops at the first word border behind ``len(entries)`` bytes.
+    """
+    size = len(data)
+    mask = np.uint64(len(slots) - 1)
+    found = 0
+    begin = 0
+    while begin < size and begin < len(entries):
+        end = begin
+        content = np.uint64(0xCBF29CE484222325)
+        while end < size:
+            byte = data[end]
+            if end > begin and (data[end - 1] == 10 or (byte == 32 and data[end - 1] != 32)):
+                break
+            content = (content ^ np.uint64(byte)) * np.uint64(0x100000001B3)
+            end += 1
+        content ^= content >> np.uint64(32)
+        slot = content & mask
+        entry = slots[slot]
+        while entry >= 0 and not _same(data, begin, end, content, entry, hashes, words, word_ends):
+            slot = (slot + np.uint64(1)) & mask
+            entry = slots[slot]
+        if entry < 0:
+            entry = np.int32(count)
+            slots[slot] = entry
+            hashes[entry] = content
+            place = word_ends[entry]
+            words[place : place + end - begin] = data[begin:end]
+            word_ends[entry + 1] = place + end - begin
+            count += 1
+        entries[found] = entry
+        found += 1
+        begin = end
+    return found, begin, count
+
+
+@jit
+def _same(
+    data: NDArray[np.uint8],
+    begin: int,
+    end: int,
+    content: Any,
+    entry: Any,
+    hashes: NDArray[np.uint64],
+    words: NDArray[np.uint8],
+    word_ends: NDArray[np.int64],
+) -> bool:
+    """Whether ``data[begin:end]`` is the word of ``entry``."""
+    place = word_ends[entry]
+    if hashes[entry] != content or word_ends[entry + 1] - place != end - begin:
+        return False
+    for i in range(end - begin):  # noqa: SIM110 - numba compiles loops, not generators
+        if words[place + i] != data[begin + i]:
+            return False
+    return True
+
+
+@jit
+def _total(entries: NDArray[np.int32], code_ends: NDArray[np.int64]) -> int:
+    size = 0
+    for entry in entries:
+        size += code_ends[entry + 1] - code_ends[entry]
+    return size
+
+
+@jit
+def _emit(
+    entries: NDArray[np.int32], codes: NDArray[np.int32], code_ends: NDArray[np.int64], out: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Fill ``out`` with the codes of the entries in a row."""
+    place = 0
+    for entry in entries:
+        for i in range(code_ends[entry], code_ends[entry + 1]):
+            out[place] = codes[i]
+            place += 1
+    return out
