@@ -7,7 +7,12 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
+
+# Other work on the same cores must not decide whether a test passes.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # Modules that tests share.
 sys.path.append(str(Path(__file__).parent / "helpers"))
