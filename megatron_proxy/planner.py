@@ -8,14 +8,13 @@ does not grow with the run, and grows by 4 bytes with each document.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import draws, plan_cache, rng, spans
+from . import draws, rng, spans
 from .draws import DocumentOrder
 from .errors import DatasetError
 from .plan import DocumentSizes, Parts, Plan, PlanSpec, collect
@@ -211,40 +210,6 @@ class Planner:
 def build(spec: PlanSpec, sizes: DocumentSizes) -> Plan:
     """Plan in memory; raises as :func:`plan_parts` does."""
     return Plan.from_arrays(spec, collect(plan_parts(spec, sizes)))
-
-
-def open_or_build(
-    folder: str | os.PathLike[str], spec: PlanSpec, sizes: DocumentSizes, views: Mapping[str, Any]
-) -> Plan:
-    """The plan from the cache in ``folder``, planned and written there first if need be: for the first rank.
-
-    Parameters
-    ----------
-    folder
-        The cache folder.
-    spec, sizes
-        What to plan.
-    views
-        The identity of the views, JSON-able: fingerprints, checksums. Part of the key, for the sizes are not.
-
-    Raises
-    ------
-    ConfigurationError, DatasetError
-        As :func:`plan_parts` and :func:`megatron_proxy.plan_cache.open_or_build` do.
-    """
-    description = {"plan": spec.description(), "views": dict(views)}
-    return Plan.from_arrays(spec, plan_cache.open_or_build(folder, description, lambda: plan_parts(spec, sizes)))
-
-
-def open_built(folder: str | os.PathLike[str], spec: PlanSpec, views: Mapping[str, Any]) -> Plan:
-    """The plan that the first rank has put into the cache: for all other ranks, behind a barrier.
-
-    Raises
-    ------
-    DatasetError
-        If it is not there.
-    """
-    return Plan.from_arrays(spec, plan_cache.open_built(folder, {"plan": spec.description(), "views": dict(views)}))
 
 
 def plan_parts(spec: PlanSpec, sizes: DocumentSizes, chunk: int = CHUNK) -> Iterator[Parts]:
