@@ -100,6 +100,17 @@ def undo(script: Path) -> Result:
     return Result(script, Change.UNDONE if numbers else Change.NOTHING, _release(lines, []))
 
 
+def is_patched(script: Path) -> bool:
+    """Whether a script has the line.
+
+    Raises
+    ------
+    PatchError
+        As :func:`patch`.
+    """
+    return bool(_lines_of_import(_read(script)[1]))
+
+
 def scripts_of(target: Path) -> list[Path]:
     """The script itself, or the pretraining scripts of a Megatron-LM checkout.
 

@@ -44,6 +44,7 @@ LEVELS = {
     "evaluation": 5,
     "generation": 5,
     "export": 5,
+    "doctor": 5,
     "inspection": 5,
     "commands": 6,
     "cli": 6,

@@ -40,7 +40,7 @@ class Hook(NamedTuple):
 
 def table() -> list[Hook]:
     """Every hook. The rooms are imported here, once Megatron's version is known to be a supported one."""
-    from . import arguments, dataset, embedding, reporting, vocabulary
+    from . import arguments, dataset, embedding, reporting, resume, vocabulary
 
     training = "megatron.training.training"
     builder = "megatron.core.datasets.blended_megatron_dataset_builder"
@@ -61,6 +61,7 @@ def table() -> list[Hook]:
         Hook(training, "training_log", ("iteration", "skipped_iter", "is_first_iteration"), reporting.log_training),
         Hook(training, "evaluate", ("forward_step_func", "data_iterator", "model"), reporting.log_evaluation),
         Hook(training, "print_rank_last", ("message",), reporting.extend_line),
+        Hook("megatron.training.checkpointing", "check_checkpoint_args", ("checkpoint_args",), resume.compare_settings),
         *(
             Hook(
                 f"megatron.core.models.{model}.{model}_model",
@@ -91,6 +92,19 @@ def install() -> None:
     # Check all, then change all: never a Megatron that is half taken hold of.
     for hook, owner, name in [(hook, *_find(hook, version)) for hook in table() if hook.required or _exists(hook)]:
         _replace(owner, name, hook.wrapper)
+
+
+def problems() -> list[UnsupportedError]:
+    """What keeps the hooks from this Megatron, changing nothing: empty if all of them fit."""
+    version = megatron_version()
+    found = []
+    for hook in table():
+        try:
+            if hook.required or _exists(hook):
+                _find(hook, version)
+        except UnsupportedError as error:
+            found.append(error)
+    return found
 
 
 def megatron_version() -> str:
