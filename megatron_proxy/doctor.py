@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from . import manifest, patching, views
-from .errors import ProxyError
+from .errors import ProxyError, UnsupportedError
 
 _OLDEST_PYTHON: Final = (3, 12)
 _NEEDED: Final = ("numpy", "numba", "zstandard", "sentencepiece", "nltk", "safetensors", "psutil")
@@ -140,7 +140,7 @@ def _hooks() -> Iterator[Finding]:
         try:
             support.check_version(megatron.text)
             problems = hooks.problems()
-        except ProxyError as error:
+        except UnsupportedError as error:
             problems = [error]
     yield from (_failure("hooks", problem) for problem in problems)
     if not problems:
