@@ -50,6 +50,32 @@ class Settings:
         """The rate and mode in force after so many samples of the whole blend."""
         return self.schedule.at(samples / self.horizon_samples)
 
+    @property
+    def sentinels(self) -> bool:
+        """Whether views stand in sentinels in all of the run; the mode ``vanilla`` has none."""
+        return Mode.VANILLA not in self.schedule.modes
+
+    def validation_schedule(self) -> Schedule:
+        """The constant mix of validation and test.
+
+        Raises
+        ------
+        ConfigurationError
+            Both views are asked for in a run without sentinels, which could not tell them apart.
+        """
+        vanilla = set(self.schedule.modes) == {Mode.VANILLA}
+        if self.validation_view == "both":
+            if vanilla:
+                raise ConfigurationError(
+                    "in the mode vanilla nothing tells the views apart",
+                    where="--proxy-validation-view",
+                    fix="choose raw or compressed",
+                )
+            # At rate 1/2 every document makes a pair, and a parallel pair is two separate documents.
+            return Schedule.constant(0.5, Mode.PARALLEL_RAW_COMPRESSED)
+        rate = 1.0 if self.validation_view == "compressed" else 0.0
+        return Schedule.constant(rate, Mode.VANILLA if vanilla else Mode.SENTINEL)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Add the group ``proxy compression`` to Megatron's parser."""

@@ -23,11 +23,11 @@ def whole_windows(function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
     ids
         This rank's pieces, shape (windows, length / N); the ranks of a context-parallel group call this together.
     """
-    from megatron.core import mpu
-
-    size = mpu.get_context_parallel_world_size()
+    size = ranks()
     if size == 1:
         return function(ids)
+    from megatron.core import mpu
+
     parts = [torch.empty_like(ids) for _ in range(size)]
     torch.distributed.all_gather(parts, ids.contiguous(), group=mpu.get_context_parallel_group())
     return own_pieces(function(join_pieces(parts)), mpu.get_context_parallel_rank(), size)
@@ -35,9 +35,14 @@ def whole_windows(function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
 
 def as_windows(ids: Tensor, seq_length: int) -> Tensor:
     """A batch with one window per row; windows laid end to end in one row are parted again."""
+    return ids.reshape(-1, seq_length // ranks())
+
+
+def ranks() -> int:
+    """The number of context-parallel ranks; 1 where Megatron's groups are not made."""
     from megatron.core import mpu
 
-    return ids.reshape(-1, seq_length // mpu.get_context_parallel_world_size())
+    return max(1, mpu.get_context_parallel_world_size())
 
 
 def join_pieces(parts: list[Tensor]) -> Tensor:

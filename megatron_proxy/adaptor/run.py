@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigurationError, UnsupportedError
-from . import arguments, prepared, support
+from . import arguments, prepared, resume, support
 from .arguments import Settings
 from .prepared import Prepared
 from .tokenizer import ProxyTokenizer
@@ -93,10 +93,14 @@ def of(args: argparse.Namespace) -> Run:
 def _start(args: argparse.Namespace) -> Run:
     settings = arguments.settings(args)
     support.check_arguments(args)
+    settings.validation_schedule()
+    if settings.format_embedding:
+        support.check_format_embedding(args, settings.sentinels)
     opened = prepared.open_all(prefixes(args), settings.compressor)
     prepared.check_modes(opened, settings.compressor, settings.schedule.modes)
     fingerprints = [one.compressed.fingerprint for one in opened]
     tokenizer = ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
+    resume.remember(args, settings, tokenizer.fingerprints)
     started = Run(args, settings, opened, tokenizer, prepared.source_bytes(opened, settings.compressor))
     for line in _remarks(started):
         tell(args, line)

@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 
 from megatron.core.datasets.utils import Split
 
-from ..errors import ConfigurationError
-from ..schedule import Mode, Schedule
-from .arguments import Settings
+from ..schedule import Schedule
 from .prepared import Prepared
 from .run import Run
 
@@ -37,7 +35,7 @@ def mix(current: Run, split: Split, config: Any, prepared: Prepared) -> Mix:
     """
     if split is not Split.train:
         # One block per sample: what is measured stays in the order of its documents' draws.
-        return Mix(validation_schedule(current.settings), 1, 1)
+        return Mix(current.settings.validation_schedule(), 1, 1)
     share = train_share(current, config, prepared)
     horizon = max(1, round(current.settings.horizon_samples * share))
     return Mix(current.settings.schedule, horizon, current.settings.shuffle_block)
@@ -54,24 +52,3 @@ def train_share(current: Run, config: Any, prepared: Prepared) -> float:
         weights = [current.prefix(name).manifest.raw.units for name in names]
     total = sum(weights)
     return float(weights[list(names).index(prepared.prefix)] / total) if total else 1.0
-
-
-def validation_schedule(settings: Settings) -> Schedule:
-    """The constant mix of validation and test.
-
-    Raises
-    ------
-    ConfigurationError
-        Both views are asked for in a run without sentinels, which could not tell them apart.
-    """
-    vanilla = set(settings.schedule.modes) == {Mode.VANILLA}
-    if settings.validation_view == "both":
-        if vanilla:
-            raise ConfigurationError(
-                "in the mode vanilla nothing tells the views apart", where="--proxy-validation-view", fix="choose one"
-            )
-        # At rate 1/2 every document makes a pair, and a parallel pair is two separate documents.
-        return Schedule.constant(0.5, Mode.PARALLEL_RAW_COMPRESSED)
-    return Schedule.constant(
-        float(settings.validation_view == "compressed"), Mode.VANILLA if vanilla else Mode.SENTINEL
-    )

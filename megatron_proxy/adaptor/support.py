@@ -122,6 +122,39 @@ def check_arguments(args: argparse.Namespace) -> None:
             )
 
 
+def check_format_embedding(args: argparse.Namespace, sentinels: bool) -> None:
+    """Refuse what cannot be combined with the format embedding.
+
+    Parameters
+    ----------
+    args
+        Megatron's arguments.
+    sentinels
+        Whether the run's views stand in sentinels.
+
+    Raises
+    ------
+    UnsupportedError
+        A mode without sentinels, or multi-token prediction where its own copy of the embedding would not be kept equal
+        or would lose the beginning of packed documents.
+    """
+    flag = "--proxy-format-embedding"
+    if not sentinels:
+        raise UnsupportedError("the mode vanilla has no sentinels to tell the format", where=flag)
+    if getattr(args, "mtp_num_layers", None):
+        if args.pipeline_model_parallel_size > 1:
+            raise UnsupportedError(
+                "with --mtp-num-layers the last pipeline stage has a second copy of the format vectors, which Megatron "
+                "does not keep equal to the first",
+                where=flag,
+                fix="leave out one of the two, or use --pipeline-model-parallel-size 1",
+            )
+        if getattr(args, "dataloader_inter_document_masking", False):
+            raise UnsupportedError(
+                "does not work with --mtp-num-layers and --dataloader-inter-document-masking together", where=flag
+            )
+
+
 def check_command_line(argv: Sequence[str]) -> None:
     """Refuse what would throw the plugin's own flags away before they can be read.
 

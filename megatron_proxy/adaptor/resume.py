@@ -1,0 +1,84 @@
+"""Resuming: a checkpoint tells how its samples were mixed, and a run that would mix them otherwise is told so.
+
+Which samples a run has seen is a function of its settings. If a resumed run has others (most easily another horizon,
+which by default is the run's own length), the samples before the checkpoint are no longer those that were read.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ..errors import ConfigurationError
+from .arguments import Settings
+
+_MIXING: Final = (
+    "proxy_initial_rate",
+    "proxy_peak_rate",
+    "proxy_final_rate",
+    "proxy_warmup_fraction",
+    "proxy_warmup_samples",
+    "proxy_steady_fraction",
+    "proxy_steady_samples",
+    "proxy_decay_fraction",
+    "proxy_decay_samples",
+    "proxy_warmup_mode",
+    "proxy_mode",
+    "proxy_final_mode",
+    "proxy_horizon_samples",
+    "proxy_shuffle_block",
+    "proxy_fingerprints",
+)
+
+
+def remember(args: argparse.Namespace, settings: Settings, fingerprints: Sequence[str]) -> None:
+    """Put what is not a flag, or a default that was resolved, into the arguments that every checkpoint stores."""
+    args.proxy_horizon_samples = settings.horizon_samples
+    args.proxy_fingerprints = list(fingerprints)
+
+
+def compare_settings(check_checkpoint_args: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's comparison of a checkpoint's arguments with the run's, followed by ours."""
+
+    def wrapped(checkpoint_args: argparse.Namespace, *rest: Any, **kwargs: Any) -> Any:
+        from . import run
+
+        result = check_checkpoint_args(checkpoint_args, *rest, **kwargs)
+        current = run.active()
+        if current is not None:
+            for line in differences(checkpoint_args, current.args):
+                run.tell(current.args, line)
+        return result
+
+    return wrapped
+
+
+def differences(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -> list[str]:
+    """What to tell of a checkpoint that was mixed otherwise than the run that goes on from it.
+
+    Raises
+    ------
+    ConfigurationError
+        If its ids meant other things: another compressor, or a run without proxy compression.
+    """
+    before = getattr(checkpoint_args, "proxy_compression", None)
+    if before != args.proxy_compression:
+        trained = "without --proxy-compression" if before is None else f"with --proxy-compression {before}"
+        raise ConfigurationError(
+            f"the checkpoint was trained {trained}, so its ids mean other things",
+            where="--load",
+            fix="resume with the same compressor, or give --finetune to begin a new run from these weights",
+        )
+    found = []
+    for name in _MIXING:
+        was, now = getattr(checkpoint_args, name, None), getattr(args, name, None)
+        if was != now:
+            shown = "other compressor files" if name == "proxy_fingerprints" else f"{was} in the checkpoint, now {now}"
+            found.append(f"--{name.replace('_', '-')}: {shown}")
+    if not found:
+        return []
+    return [
+        f"warning: the run goes on from a checkpoint that was mixed otherwise ({'; '.join(found)}); the samples before "
+        "it are not those that this run would have read"
+    ]

@@ -1,0 +1,212 @@
+"""The flags: what they mean, what they refuse, and that they leave primitives only."""
+
+import pickle
+
+import pytest
+
+pytest.importorskip("megatron.training", reason="megatron-core is not installed")
+
+import megatron_args
+
+from megatron_proxy.adaptor import arguments, resume, support
+from megatron_proxy.errors import ConfigurationError, ProxyError, UnsupportedError
+from megatron_proxy.schedule import Mode, Schedule, Setting
+
+
+def settings(*flags):
+    return arguments.settings(megatron_args.parse(*flags))
+
+
+def test_the_defaults_are_the_papers():
+    assert settings() == arguments.Settings("trie", Schedule(), 32)
+
+
+def test_every_flag_of_the_schedule():
+    found = settings(
+        "--proxy-initial-rate 0.1 --proxy-peak-rate 0.8 --proxy-final-rate 0.2 --proxy-warmup-samples 10",
+        "--proxy-steady-fraction 0.25 --proxy-decay-samples 20 --proxy-warmup-mode parallel_random",
+        "--proxy-mode interleaved --proxy-final-mode sentinel --proxy-horizon-samples 100 --proxy-shuffle-block 7",
+        "--proxy-validation-view both --proxy-format-embedding",
+    )
+    assert found.schedule == Schedule(
+        0.1, 0.8, 0.2, 0.1, 0.25, 0.2, Mode.PARALLEL_RANDOM, Mode.INTERLEAVED, Mode.SENTINEL
+    )
+    assert (found.horizon_samples, found.shuffle_block) == (100, 7)
+    assert (found.validation_view, found.format_embedding) == ("both", True)
+
+
+def test_defaults_that_follow_other_flags():
+    found = settings("--proxy-peak-rate 0.7 --proxy-mode vanilla").schedule
+    assert found.final_rate == 0.7
+    assert found.modes == (Mode.VANILLA,)
+    assert settings("--proxy-mode interleaved").schedule.final_mode is Mode.INTERLEAVED
+    assert settings("--proxy-mode vanilla --proxy-warmup-mode sentinel").schedule.warmup_mode is Mode.SENTINEL
+
+
+def test_the_horizon_is_the_runs_own_length_unless_given():
+    assert settings("--train-iters 5 --global-batch-size 6").horizon_samples == 30
+    args = megatron_args.parse("--train-samples 77")
+    args.train_iters = None
+    assert arguments.settings(args).horizon_samples == 77
+
+
+def test_the_setting_in_force():
+    found = settings("--proxy-horizon-samples 100")
+    assert found.setting(0) == Setting(0.4, Mode.TRANSLATION_RANDOM)
+    assert found.setting(10).rate == pytest.approx(0.65)
+    assert found.setting(20) == found.setting(1000) == Setting(0.9, Mode.SENTINEL)
+
+
+@pytest.mark.parametrize(
+    ("flags", "rate", "mode"),
+    [
+        ("", 0.0, Mode.SENTINEL),
+        ("--proxy-validation-view compressed", 1.0, Mode.SENTINEL),
+        ("--proxy-validation-view both", 0.5, Mode.PARALLEL_RAW_COMPRESSED),
+        ("--proxy-mode vanilla", 0.0, Mode.VANILLA),
+    ],
+)
+def test_validation_has_one_setting(flags, rate, mode):
+    assert settings(flags).validation_schedule() == Schedule.constant(rate, mode)
+
+
+@pytest.mark.parametrize(
+    ("flags", "where"),
+    [
+        ("--proxy-peak-rate 1.5", "--proxy-peak-rate"),
+        ("--proxy-warmup-fraction -0.1", "--proxy-warmup-fraction"),
+        ("--proxy-warmup-fraction 0.6 --proxy-decay-fraction 0.6", "--proxy-warmup-fraction"),
+        ("--proxy-warmup-samples 20 --proxy-decay-samples 20", "--proxy-warmup-fraction"),
+        ("--proxy-warmup-samples -1", "--proxy-warmup-samples"),
+        ("--proxy-warmup-fraction 0.1 --proxy-warmup-samples 3", "--proxy-warmup-samples"),
+        ("--proxy-horizon-samples 0", "--proxy-horizon-samples"),
+        ("--proxy-shuffle-block 0", "--proxy-shuffle-block"),
+        ("--seq-length 4", "--seq-length"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_flag(flags, where):
+    with pytest.raises(ConfigurationError) as error:
+        settings(flags)
+    assert where in error.value.where
+
+
+def test_both_views_need_sentinels():
+    with pytest.raises(ConfigurationError, match="vanilla"):
+        settings("--proxy-mode vanilla --proxy-validation-view both").validation_schedule()
+
+
+def test_parsing_twice_is_parsing_once():
+    first, second = megatron_args.parse(), megatron_args.parse()
+    assert vars(first) == vars(second)
+
+
+def test_only_primitives_live_in_the_arguments():
+    args = megatron_args.parse()
+    resume.remember(args, arguments.settings(args), ("ab", "cd"))
+    ours = {name: value for name, value in vars(args).items() if name.startswith("proxy_")}
+    assert len(ours) == 18
+    plain = {type(part) for value in ours.values() for part in (value if isinstance(value, list) else [value])}
+    assert plain <= {str, int, float, bool, type(None)}
+    assert pickle.loads(pickle.dumps(args)) == args
+
+
+@pytest.mark.parametrize(
+    ("flags", "where"),
+    [
+        ("--mock-data", "--mock-data"),
+        ("--sft", "--sft"),
+        ("--fim-data", "--fim-data"),
+        ("--dataloader-type cyclic", "--dataloader-type"),
+        ("--dataloader-type external", "--dataloader-type"),
+        ("--phase-transition-iterations 3", "--phase-transition-iterations"),
+        ("--dataloader-fast-cache-load", "--dataloader-fast-cache-load"),
+        ("--dataloader-defer-npy-index-mmap", "--dataloader-defer-npy-index-mmap"),
+        ("--per-dataset-sequences-path x.json", "--per-dataset-sequences-path"),
+        ("--object-storage-cache-path x", "--object-storage-cache-path"),
+        ("--hybrid-context-parallel", "--hybrid-context-parallel"),
+        ("--overlap-moe-expert-parallel-comm", "--overlap-moe-expert-parallel-comm"),
+        ("--cuda-graph-impl full_iteration", "--cuda-graph-impl"),
+        ("--perform-rl-step", "--perform-rl-step"),
+    ],
+)
+def test_unsupported_flags_are_refused_by_name(flags, where):
+    with pytest.raises(UnsupportedError) as error:
+        support.check_arguments(megatron_args.parse(flags))
+    assert error.value.where.startswith(where)
+    assert "--proxy-compression" in str(error.value)
+
+
+def test_supported_flags_pass():
+    support.check_arguments(
+        megatron_args.parse("--reset-position-ids --reset-attention-mask --eod-mask-loss --context-parallel-size 2")
+    )
+
+
+def test_packed_documents_under_context_parallelism_are_refused():
+    args = megatron_args.parse("--context-parallel-size 2")
+    args.dataloader_inter_document_masking = True
+    with pytest.raises(UnsupportedError, match="document by document"):
+        support.check_arguments(args)
+
+
+@pytest.mark.parametrize("argv", [["--yaml-cfg", "x.yaml"], ["--yaml-cfg=x.yaml"]])
+def test_a_yaml_file_is_refused(argv):
+    with pytest.raises(UnsupportedError, match="replaces the command line"):
+        support.check_command_line(argv)
+    support.check_command_line(["--proxy-compression", "zstd"])
+
+
+@pytest.mark.parametrize("version", ["0.16.1", "0.20.0", "0.20.0rc1", "1.0.0", "main"])
+def test_other_releases_are_refused_with_the_supported_ones(version):
+    with pytest.raises(UnsupportedError, match=rf"{version} is not supported; supported: 0\.18 and 0\.19"):
+        support.check_version(version)
+
+
+@pytest.mark.parametrize("version", ["0.17.1", "0.18.2", "0.19.0", "0.19.2+abc"])
+def test_supported_releases(version):
+    support.check_version(version)
+
+
+@pytest.mark.parametrize(
+    ("sentinels", "flags"),
+    [
+        (False, ""),
+        (True, "--mtp-num-layers 1 --pipeline-model-parallel-size 2"),
+        (True, "--mtp-num-layers 1 --dataloader-inter-document-masking"),
+    ],
+)
+def test_what_the_format_embedding_cannot_do(sentinels, flags):
+    support.check_format_embedding(megatron_args.parse("--mtp-num-layers 1"), True)
+    with pytest.raises(UnsupportedError) as error:
+        support.check_format_embedding(megatron_args.parse(flags), sentinels)
+    assert error.value.where == "--proxy-format-embedding"
+
+
+def test_flags_without_effect_are_found():
+    argv = ["--tokenizer-type", "GPT2BPETokenizer", "--vocab-file=x", "--seed", "1"]
+    assert support.ignored_flags(argv) == ["--tokenizer-type", "--vocab-file"]
+
+
+def checkpointed(*flags):
+    args = megatron_args.parse(*flags)
+    resume.remember(args, arguments.settings(args), ("ab",))
+    return args
+
+
+def test_a_checkpoint_of_the_same_mix_needs_no_word():
+    assert resume.differences(checkpointed(), checkpointed("--lr 1e-3")) == []
+    assert resume.differences(checkpointed(), checkpointed("--train-iters 80 --proxy-horizon-samples 32")) == []
+
+
+def test_a_longer_run_without_a_horizon_is_warned():
+    (line,) = resume.differences(checkpointed(), checkpointed("--train-iters 80"))
+    assert "--proxy-horizon-samples: 32 in the checkpoint, now 320" in line
+
+
+def test_a_checkpoint_of_other_ids_is_refused():
+    with pytest.raises(ProxyError, match="with --proxy-compression zstd"):
+        resume.differences(checkpointed("--proxy-compression zstd"), checkpointed())
+    before = checkpointed()
+    del before.proxy_compression
+    with pytest.raises(ProxyError, match="without --proxy-compression"):
+        resume.differences(before, checkpointed())

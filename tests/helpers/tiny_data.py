@@ -1,0 +1,71 @@
+"""Small prepared datasets, written without `prepare`: tests of training depend on the file formats only."""
+
+import hashlib
+import random
+from pathlib import Path
+
+import numpy as np
+
+from megatron_proxy import compressors, manifest, views
+from megatron_proxy.manifest import CompressedView, Manifest, StoredFile, View
+
+WORDS = ["def", "return", "import", "self", "value", "list", "range", "print", "total", "index", "name", "while"]
+
+
+def documents(count: int, words: int = 20, seed: int = 1) -> list[bytes]:
+    """Texts of up to ``words`` words, one of them empty, one of bytes that are no UTF-8."""
+    choose = random.Random(seed)
+    texts = [" ".join(choose.choices(WORDS, k=choose.randint(1, words))).encode() + b"\n" for _ in range(count)]
+    texts[1 % count] = b""
+    texts[2 % count] = bytes(range(128, 160))
+    return texts
+
+
+def prepare(prefix: Path, texts: list[bytes], name: str = "trie", trained_on: list[bytes] | None = None) -> Manifest:
+    """Write both views of ``texts`` and the manifest; the compressor may be trained on other texts."""
+    kind = compressors.get(name)
+    small = {"symbols": 100, "dictionary-bytes": 256}
+    options = {option.name: small.get(option.name, option.default) for option in kind.options}
+    compressor = kind.build(options, lambda: iter(texts if trained_on is None else trained_on))
+    encoded = [compressor.encode_spans(text) for text in texts]
+    raw = _write(views.raw_path(prefix), [np.frombuffer(text, np.uint8) for text in texts], np.uint8)
+    codes = _write(
+        views.compressed_path(prefix, name), [one.codes for one in encoded], compressor.vocabulary.code_dtype
+    )
+    spans = None
+    if kind.spans:
+        pairs = [np.stack([np.diff(one.byte_ends, prepend=0), np.diff(one.code_ends, prepend=0)], 1) for one in encoded]
+        spans = _write(views.spans_path(prefix, name), [pair.ravel() for pair in pairs], np.uint16)
+    files = {
+        suffix: _stored(Path(f"{prefix}_{name}_{suffix}"), content) for suffix, content in compressor.files().items()
+    }
+    compressed = CompressedView(
+        config=compressor.config(),
+        fingerprint=compressor.fingerprint,
+        num_symbols=compressor.vocab_size,
+        literals=kind.literals,
+        lossless=kind.lossless,
+        view=codes,
+        spans=spans,
+        files=files,
+    )
+    made = Manifest(len(texts), raw).with_compressed(name, compressed)
+    manifest.write(prefix, made)
+    return made
+
+
+def _write(path: str, sequences: list[np.ndarray], dtype: type) -> View:
+    kind = np.dtype(dtype)
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int32)
+    pointers = (np.cumsum(lengths, dtype=np.int64) - lengths) * kind.itemsize
+    code = next(code for code, known in views.DTYPES.items() if known == kind)
+    header = views.HEADER.pack(views.MAGIC, 1, code, len(sequences), len(sequences) + 1)
+    index = [header, lengths.tobytes(), pointers.tobytes(), np.arange(len(sequences) + 1, dtype=np.int64).tobytes()]
+    units = [sequence.astype(kind).tobytes() for sequence in sequences]
+    stored = [_stored(Path(f"{path}.{ending}"), b"".join(parts)) for ending, parts in (("bin", units), ("idx", index))]
+    return View(*stored, kind.name, int(lengths.sum()))
+
+
+def _stored(path: Path, content: bytes) -> StoredFile:
+    path.write_bytes(content)
+    return StoredFile(path.name, len(content), hashlib.sha256(content).hexdigest())
