@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, Self, override
 
 import numpy as np
@@ -24,7 +23,6 @@ SYMBOLS = Option("symbols", int, 65_536 - NUM_BYTES, "number of symbols, single 
 LONGEST = Option("longest", int, 64, "longest string that a symbol stands for, in bytes")
 SEGMENT_BYTES = Option("segment-bytes", int, 512, "longest segment; segments end at lines and no symbol crosses an end")
 SAMPLE_BYTES = Option("sample-bytes", int, 64 << 20, "how much of the corpus is learnt from")
-MODEL = Option("model", str, None, "a file that train-compressor wrote; without one, the corpus is learnt from")
 
 
 class LongestMatch(Compressor):
@@ -109,14 +107,6 @@ def checked_codes(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
     if len(outside):
         raise CompressorError(f"code {codes[outside[0]]} at place {outside[0]} is not one of the {count:,} codes")
     return codes.astype(np.int64)
-
-
-def read_model(path: str) -> dict[str, bytes]:
-    """The file that a trained compressor needs, from where the user says it is, or a CompressorError."""
-    try:
-        return {TRIE_FILE: Path(path).read_bytes()}
-    except OSError as error:
-        raise CompressorError(f"the trained file cannot be read ({error.strerror})", where=path) from error
 
 
 def lines_of(config: Mapping[str, Any]) -> Segmenter:

@@ -13,11 +13,9 @@ from typing import Any, ClassVar, Self, override
 from ._compile import NUM_BYTES, compile_most_probable
 from ._longest_match import (
     LONGEST,
-    MODEL,
     SEGMENT_BYTES,
     SYMBOLS,
     LongestMatch,
-    read_model,
     segmenter_option,
     string_options,
 )
@@ -30,7 +28,7 @@ class NeuralCompressor(LongestMatch):
     """The most probable strings of a byte LM, longest match."""
 
     name = "neural"
-    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, BORDER, SEGMENT_BYTES, MODEL, *LM_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, BORDER, SEGMENT_BYTES, *LM_OPTIONS)
 
     @classmethod
     @override
@@ -38,8 +36,6 @@ class NeuralCompressor(LongestMatch):
         size, longest = string_options(options, cls.name)
         border = border_option(options, cls.name)
         segmenter = segmenter_option(options, cls.name)
-        if options["model"] is not None:
-            return cls.from_config({"segmenter": segmenter.config()}, read_model(options["model"]))
         predictor = trained_predictor(options, cls.name, corpus, segmenter)
         compiled = compile_most_probable(predictor, size, longest, border)
         return cls(ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], size), segmenter)

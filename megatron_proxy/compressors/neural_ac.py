@@ -20,12 +20,10 @@ from . import _check
 from ._compile import Compiled, compile_windows
 from ._longest_match import (
     LONGEST,
-    MODEL,
     SEGMENT_BYTES,
     TRIE_FILE,
     checked_codes,
     lines_of,
-    read_model,
     segmenter_option,
 )
 from ._neural_options import BORDER, LM_OPTIONS, border_option, trained_predictor
@@ -55,7 +53,7 @@ class NeuralAcCompressor(Compressor):
     """
 
     name = "neural-ac"
-    options: ClassVar[tuple[Option, ...]] = (_BITS, LONGEST, BORDER, SEGMENT_BYTES, MODEL, *LM_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = (_BITS, LONGEST, BORDER, SEGMENT_BYTES, *LM_OPTIONS)
     lossless: ClassVar[bool] = False
     literals = True
     spans = True
@@ -74,8 +72,6 @@ class NeuralAcCompressor(Compressor):
         longest = _check.option(options, cls.name, "longest", 2, MAX_LENGTH)
         border = border_option(options, cls.name)
         segmenter = segmenter_option(options, cls.name)
-        if options["model"] is not None:
-            return cls.from_config({"bits": bits, "segmenter": segmenter.config()}, read_model(options["model"]))
         predictor = trained_predictor(options, cls.name, corpus, segmenter)
         return cls.of_windows(compile_windows(predictor, bits, longest, border), bits, segmenter)
 

@@ -17,12 +17,10 @@ from . import _check
 from ._counts import most_frequent
 from ._longest_match import (
     LONGEST,
-    MODEL,
     SAMPLE_BYTES,
     SEGMENT_BYTES,
     SYMBOLS,
     LongestMatch,
-    read_model,
     segmented,
     segmenter_option,
     string_options,
@@ -39,7 +37,7 @@ class TrieCompressor(LongestMatch):
     """The most frequent strings, longest match."""
 
     name = "trie"
-    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, SEGMENT_BYTES, SAMPLE_BYTES, _ROUNDS, MODEL)
+    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, SEGMENT_BYTES, SAMPLE_BYTES, _ROUNDS)
 
     @classmethod
     @override
@@ -48,8 +46,6 @@ class TrieCompressor(LongestMatch):
         rounds = _check.option(options, cls.name, "rounds", 1, 10)
         budget = _check.option(options, cls.name, "sample-bytes", 1, 1 << 30)
         segmenter = segmenter_option(options, cls.name)
-        if options["model"] is not None:
-            return cls.from_config({"segmenter": segmenter.config()}, read_model(options["model"]))
         data, ends = segmented(sample(corpus, budget), segmenter)
         return cls(learn(data, ends, size, longest, rounds), segmenter)
 

@@ -168,12 +168,6 @@ def test_counts_can_stand_in_for_the_model():
     assert compressor.decode(compressor.encode(CORPUS[0])) == CORPUS[0]
 
 
-def test_a_trained_file_needs_no_training(trained, tmp_path):
-    path = tmp_path / "trained"
-    path.write_bytes(trained.files()[TRIE_FILE])
-    assert build([b"nothing to learn here"], model=str(path)).fingerprint == trained.fingerprint
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -170,15 +170,6 @@ def test_a_corpus_without_anything_to_learn_leaves_literals():
     assert compressor.decode(np.array([0, 97, 255], np.uint8)) == b"\x00a\xff"
 
 
-def test_a_trained_file_is_used_in_place_of_the_corpus(tmp_path):
-    trained = build()
-    path = tmp_path / "corpus_trie"
-    path.write_bytes(trained.files()[TRIE_FILE])
-    assert build([b"something else"], model=str(path)).fingerprint == trained.fingerprint
-    with pytest.raises(CompressorError, match="cannot be read"):
-        build(model=str(tmp_path / "missing"))
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [("symbols", 0), ("longest", 1), ("longest", 256), ("segment-bytes", 15), ("rounds", 0)]
 )
