@@ -125,10 +125,12 @@ def megatron_version() -> str:
 
 
 def _exists(hook: Hook) -> bool:
+    """Whether this Megatron, or this script, has the name, and it is Megatron's own."""
     try:
-        return hasattr(importlib.import_module(hook.module), hook.name)
+        found = getattr(importlib.import_module(hook.module), hook.name, None)
     except ModuleNotFoundError:
         return False
+    return str(getattr(found, "__module__", "")).startswith("megatron.")
 
 
 def _find(hook: Hook, version: str) -> tuple[Any, str]:
