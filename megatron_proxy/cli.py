@@ -19,6 +19,7 @@ from .errors import ProxyError
 COMMANDS: Final[dict[str, str]] = {
     "prepare": "make the views of a corpus",
     "train-compressor": "let a compressor learn from a corpus",
+    "verify": "check that a prepared dataset is whole, and decodes to itself",
     "doctor": "tell whether training would start, and the next command",
     "inspect": "look at the views: figures, symbols, stability",
     "patch": "add the plugin's import line to a pretraining script",

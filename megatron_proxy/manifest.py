@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,6 +27,7 @@ FORMAT: Final = "megatron_proxy manifest"
 VERSION: Final = 1
 
 _PREPARE_AGAIN: Final = "prepare the view again"
+_READ_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,21 @@ def read_checked(folder: Path, stored: StoredFile) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(
-            f"cannot be read ({error.strerror})", where=str(path), fix="prepare the view again"
-        ) from error
+        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path), fix=_PREPARE_AGAIN) from error
     if hashlib.sha256(content).hexdigest() != stored.sha256:
-        raise DatasetError("the content is not what the manifest says", where=str(path), fix="prepare the view again")
+        raise DatasetError("the content is not what the manifest says", where=str(path), fix=_PREPARE_AGAIN)
     return content
+
+
+def sha256_of(path: str | os.PathLike[str], advance: Callable[[int], None] | None = None) -> str:
+    """SHA-256 (hex) of a file's content; ``advance`` hears of every stretch of bytes that was read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+            if advance is not None:
+                advance(len(block))
+    return digest.hexdigest()
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,6 +124,31 @@ class ViewReader:
         first = int(self.sequence_pointers[begin]) // self.dtype.itemsize
         last = int(self.sequence_pointers[end - 1]) // self.dtype.itemsize + int(self.sequence_lengths[end - 1])
         return self._units[first:last]
+
+    def read_each(self, begin: int, end: int) -> Iterator[bytes]:
+        """The units of the sequences ``begin … end - 1``, each as bytes.
+
+        They are read, not mapped: mapped pages count as a process's memory, until the whole file is in it.
+
+        Raises
+        ------
+        DatasetError
+            If the file cannot be read, or is shorter than it was.
+        """
+        if begin == end:
+            return
+        try:
+            with open(f"{self.path}.bin", "rb") as file:
+                file.seek(int(self.sequence_pointers[begin]))
+                for size in (self.sequence_lengths[begin:end].astype(np.int64) * self.dtype.itemsize).tolist():
+                    content = file.read(size)
+                    if len(content) != size:
+                        raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=_PREPARE_AGAIN)
+                    yield content
+        except OSError as error:
+            raise DatasetError(
+                f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=_PREPARE_AGAIN
+            ) from error
 
     def check_index(self) -> None:
         """Check every length, pointer and document index (the constructor checks the last only).

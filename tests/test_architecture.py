@@ -30,6 +30,7 @@ LEVELS = {
     "view_writer": 2,
     "kernels": 2,
     "prepare": 3,
+    "verify": 3,
     "draws": 3,
     "spans": 3,
     "plan": 3,

@@ -178,3 +178,17 @@ def test_a_swapped_view_of_the_same_size_is_not_accepted(tmp_path):
     write(views.compressed_path(tmp_path / "p", "toy"), [[300], [7]], "int16", 3)
     with pytest.raises(DatasetError, match=r"not the view that the manifest describes: .*'int16'"):
         views.check_views(tmp_path / "p", manifest, "toy")
+
+
+def test_sequences_are_read_without_mapping(path):
+    view = ViewReader(path)
+    found = [np.frombuffer(content, dtype=np.uint16).tolist() for content in view.read_each(0, 4)]
+    assert found == DOCUMENTS
+    assert [len(content) for content in view.read_each(2, 3)] == [2]
+    assert list(view.read_each(2, 2)) == []
+    Path(f"{path}.bin").write_bytes(b"short")
+    with pytest.raises(DatasetError, match=r"a\.bin: the file ends early"):
+        list(view.read_each(0, 4))
+    Path(f"{path}.bin").unlink()
+    with pytest.raises(DatasetError, match=r"a\.bin: cannot be read"):
+        list(view.read_each(0, 4))

@@ -17,7 +17,6 @@ from ..parallel import Workers
 from ..progress import Progress
 from ..views import ViewReader
 from .pending import PendingView
-from .raw import read_documents
 
 MAX_SPAN: Final = 65_535
 SPAN_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint16)
@@ -68,7 +67,7 @@ def encoder(raw_path: str, compressor: Compressor) -> Callable[[Range], EncodedR
 
 def _encode(view: ViewReader, compressor: Compressor, documents: Range) -> EncodedRange:
     begin, end = documents
-    contents = read_documents(view, begin, end)
+    contents = view.read_each(begin, end)
     found = _encode_spans(compressor, contents) if compressor.spans else _encode_whole(compressor, contents)
     return EncodedRange(end - begin, int(view.sequence_lengths[begin:end].sum(dtype=np.int64)), found)
 

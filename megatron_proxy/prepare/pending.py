@@ -10,16 +10,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DatasetError
-from ..manifest import StoredFile, View
+from ..manifest import StoredFile, View, sha256_of
 from ..view_writer import MakeWriter
-
-_READ_BYTES: Final = 1 << 20
 
 
 class PendingView:
@@ -109,15 +107,6 @@ def sync(path: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 (hex) of a file's content."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _stored(path: str, name: str, sha256: str) -> StoredFile:

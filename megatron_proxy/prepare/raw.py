@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..corpus import Bad, Block, Chunk, CorpusFile, LineNumbers, bad_line, chunks, read_chunk
-from ..errors import CorpusError, DatasetError
+from ..errors import CorpusError
 from ..manifest import View
 from ..parallel import Workers
 from ..progress import Progress
@@ -218,19 +218,3 @@ class Comparison:
 
 class Different(Exception):  # noqa: N818 - a finding, not an error
     """The corpus is not the one of the raw view."""
-
-
-def read_documents(view: ViewReader, begin: int, end: int) -> Iterator[bytes]:
-    """The documents ``begin … end - 1`` of a raw view.
-
-    They are read, not mapped: mapped pages would count as this process's memory until the whole view is in it.
-    """
-    if begin == end:
-        return
-    with open(f"{view.path}.bin", "rb") as file:
-        file.seek(int(view.sequence_pointers[begin]))
-        for length in view.sequence_lengths[begin:end].tolist():
-            document = file.read(length)
-            if len(document) != length:
-                raise DatasetError("the file ends early", where=f"{view.path}.bin", fix="prepare the corpus again")
-            yield document

@@ -20,7 +20,6 @@ from .encode import SPAN_DTYPE, encode
 from .job import Job
 from .parts import concatenate, is_finished, part_prefix, remove_parts
 from .pending import PendingView, writing
-from .raw import read_documents
 from .recipe import Recipe
 
 
@@ -58,7 +57,7 @@ def _corpus(job: Job, recipe: Recipe, raw: ViewReader) -> Iterator[bytes]:
             fix=f"let it learn once: megatron-proxy train-compressor {recipe.name} --input … --output FILE; "
             "then give --compressor-from FILE.json to every shard",
         )
-    return read_documents(raw, 0, len(raw))
+    return raw.read_each(0, len(raw))
 
 
 def _is_there(job: Job, dataset: Dataset, compressor: Compressor) -> bool:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from preparing import files_of, leftovers
 
 from megatron_proxy.errors import DatasetError
+from megatron_proxy.manifest import sha256_of
 from megatron_proxy.prepare.lock import lock_path, locked
 from megatron_proxy.prepare.parts import concatenate
-from megatron_proxy.prepare.pending import PendingView, sha256_of
+from megatron_proxy.prepare.pending import PendingView
 from megatron_proxy.view_writer import StreamWriter
 from megatron_proxy.views import ViewReader
 
