@@ -205,11 +205,6 @@ class Plan:
         """The rate and mode in force at a sample."""
         return self.spec.schedule.at(sample / self.spec.horizon_samples)
 
-    def rate_of_draw(self, draw: int) -> float:
-        """The rate under which a draw was planned."""
-        step = int(np.searchsorted(self.step_draws, draw, side="right")) - 1
-        return self.spec.schedule.steps()[step].rate
-
     def source_bytes_after(self, samples: int) -> tuple[int, int]:
         """Source bytes read in the raw and in the compressed view after the first ``samples`` samples."""
         raw, compressed = self.source_bytes[min(max(samples, 0), len(self))].tolist()

@@ -154,7 +154,8 @@ class Schedule:
     def _ramp(self, begin: float, length: float) -> list[Step]:
         if length <= 0.0:
             return []
-        edges = [begin + length * i / RAMP_STEPS for i in range(RAMP_STEPS + 1)]
+        # The last edge is where the next phase begins, to the last bit.
+        edges = [*(begin + length * i / RAMP_STEPS for i in range(RAMP_STEPS)), begin + length]
         return [
             Step(left, right, *self.at(begin + length * (i + 0.5) / RAMP_STEPS))
             for i, (left, right) in enumerate(itertools.pairwise(edges))

@@ -60,7 +60,8 @@ class SpanTable:
         """
         units = view.sequence_lengths
         flat = view.stretch(0, len(units)) if len(units) else np.empty(0, dtype=np.uint16)
-        if flat.dtype != np.uint16 or (units % 2).any() or len(flat) != units.sum(dtype=np.int64):
+        pairs = flat.dtype == np.uint16 and not (units % 2).any() and not (units < 0).any()
+        if not pairs or len(flat) != units.sum(dtype=np.int64):
             raise DatasetError("the spans view does not hold pairs of uint16", fix="prepare the view again")
         offsets = np.zeros(len(units) + 1, dtype=np.int64)
         np.cumsum(units, out=offsets[1:], dtype=np.int64)

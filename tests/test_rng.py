@@ -58,3 +58,30 @@ def test_permutation_holds_each_index_once(seed, size):
 
 def test_permutation_is_fixed_for_all_time():
     assert rng.permutation(rng.key(1234, Purpose.DOCUMENT_ORDER, 0), 8).tolist() == [1, 4, 0, 5, 2, 7, 6, 3]
+
+
+def test_a_large_permutation_is_the_stable_argsort_too():
+    stream, size = rng.key(3, Purpose.DOCUMENT_ORDER), 300_000
+    expected = np.argsort(rng.bits(stream, np.arange(size)), kind="stable")
+    assert (rng.permutation(stream, size) == expected).all()
+
+
+def test_equal_numbers_keep_their_order(monkeypatch):
+    # Bits with few different values: ties everywhere, inside every bucket.
+    few = np.uint64(0xFF00000000000000)
+    bits = rng.bits
+    monkeypatch.setattr(rng, "bits", lambda stream, counters: bits(stream, counters) & few)
+    stream, size = rng.key(3, Purpose.DOCUMENT_ORDER), 300_000
+    expected = np.argsort(rng.bits(stream, np.arange(size)), kind="stable")
+    assert (rng.permutation(stream, size) == expected).all()
+
+
+@given(st.integers(0, 2**64), st.lists(st.integers(0, 2**63), min_size=1, max_size=5))
+def test_subkeys_are_keys(seed, parts):
+    subkeys = rng.subkeys(rng.key(seed, Purpose.SPAN_FORMAT), parts)
+    assert subkeys.tolist() == [int(rng.key(seed, Purpose.SPAN_FORMAT, part)) for part in parts]
+
+
+def test_permutations_at_once():
+    streams = rng.subkeys(rng.key(3, Purpose.WINDOW_ORDER), np.arange(4))
+    assert rng.permutations(streams, 9).tolist() == [rng.permutation(stream, 9).tolist() for stream in streams]

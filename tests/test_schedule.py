@@ -80,3 +80,14 @@ def test_modes_in_order_of_appearance():
     assert [mode for mode in Mode if mode.pairs] == [
         mode for mode in Mode if mode not in (Mode.VANILLA, Mode.SENTINEL, Mode.INTERLEAVED)
     ]
+
+
+def test_a_ramp_ends_where_the_next_phase_begins():
+    steps = Schedule(warmup=1e-9).steps()
+    assert steps[499].end == steps[500].begin == 1e-9
+
+
+def test_a_constant_schedule():
+    schedule = Schedule.constant(0.5, Mode.VANILLA)
+    assert {(step.rate, step.mode) for step in schedule.steps()} == {(0.5, Mode.VANILLA)}
+    assert schedule.modes == (Mode.VANILLA,)
