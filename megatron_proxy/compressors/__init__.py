@@ -16,10 +16,17 @@ ENTRY_POINT_GROUP: Final = "megatron_proxy.compressors"
 
 # Modules are imported on first use: one compressor must not need another's packages.
 _BUILT_IN: Final[dict[str, str]] = {
+    "bit": "regroup:BitCompressor",
+    "doublebit": "regroup:DoubleBitCompressor",
+    "doublebyte": "regroup:DoubleByteCompressor",
     "gzip": "gzip:GzipCompressor",
+    "halfbyte": "regroup:HalfByteCompressor",
+    "hf": "hf:HfCompressor",
+    "identity": "regroup:IdentityCompressor",
     "neural": "neural:NeuralCompressor",
     "neural-ac": "neural_ac:NeuralAcCompressor",
     "sentencepiece": "sentencepiece:SentencePieceCompressor",
+    "tiktoken": "tiktoken:TiktokenCompressor",
     "trie": "trie:TrieCompressor",
     "zstd": "zstd:ZstdCompressor",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,20 @@ def read(path: Path, where: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CompressorError(f"{path} cannot be read ({error.strerror})", where=where) from error
+
+
+@contextmanager
+def panics(library: str) -> Iterator[None]:
+    """Turn a panic of a library written in Rust, which is no Exception, into an error for users.
+
+    Raises
+    ------
+    CompressorError
+        Naming ``library`` and what it said.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise CompressorError(f"{library} breaks down with these settings: {error}") from error

@@ -28,6 +28,15 @@ from .base import Compressor, Encoded, Option
 SYMBOLS: Final = ("ids", "bytes", "gray")
 SYMBOLS_OPTION: Final = Option("symbols", str, "ids", "how a token is written", SYMBOLS)
 
+SPLITS: Final = ("none", "lines")
+SPLIT_OPTION: Final = Option(
+    "split",
+    str,
+    "none",
+    "encode spans of lines on their own, which the mode interleaved needs, or leave texts whole",
+    SPLITS,
+)
+
 # Spans of this many bytes at most, where lines allow it.
 _SPANS: Final = Segmenter(Kind.LINES, 256)
 _LONG_LINES: Final = Segmenter(Kind.LINES, MAX_BYTES_LIMIT)

@@ -171,7 +171,7 @@ def train(documents: list[bytes], vocab_size: int) -> bytes:
     except (RuntimeError, OSError) as error:
         raise CompressorError(
             f"SentencePiece cannot be trained on this corpus: {error}",
-            fix="give a larger corpus, a smaller --sentencepiece-vocab-size, or a --sentencepiece-model",
+            fix="give a larger corpus, another --sentencepiece-vocab-size, or a --sentencepiece-model",
         ) from error
     return writer.getvalue()
 
