@@ -35,11 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     (recipe,) = recipes([args.compressor], _flags.compressor_options(args), [])
+    with writing(args.output):
+        args.output.parent.mkdir(parents=True, exist_ok=True)
     if next(documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines), None) is None:
         raise CorpusError("the corpus holds no documents", where="--input")
     compressor = recipe.make(lambda: documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines))
     with writing(args.output):
-        args.output.parent.mkdir(parents=True, exist_ok=True)
         written = save(compressor, args.output)
     print(f"wrote {', '.join(map(str, written))}")
     print(f"use it: prepare --compressor {compressor.name} --compressor-from {written[-1]}")

@@ -1,0 +1,29 @@
+"""``megatron-proxy verify``: its exit code and what it prints; tests/test_verify.py has the checks themselves."""
+
+from preparing import TEXTS, write_corpus
+
+from megatron_proxy.prepare import Job, Recipe, prepare
+from megatron_proxy.view_writer import StreamWriter
+
+
+def test_tells_what_was_checked_and_what_is_wrong(tmp_path, command):
+    prefix = str(tmp_path / "p")
+    corpus = write_corpus(tmp_path / "c.jsonl", TEXTS)
+    prepare(Job(prefix, [corpus], [Recipe("toy")], workers=0, report=str), StreamWriter)
+    code, out, err = command("verify", prefix, "--deep", "--workers", 2)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{prefix}: 7 files, ")
+    assert lines[1:] == [f"{prefix}: 6 documents of the toy view decoded", "all is well"]
+    (tmp_path / "p_toy_table.bin").write_bytes(b"\xff")
+    code, out, err = command("verify", prefix)
+    assert code == 1
+    assert f"wrong: {prefix}_toy_table.bin: the content is not what the manifest says (SHA-256)" in err
+    assert out.splitlines()[-1] == "2 problems"
+
+
+def test_an_unprepared_prefix_is_an_error(tmp_path, command):
+    code, _, err = command("verify", tmp_path / "p")
+    assert code == 1
+    assert "is not a prepared dataset" in err
+    assert "megatron-proxy prepare --input" in err

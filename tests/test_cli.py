@@ -1,0 +1,106 @@
+"""The command line as a whole: help without torch, exit codes, never a traceback for what users do."""
+
+import subprocess
+import sys
+import time
+from importlib import import_module
+
+import pytest
+
+from megatron_proxy import __version__, cli
+from megatron_proxy.errors import ConfigurationError
+
+
+def module_of(name):
+    return import_module(f"megatron_proxy.commands.{name.replace('-', '_')}")
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_has_help(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([name, "--help"])
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: megatron-proxy {name}")
+    assert module_of(name).__doc__.splitlines()[0] in " ".join(out.split())
+
+
+def loaded_after(*argv):
+    """The modules that a command line loads, of those that are slow to load."""
+    script = (
+        "import sys, contextlib, io\n"
+        "from megatron_proxy import cli\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    cli.main({list(argv)!r})\n"
+        "print([name for name in ('torch', 'megatron', 'numba', 'numpy') if name in sys.modules])"
+    )
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_help_loads_nothing_slow():
+    assert loaded_after("--help") == "[]"
+
+
+def test_help_of_prepare_loads_no_torch():
+    assert "torch" not in loaded_after("prepare", "--help")
+
+
+def test_help_is_fast():
+    def seconds(*argv):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, *argv], check=True, capture_output=True)
+        return time.perf_counter() - begin
+
+    # Beside a bare interpreter in the same minute, so that a busy machine does not decide.
+    bare = min(seconds("-c", "pass") for _ in range(3))
+    assert min(seconds("-m", "megatron_proxy.cli", "--help") for _ in range(3)) < bare + 0.25
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main([])
+    out = capsys.readouterr().out
+    for name, text in cli.COMMANDS.items():
+        assert f"  {name}" in out
+        assert text in out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"megatron-proxy {__version__}\n"
+
+
+@pytest.mark.parametrize("argv", [["prepar"], ["--nothing"], ["prepare"], ["prepare", "--output-prefix"]])
+def test_a_wrong_command_line_is_exit_code_2(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == 2
+    assert "usage: megatron-proxy" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (
+            ConfigurationError("is wrong", where="--flag", fix="do this"),
+            1,
+            "error: --flag: is wrong\n  what to do: do this",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_a_command_raises_becomes_an_exit_code(monkeypatch, capsys, error, code, message):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr(module_of("verify"), "run", fail)
+    assert cli.main(["verify", "p"]) == code
+    assert capsys.readouterr().err == f"megatron-proxy: {message}\n"
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    shell = f"{sys.executable} -m megatron_proxy.cli prepare --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip() in ("0", "141")
