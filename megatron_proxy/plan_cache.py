@@ -22,7 +22,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -210,10 +210,7 @@ class _ArrayFile:
 
 def _write(folder: Path, description: Mapping[str, Any], parts: Iterator[Parts]) -> None:
     """Write all parts, then the description."""
-    for stale in folder.glob(f".{key_of(description)}-ProxyPlan-*"):
-        # What a killed builder has left; a living one has written within a day.
-        if stale.stat().st_mtime < time.time() - _DAY:
-            stale.unlink(missing_ok=True)
+    _remove_leftovers(folder, description)
     files: dict[str, _ArrayFile] = {}
     with ExitStack() as stack:
         for part in parts:
@@ -225,6 +222,15 @@ def _write(folder: Path, description: Mapping[str, Any], parts: Iterator[Parts])
         entries = {name: asdict(file.finish()) for name, file in files.items()}
     content = {"format": FORMAT, "description": description, "arrays": entries}
     replace_file(_path(folder, description, "description.json"), (json.dumps(content, indent=1) + "\n").encode())
+
+
+def _remove_leftovers(folder: Path, description: Mapping[str, Any]) -> None:
+    """Delete what a killed builder of this plan has left; a living one has written within a day."""
+    for path in folder.glob(f".{key_of(description)}-ProxyPlan-*"):
+        # Another builder may finish or clean up at the same time.
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - _DAY:
+                path.unlink()
 
 
 def _canonical(description: object) -> str:
