@@ -13,7 +13,7 @@ from ..errors import CompressorError
 from ..segment import Segmenter
 from . import _check
 from ._longest_match import SAMPLE_BYTES, segmented
-from ._predict import CountPredictor, Predictor
+from ._predict import CountPredictor, MixedPredictor, Predictor
 from ._sample import sample
 from .base import Corpus, Option
 from .trie import learn, symbol_starts
@@ -22,7 +22,12 @@ BORDER: Final = Option(
     "border", float, 0.0, "no symbol goes on where the next byte's entropy is above so many bits; 0 for no such border"
 )
 LM_OPTIONS: Final[tuple[Option, ...]] = (
-    Option("predictor", str, "lm", "what predicts the next byte: a language model, or counts", ("lm", "counts")),
+    Option(
+        "counts",
+        float,
+        0.9,
+        "weight of the sample's own counts in each prediction, the language model has the rest; 1 needs no model",
+    ),
     Option("size", int, 256, "units of each layer of the language model"),
     Option("layers", int, 1, "recurrent layers of the language model"),
     Option("context", int, 16, "longest string that the language model learns from, in bytes"),
@@ -47,19 +52,28 @@ def border_option(options: Mapping[str, Any], compressor: str) -> float | None:
 def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter) -> Predictor:
     """What the options ask for, learnt from a sample of the corpus."""
     budget = _check.option(options, compressor, "sample-bytes", 1, 1 << 30)
-    settings = _lm_settings(options, compressor)
+    share = _number(options, compressor, "counts", 0.0, 1.0)
+    settings = _lm_settings(options, compressor) if share < 1.0 else None
     data, ends = segmented(sample(corpus, budget), segmenter)
     starts = symbol_starts(learn(data, ends, *_STARTS), data, ends)
+    counts = CountPredictor(data, ends, starts.astype(np.int64))
     if settings is None:
-        return CountPredictor(data, ends, starts.astype(np.int64))
+        return counts
+    model = _trained(data, ends, starts, settings, options, compressor)
+    return MixedPredictor(counts, model, share) if share > 0.0 else model
+
+
+def _trained(
+    data: Any, ends: Any, starts: Any, settings: Any, options: Mapping[str, Any], compressor: str
+) -> Predictor:
+    """The language model as a predictor."""
     from ._byte_lm import LmPredictor
     from ._train_lm import Sample, train
-
-    checkpoint = None if options["checkpoint"] is None else Path(options["checkpoint"])
 
     def report(line: str) -> None:
         print(f"{compressor}: {line}", file=sys.stderr, flush=True)
 
+    checkpoint = None if options["checkpoint"] is None else Path(options["checkpoint"])
     return LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint))
 
 
@@ -72,16 +86,14 @@ def _number(options: Mapping[str, Any], compressor: str, name: str, low: float, 
 
 
 def _lm_settings(options: Mapping[str, Any], compressor: str) -> Any:
-    """The settings of the training, or None where no model is to be trained. Imports torch."""
-    if _check.choice(options, compressor, "predictor", ("lm", "counts")) == "counts":
-        return None
+    """The settings of the training. Imports torch."""
     try:
         from ._byte_lm import Shape
         from ._train_lm import Settings
     except ImportError as error:
         raise CompressorError(
             f"training a language model needs torch, which cannot be imported ({error})",
-            fix=f"install torch, or give --{compressor}-predictor counts",
+            fix=f"install torch, or give --{compressor}-counts 1",
         ) from error
     return Settings(
         Shape(

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from megatron_proxy import compressors
 from megatron_proxy.compressors._compile import compile_most_probable, compile_windows, entropy, split
 from megatron_proxy.compressors._longest_match import TRIE_FILE, segmented
-from megatron_proxy.compressors._predict import CountPredictor, quantised
+from megatron_proxy.compressors._predict import CountPredictor, MixedPredictor, quantised
 from megatron_proxy.compressors.neural import NeuralCompressor
 from megatron_proxy.errors import CompressorError
 from megatron_proxy.segment import Kind, Segmenter
 
 CORPUS = [b"the cat sat on the mat and the dog sat on the log\n" * 4, b"", "żółć, żółw\n".encode() * 4]
-TINY = {"size": 8, "context": 6, "batch": 8, "steps": 6, "symbols": 40}
+TINY = {"counts": 0.0, "size": 8, "context": 6, "batch": 8, "steps": 6, "symbols": 40}
 
 
 def options_with(kind, **given_options):
@@ -62,6 +62,28 @@ def test_counts_predict_what_followed():
     assert predictor.frequencies().tolist() == [[4096] * 256]
     predictor.start()
     assert predictor.frequencies().tolist() == first.tolist()
+
+
+def test_a_mixture_is_the_weighted_mean():
+    one, other = counts_of(b"aa"), counts_of(b"bb")
+    mixed = MixedPredictor(one, other, 0.25).frequencies()[0]
+    assert mixed[ord("a")] == (250 * (2**20 - 255) + 750) // 1000
+    assert mixed[ord("b")] == (750 * (2**20 - 255) + 250) // 1000
+    assert mixed[0] == 1
+    assert mixed.sum() <= 2**20
+    assert (
+        MixedPredictor(counts_of(b"ab" * 8), other, 1.0).frequencies().tolist()
+        == counts_of(b"ab" * 8).frequencies().tolist()
+    )
+
+
+def test_a_mixture_goes_on_with_both():
+    mixed = MixedPredictor(counts_of(b"abab"), counts_of(b"acac"), 0.5)
+    mixed.descend(np.array([0]), np.frombuffer(b"a", np.uint8))
+    (after_a,) = mixed.frequencies()
+    assert after_a[ord("b")] == after_a[ord("c")] == (2**20 - 256 + 2) // 2
+    mixed.start()
+    assert mixed.frequencies()[0, ord("a")] == 2**19 - 128 + 1
 
 
 def test_intervals_lie_side_by_side_inside_their_string():
@@ -119,11 +141,23 @@ def test_training_learns(capsys):
     assert losses[-1] < 0.7 < losses[0] + 0.5
 
 
-def test_training_stops_when_nothing_is_gained(capsys):
-    # Noise cannot be predicted: the held-out loss falls a little, then rises.
-    noise = np.random.default_rng(0).integers(0, 256, 2_000, dtype=np.uint8).tobytes()
-    build([noise], steps=100_000, learning_rate=0.05, context=4)
-    assert "5 of 5 without a lower one" in capsys.readouterr().err.splitlines()[-1]
+def test_training_stops_when_nothing_is_gained():
+    from megatron_proxy.compressors._byte_lm import Shape
+    from megatron_proxy.compressors._train_lm import Sample, Settings, _held_out_loss, train
+
+    # Noise cannot be predicted: once the model has it by heart, the held-out loss rises.
+    data = np.random.default_rng(0).integers(0, 256, 1 << 19, dtype=np.uint8)
+    sample = Sample(data, np.array([len(data)]), np.concatenate([np.arange(64), len(data) - np.arange(64) - 9]))
+    _, held_out = sample.split()
+    assert len(held_out.starts) == 64
+    settings = Settings(Shape(16, 1), 4, 64, 100_000, 0.02, evaluate_every=10, patience=3)
+    lines = []
+    model = train(sample, settings, lines.append)
+    assert "3 of 3 without a lower one" in lines[-1]
+    assert len(lines) < 100
+    # The weights are those of the lowest loss, not the last ones.
+    best = float(lines[-1].split("held out ")[1].split()[0])
+    assert _held_out_loss(model, held_out, settings) == pytest.approx(best, abs=1e-3)
 
 
 def test_an_interrupted_training_ends_the_same(tmp_path, monkeypatch):
@@ -162,7 +196,7 @@ def test_round_trip(trained, document):
 
 
 def test_counts_can_stand_in_for_the_model():
-    compressor = build(predictor="counts", symbols=5)
+    compressor = build(counts=1.0, symbols=5)
     strings = [compressor.trie.string(256 + s) for s in range(5)]
     assert b"the" in strings or b"th" in strings
     assert compressor.decode(compressor.encode(CORPUS[0])) == CORPUS[0]
@@ -178,7 +212,7 @@ def test_counts_can_stand_in_for_the_model():
         ("learning_rate", float("nan")),
         ("border", 9.0),
         ("device", "no such device"),
-        ("predictor", "oracle"),
+        ("counts", 1.1),
         ("batch", 0),
     ],
 )

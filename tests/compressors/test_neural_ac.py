@@ -28,7 +28,7 @@ def options_with(**given_options):
 def build(predictor=None, bits=12, longest=20, border=None):
     """A compressor of what ``predictor`` says; without one, as a user builds it, from counts."""
     if predictor is None:
-        options = options_with(predictor="counts", bits=bits, longest=longest, border=border or 0.0)
+        options = options_with(counts=1.0, bits=bits, longest=longest, border=border or 0.0)
         return NeuralAcCompressor.build(options, lambda: iter(CORPUS))
     compiled = compile_windows(predictor, bits, longest, border)
     return NeuralAcCompressor.of_windows(compiled, bits, build(bits=bits).segmenter)
