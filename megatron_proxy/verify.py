@@ -100,7 +100,7 @@ def verify(prefix: str, *, deep: bool = False, workers: int = 1, log_interval: i
             spans = findings.check(_open, views.spans_path(prefix, name), entry.spans, content.documents)
             if spans is None or findings.check(_check_spans, raw, codes, spans) is None:
                 continue
-        if deep and compressor is not None:
+        if deep and compressor is not None and compressor.decodes:
             findings.decoded[name] = content.documents
             decoder = Decoder(raw.path, codes.path, None if spans is None else spans.path, compressor)
             _check_documents(decoder, raw, workers, log_interval, findings)

@@ -30,6 +30,8 @@ LEVELS = {
     "view_writer": 2,
     "kernels": 2,
     "prepare": 3,
+    "reference": 3,
+    "importing": 3,
     "verify": 3,
     "draws": 3,
     "spans": 3,
@@ -52,6 +54,9 @@ LEVELS = {
 }
 # Modules that their own room's other modules need, one level finer than the table above.
 SAME_LEVEL = {
+    ("reference", "prepare"),
+    ("importing", "prepare"),
+    ("importing", "reference"),
     ("segment", "punkt"),
     ("segment", "jit"),
     ("manifest", "compressors"),

@@ -23,6 +23,7 @@ _BUILT_IN: Final[dict[str, str]] = {
     "halfbyte": "regroup:HalfByteCompressor",
     "hf": "hf:HfCompressor",
     "identity": "regroup:IdentityCompressor",
+    "imported": "imported:ImportedCompressor",
     "neural": "neural:NeuralCompressor",
     "neural-ac": "neural_ac:NeuralAcCompressor",
     "sentencepiece": "sentencepiece:SentencePieceCompressor",

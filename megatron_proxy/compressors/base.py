@@ -79,6 +79,9 @@ class Compressor(ABC):
     lossless: ClassVar[bool] = True
     """Whether decode(encode(x)) == x for every x."""
 
+    decodes: ClassVar[bool] = True
+    """Whether it can decode at all; False for what stands for a compressor that is not here."""
+
     # The following may depend on an instance's settings: ask the instance, not the class.
 
     literals: bool = False

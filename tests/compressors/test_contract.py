@@ -25,7 +25,8 @@ from megatron_proxy.errors import CompressorError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TEXT = (FIXTURES / "text.txt").read_bytes()
-NAMES = sorted(compressors._BUILT_IN)
+# What stands for another tool's compressor has nothing to keep this contract with: see test_imported.py.
+NAMES = sorted(set(compressors._BUILT_IN) - {"imported"})
 
 SAMPLES = {
     "empty": b"",
