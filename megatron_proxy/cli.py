@@ -19,6 +19,7 @@ from .errors import ProxyError
 COMMANDS: Final[dict[str, str]] = {
     "prepare": "make the views of a corpus",
     "import-reference": "take over a corpus compressed for the paper's implementation",
+    "merge": "put the shards of a prefix together",
     "train-compressor": "let a compressor learn from a corpus",
     "verify": "check that a prepared dataset is whole, and decodes to itself",
     "doctor": "tell whether training would start, and the next command",

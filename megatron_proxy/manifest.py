@@ -76,8 +76,11 @@ class CompressedView:
 
     def stored_files(self) -> list[StoredFile]:
         """The files of the view, of its spans and of its compressor."""
-        spans = self.spans.stored_files() if self.spans else []
-        return [*self.view.stored_files(), *spans, *self.files.values()]
+        return [*(stored for view in self.stored_views() for stored in view.stored_files()), *self.files.values()]
+
+    def stored_views(self) -> list[View]:
+        """The codes, and the spans if there are any."""
+        return [self.view] if self.spans is None else [self.view, self.spans]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import numpy as np
 from .. import manifest, views
 from ..compressors import Compressor
 from ..errors import DatasetError
-from ..manifest import Manifest
+from ..manifest import CompressedView, Manifest, View, sha256_of
 from ..views import ViewReader
 from .pending import PendingView
 
@@ -27,19 +27,19 @@ def part_prefix(prefix: str, name: str, part: int, parts: int) -> str:
     return str(path.with_name(f".{path.name}.{name}.part-{part:04d}-of-{parts:04d}"))
 
 
-def is_finished(prefix: str, compressor: Compressor, whole: Manifest, documents: int) -> bool:
-    """Whether a partition was finished, with this compressor and of this dataset's raw view."""
+def finished_part(prefix: str, compressor: Compressor, whole: Manifest, documents: int) -> CompressedView | None:
+    """A partition that was finished, with this compressor and of this dataset's raw view; None otherwise."""
     try:
         part = manifest.read(prefix)
         entry = part.compressed[compressor.name]
         if (part.raw, part.documents, entry.fingerprint) != (whole.raw, documents, compressor.fingerprint):
-            return False
+            return None
         views.open_view(views.compressed_path(prefix, compressor.name), entry.view, documents)
         if entry.spans is not None:
             views.open_view(views.spans_path(prefix, compressor.name), entry.spans, documents)
     except (DatasetError, KeyError):
-        return False
-    return True
+        return None
+    return entry
 
 
 def remove_parts(prefix: str, name: str) -> None:
@@ -49,36 +49,29 @@ def remove_parts(prefix: str, name: str) -> None:
         (path.parent / found).unlink(missing_ok=True)
 
 
-def concatenate(paths: Iterable[str], pending: PendingView) -> None:
-    """Append views to a pending one, in order and in constant memory.
+def concatenate(paths: Iterable[str], stored: Iterable[View], pending: PendingView) -> None:
+    """Append views to a pending one, in order and in constant memory; ``stored`` says what their manifests say.
 
     Raises
     ------
     DatasetError
-        A view that cannot be read.
+        A view that cannot be read, or whose content is not what its manifest says.
     """
     none = np.empty(0, dtype=np.int32)
-    for path in paths:
+    for path, expected in zip(paths, stored, strict=True):
         view = ViewReader(path)
+        digest = hashlib.sha256()
         with open(f"{path}.bin", "rb") as file:
             while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
                 pending.add(block, none)
+        if digest.hexdigest() != expected.bin.sha256 or sha256_of(f"{path}.idx") != expected.idx.sha256:
+            raise DatasetError("the content is not what its manifest says (SHA-256)", where=path, fix="make it again")
         for begin in range(0, len(view), _BLOCK_LENGTHS):
             pending.add(b"", view.sequence_lengths[begin : begin + _BLOCK_LENGTHS])
-
-
-def without_shard(source: Manifest) -> Manifest:
-    """A shard's manifest without what tells it from its siblings, for comparison."""
-    common = {key: value for key, value in source.source.items() if key not in ("shard", "skipped_lines")}
-    return replace(source, source=common)
 
 
 def shard_prefix(prefix: str, shard: tuple[int, int]) -> str:
     """``PREFIX_shard-00003-of-00008``: the prefix of a shard."""
     index, count = shard
     return f"{prefix}_shard-{index:05d}-of-{count:05d}"
-
-
-def shard_prefixes(prefix: str, count: int) -> Sequence[str]:
-    """The prefixes of all ``count`` shards, in order."""
-    return [shard_prefix(prefix, (index, count)) for index in range(count)]

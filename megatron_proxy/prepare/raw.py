@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -100,12 +101,17 @@ def _parse(keys: Sequence[str], chunk: Chunk) -> Documents:
     )
 
 
-class BadLines:
-    """Counts and lists the lines passed over: all in ``path``, the first few on ``stream`` too."""
+def skipped_lines_path(prefix: str) -> Path:
+    """``PREFIX_skipped_lines.txt``: the list of the bad lines that were passed over."""
+    return Path(f"{prefix}_skipped_lines.txt")
 
-    def __init__(self, path: str, stream: TextIO | None = None) -> None:
+
+class BadLines:
+    """Counts and lists the lines passed over: all in a file of each dataset, the first few on ``stream`` too."""
+
+    def __init__(self, prefixes: Sequence[str], stream: TextIO | None = None) -> None:
         self.count = 0
-        self.path = Path(path)
+        self.path, *self._copies = map(skipped_lines_path, prefixes)
         self._pending = self.path.with_name(f".{self.path.name}.partial")
         self._stream = sys.stderr if stream is None else stream
         with writing(self.path):
@@ -125,10 +131,12 @@ class BadLines:
         """Keep the list, if it is not empty; a list of an earlier run goes."""
         with writing(self.path):
             self._file.close()
-            if self.count:
-                os.replace(self._pending, self.path)
-            else:
-                self.path.unlink(missing_ok=True)
+            for copy in self._copies:
+                shutil.copyfile(self._pending, copy)
+            os.replace(self._pending, self.path)
+            if not self.count:
+                for path in (self.path, *self._copies):
+                    path.unlink()
 
     def discard(self) -> None:
         """Remove the list, if it is not published."""

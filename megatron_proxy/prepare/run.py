@@ -79,7 +79,7 @@ def _take(
 ) -> None:
     """Write the raw views, or compare with those that are there."""
     with ExitStack() as stack:
-        bad_lines = BadLines(f"{job.shown_prefix}_skipped_lines.txt")
+        bad_lines = BadLines([dataset.prefix for dataset in datasets])
         stack.callback(bad_lines.discard)
         sinks: list[PendingView | Comparison] = []
         for dataset, there in zip(datasets, compare, strict=True):

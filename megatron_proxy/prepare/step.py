@@ -11,14 +11,14 @@ import numpy as np
 from .. import manifest, views
 from ..compressors import Compressor
 from ..errors import ConfigurationError, DatasetError
-from ..manifest import Manifest
+from ..manifest import CompressedView, Manifest
 from ..progress import Progress
 from ..view_writer import MakeWriter, StreamWriter
 from ..views import ViewReader
 from .dataset import Dataset, describe
 from .encode import SPAN_DTYPE, encode
 from .job import Job
-from .parts import concatenate, is_finished, part_prefix, remove_parts
+from .parts import concatenate, finished_part, part_prefix, remove_parts
 from .pending import PendingView, writing
 from .recipe import Recipe
 
@@ -80,22 +80,23 @@ def _fill(job: Job, dataset: Dataset, raw: ViewReader, compressor: Compressor, p
         if job.partitions == 1:
             encode(raw, (0, len(raw)), compressor, pending, job.workers, progress)
             return
-        prefixes = [_make_part(job, dataset, raw, compressor, part, progress) for part in range(job.partitions)]
-    concatenate([views.compressed_path(prefix, compressor.name) for prefix in prefixes], pending[0])
-    if len(pending) > 1:
-        concatenate([views.spans_path(prefix, compressor.name) for prefix in prefixes], pending[1])
+        parts = [_make_part(job, dataset, raw, compressor, part, progress) for part in range(job.partitions)]
+    for number, one in enumerate(pending):
+        paths = [view_files(prefix, compressor)[number][0] for prefix, _ in parts]
+        concatenate(paths, [entry.stored_views()[number] for _, entry in parts], one)
 
 
 def _make_part(
     job: Job, dataset: Dataset, raw: ViewReader, compressor: Compressor, part: int, progress: Progress
-) -> str:
-    """Encode one partition, unless a run before this one has finished it; returns its prefix."""
+) -> tuple[str, CompressedView]:
+    """Encode one partition, unless a run before this one has finished it; returns its prefix and what was stored."""
     begin, end = (number * len(raw) // job.partitions for number in (part, part + 1))
     prefix = part_prefix(dataset.prefix, compressor.name, part, job.partitions)
     whole = dataset.prepared
-    if is_finished(prefix, compressor, whole, end - begin):
+    finished = finished_part(prefix, compressor, whole, end - begin)
+    if finished is not None:
         progress.advance(end - begin, int(raw.sequence_lengths[begin:end].sum(dtype=np.int64)))
-        return prefix
+        return prefix, finished
     with ExitStack() as stack:
         pending = []
         for path, dtype in view_files(prefix, compressor):
@@ -108,7 +109,7 @@ def _make_part(
         entry = describe(compressor, stored, {})
         with writing(manifest.path_of(prefix)):
             manifest.write(prefix, Manifest(end - begin, whole.raw, {compressor.name: entry}))
-    return prefix
+    return prefix, entry
 
 
 def view_files(prefix: str, compressor: Compressor) -> list[tuple[str, np.dtype[Any]]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from preparing import files_of, leftovers
 
 from megatron_proxy.errors import DatasetError
-from megatron_proxy.manifest import sha256_of
+from megatron_proxy.manifest import StoredFile, View, sha256_of
 from megatron_proxy.prepare.lock import lock_path, locked
 from megatron_proxy.prepare.parts import concatenate
 from megatron_proxy.prepare.pending import PendingView
@@ -74,8 +74,9 @@ def test_long_indices_are_written_in_blocks(tmp_path, monkeypatch):
     blocks = [[[number] * (number % 3) for number in range(11)], [[7, 7]]]
     write(StreamWriter(str(tmp_path / "v"), np.dtype(np.int32)), np.int32, blocks)
     ViewReader(tmp_path / "v").check_index()
+    stored = [StoredFile(f"v.{end}", 0, sha256_of(tmp_path / f"v.{end}")) for end in ("bin", "idx")]
     pending = PendingView(str(tmp_path / "twice"), np.dtype(np.int32), StreamWriter)
-    concatenate([str(tmp_path / "v"), str(tmp_path / "v")], pending)
+    concatenate([str(tmp_path / "v")] * 2, [View(*stored, "int32", 0)] * 2, pending)
     view = pending.finish()
     pending.publish()
     write(StreamWriter(str(tmp_path / "w"), np.dtype(np.int32)), np.int32, blocks * 2)
