@@ -53,3 +53,7 @@ class ConfigurationError(ProxyError):
 
 class UnsupportedError(ProxyError):
     """Something of Megatron's that the plugin does not support (yet), by name."""
+
+
+class CheckpointError(ProxyError):
+    """A checkpoint that is missing, half-written, or of a model that cannot be used on raw bytes here."""

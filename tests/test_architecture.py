@@ -44,6 +44,7 @@ LEVELS = {
     "stability": 3,
     "patching": 3,
     "adaptor": 4,
+    "model": 4,
     "evaluation": 5,
     "generation": 5,
     "export": 5,

@@ -77,6 +77,7 @@ def _refuse_what_needs_the_stock_script(args: argparse.Namespace) -> None:
         "--mtp-num-layers": getattr(args, "mtp_num_layers", None),
         "--experimental-attention-variant": getattr(args, "experimental_attention_variant", None),
         "--heterogeneous-layers-config-path": getattr(args, "heterogeneous_layers_config_path", None),
+        "--rotary-seq-len-interpolation-factor": getattr(args, "rotary_seq_len_interpolation_factor", None),
         "--yaml-cfg": getattr(args, "yaml_cfg", None),
         "--transformer-impl inference_optimized": args.transformer_impl == "inference_optimized",
     }

@@ -1,0 +1,124 @@
+"""Loading pickled parts of a checkpoint without running what a stranger put into them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import pickletools
+import warnings
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import torch
+
+from ...errors import CheckpointError
+
+_DCP: Final = "torch.distributed.checkpoint"
+INDEX_GLOBALS: Final = frozenset(
+    {
+        *(
+            f"{_DCP}.metadata {name}"
+            for name in (
+                *("Metadata", "MetadataIndex", "TensorStorageMetadata", "TensorProperties", "ChunkStorageMetadata"),
+                *("BytesStorageMetadata", "StorageMeta", "_MEM_FORMAT_ENCODING"),
+            )
+        ),
+        *(f"{_DCP}.planner {name}" for name in ("SavePlan", "WriteItem", "WriteItemType", "TensorWriteData")),
+        f"{_DCP}.filesystem _StorageInfo",
+        "torch Size",
+        "torch device",
+        "torch.serialization _get_layout",
+        "collections OrderedDict",
+        *(f"torch {dtype}" for dtype in ("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")),
+        *(f"torch {dtype}" for dtype in ("int64", "int32", "int16", "int8", "uint8", "bool")),
+    }
+)
+"""What torch's index of a checkpoint is made of: records and dtypes, none of which does anything when called."""
+
+_STRINGS: Final = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
+_FORBIDDEN: Final = frozenset({"INST", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER"})
+
+
+def check_index(path: Path) -> None:
+    """Refuse a pickled index that names anything but :data:`INDEX_GLOBALS`.
+
+    Raises
+    ------
+    CheckpointError
+        With the name found, or if the file is no pickle.
+    """
+    try:
+        unknown = sorted(_globals(path.read_bytes()) - INDEX_GLOBALS)
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"the index is damaged or half-written ({error})", where=str(path)) from error
+    if unknown:
+        raise CheckpointError(
+            f"the index names things that have no place in one, and is not loaded: {', '.join(unknown)}",
+            where=str(path),
+            fix="do not use this checkpoint unless you know where it comes from",
+        )
+
+
+def _globals(content: bytes) -> set[str]:
+    """Every global a pickle can name, as ``module name``.
+
+    A name made in any way but by two string constants is reported as ``?``: it could be anything.
+    """
+    found: set[str] = set()
+    memo: dict[int, str | None] = {}
+    # The two values pushed last; None stands for anything that is no string constant.
+    last: tuple[str | None, str | None] = (None, None)
+    for opcode, argument, _ in pickletools.genops(content):
+        name = opcode.name
+        if name == "GLOBAL":
+            found.add(str(argument))
+        elif name == "STACK_GLOBAL":
+            module, attribute = last
+            found.add("?" if module is None or attribute is None else f"{module} {attribute}")
+        elif name in _FORBIDDEN:
+            found.add(f"? ({name})")
+        if name == "MEMOIZE":
+            memo[len(memo)] = last[1]
+        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
+            memo[int(argument)] = last[1]  # type: ignore[arg-type]
+        elif name in _STRINGS:
+            last = (last[1], str(argument))
+        elif name in ("BINGET", "LONG_BINGET", "GET"):
+            last = (last[1], memo.get(int(argument)))  # type: ignore[arg-type]
+        else:
+            last = (None, None)
+    return found
+
+
+def load_safely(file: BinaryIO | str | os.PathLike[str], where: str, *, mmap: bool = False) -> Any:
+    """``torch.load`` on the CPU under Megatron's allow-list.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or names a class that is not on the list.
+    """
+    try:
+        with _megatrons_allow_list():
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap or None)
+    except Exception as error:  # torch raises many kinds for damaged files
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"it cannot be loaded ({first})", where=where, fix="was it written to its end?"
+        ) from error
+
+
+def load_bytes(content: bytes, where: str) -> Any:
+    """:func:`load_safely` for bytes."""
+    return load_safely(io.BytesIO(content), where)
+
+
+def _megatrons_allow_list() -> AbstractContextManager[None]:
+    # Megatron warns of missing Apex and Transformer Engine when imported, and torch of a missing CUDA.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from megatron.core.safe_globals import SAFE_GLOBALS
+    return torch.serialization.safe_globals(list(SAFE_GLOBALS))

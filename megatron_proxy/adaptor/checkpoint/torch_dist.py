@@ -1,0 +1,156 @@
+"""Checkpoints in Megatron's default format, ``torch_dist``: torch's distributed checkpoint.
+
+An index (``.metadata``) tells for every tensor which rectangle of it lies where in which file. Homogeneous layers are
+stacked: ``decoder.layers.mlp.linear_fc1.weight`` has one leading dimension more than the weight of one layer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+
+from ...errors import CheckpointError
+from .safety import check_index, load_bytes
+
+_INDEX: Final = ".metadata"
+_LAYERS: Final = "decoder.layers."
+_COMMON: Final = "common_state/shard_0_1"
+
+
+def is_one(folder: Path) -> bool:
+    """Whether a folder holds such a checkpoint."""
+    return (folder / _INDEX).is_file() and (folder / "metadata.json").is_file()
+
+
+def open_folder(folder: Path) -> TorchDistTensors:
+    """Open the folder of one iteration.
+
+    Raises
+    ------
+    CheckpointError
+        A damaged or half-written checkpoint, or one that holds no training arguments.
+    """
+    return TorchDistTensors(folder)
+
+
+class _Row(NamedTuple):
+    """Where a tensor is: its key in the index and, if layers are stacked under it, which of them."""
+
+    key: str
+    layer: int | None
+
+
+class TorchDistTensors:
+    """The weights and training arguments in one folder; weights are read when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._index = _read_index(folder)
+        self._check_files()
+        self.args = self._read_args()
+        self._rows: dict[str, _Row] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for key, entry in self._index.state_dict_metadata.items():
+            if hasattr(entry, "chunks") and not key.startswith(("optimizer.", "chained_")):
+                self._add(key, tuple(entry.size))
+
+    def _add(self, key: str, size: tuple[int, ...]) -> None:
+        if key.startswith(_LAYERS) and not re.match(r"\d+\.", key.removeprefix(_LAYERS)):
+            rest = key.removeprefix(_LAYERS)
+            for layer in range(size[0]):
+                name = f"{_LAYERS}{layer}.{rest}"
+                self._rows[name], self.shapes[name] = _Row(key, layer), size[1:]
+        else:
+            self._rows[key], self.shapes[key] = _Row(key, None), size
+
+    def read(self, name: str) -> torch.Tensor:
+        """One whole tensor, put together from the pieces that the ranks saved."""
+        key, layer = self._rows[name]
+        entry = self._index.state_dict_metadata[key]
+        result = torch.empty(self.shapes[name], dtype=entry.properties.dtype)
+        filled = 0
+        for chunk in entry.chunks:
+            offsets, sizes = tuple(chunk.offsets), tuple(chunk.sizes)
+            if layer is not None:
+                if not offsets[0] <= layer < offsets[0] + sizes[0]:
+                    continue
+                piece = self._piece(key, chunk)[layer - offsets[0]]
+                offsets, sizes = offsets[1:], sizes[1:]
+            else:
+                piece = self._piece(key, chunk)
+            place = tuple(slice(offset, offset + size) for offset, size in zip(offsets, sizes, strict=True))
+            result[place] = piece
+            filled += piece.numel()
+        if filled != result.numel():
+            raise CheckpointError(f"parts of {name!r} are missing", where=str(self._folder))
+        return result
+
+    def _piece(self, key: str, chunk: Any) -> torch.Tensor:
+        from torch.distributed.checkpoint.metadata import MetadataIndex
+
+        info = self._index.storage_data[MetadataIndex(key, chunk.offsets)]
+        piece = load_bytes(self._stored(info), f"{self._folder / info.relative_path}: {key}")
+        if not isinstance(piece, torch.Tensor) or piece.shape != chunk.sizes:
+            raise CheckpointError(f"a part of {key!r} is not what the index says", where=str(self._folder))
+        return piece
+
+    def _stored(self, info: Any) -> bytes:
+        with open(self._folder / info.relative_path, "rb") as file:
+            file.seek(info.offset)
+            return file.read(info.length)
+
+    def _check_files(self) -> None:
+        """Every file must be there and reach as far as the index says."""
+        ends: dict[str, int] = {}
+        for info in self._index.storage_data.values():
+            if Path(info.relative_path).name != info.relative_path or getattr(info, "transform_descriptors", None):
+                raise CheckpointError(
+                    f"the file {info.relative_path!r} is transformed or outside the folder", where=str(self._folder)
+                )
+            ends[info.relative_path] = max(ends.get(info.relative_path, 0), info.offset + info.length)
+        for name, end in ends.items():
+            path = self._folder / name
+            size = path.stat().st_size if path.is_file() else None
+            if size is None or size < end:
+                what = "is missing" if size is None else f"has {size:,} bytes of {end:,}"
+                raise CheckpointError(
+                    f"the checkpoint is half-written: {name} {what}",
+                    where=str(self._folder),
+                    fix="choose another iteration with --iteration",
+                )
+
+    def _read_args(self) -> argparse.Namespace:
+        from torch.distributed.checkpoint.metadata import MetadataIndex
+
+        legacy = self._folder / "common.pt"
+        if legacy.is_file():
+            common = load_bytes(legacy.read_bytes(), str(legacy))
+        elif (info := self._index.storage_data.get(MetadataIndex(_COMMON))) is not None:
+            common = load_bytes(self._stored(info), f"{self._folder}: {_COMMON}")
+        else:
+            raise CheckpointError("it holds no common state, and so no training arguments", where=str(self._folder))
+        args = (common[0] if isinstance(common, list) else common).get("args")
+        if not isinstance(args, argparse.Namespace):
+            raise CheckpointError(
+                "it holds no training arguments: Megatron's own training loop did not write it",
+                where=str(self._folder),
+            )
+        return args
+
+
+def _read_index(folder: Path) -> Any:
+    from torch.distributed.checkpoint.filesystem import FileSystemReader
+
+    check_index(folder / _INDEX)
+    try:
+        index = FileSystemReader(folder).read_metadata()
+        _ = index.state_dict_metadata, index.storage_data.values()
+    except Exception as error:  # a checked pickle can still be cut off or make no sense
+        raise CheckpointError(
+            f"the index is damaged or half-written ({type(error).__name__}: {error})", where=str(folder / _INDEX)
+        ) from error
+    return index

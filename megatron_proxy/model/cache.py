@@ -1,0 +1,74 @@
+"""Keys and values of the ids that a model has read already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Cache:
+    """What the rows of a batch have read; rows may be of different lengths.
+
+    Parameters
+    ----------
+    keys, values
+        Per layer, shape (rows, groups, capacity, head_dim).
+    lengths
+        int64, shape (rows,): ids read so far.
+    formats
+        int64, shape (rows,): the format in force after them (0 outside a view, 1 raw, 2 compressed).
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    lengths: Tensor
+    formats: Tensor
+
+    @property
+    def capacity(self) -> int:
+        """The most ids that a row can hold."""
+        return self.keys[0].shape[2]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.lengths.shape[0]
+
+    def begin(self, new: int) -> tuple[int | None, int]:
+        """Where ``new`` ids would go: the place of the first (None if rows differ), and the longest row after them."""
+        longest = int(self.lengths.max())
+        start = longest if int(self.lengths.min()) == longest else None
+        return start, longest + new
+
+    def store(self, layer: int, keys: Tensor, values: Tensor, begin: tuple[int | None, int]) -> tuple[Tensor, Tensor]:
+        """Put new keys and values behind the old ones; returns all of them, up to the longest row.
+
+        Parameters
+        ----------
+        layer
+            Number of the layer.
+        keys, values
+            Shape (rows, groups, new, head_dim).
+        begin
+            What :meth:`begin` answered.
+        """
+        new = keys.shape[2]
+        start, longest = begin
+        for memory, fresh in ((self.keys[layer], keys), (self.values[layer], values)):
+            if start is not None:
+                memory[:, :, start:longest] = fresh
+            else:
+                place = self.lengths[:, None] + torch.arange(new, device=fresh.device)
+                rows = torch.arange(self.rows, device=fresh.device)[:, None]
+                # Two index tensors around a slice put the indexed dimensions first.
+                memory[rows, :, place] = fresh.transpose(1, 2)
+        return self.keys[layer][:, :, :longest], self.values[layer][:, :, :longest]
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep only some rows, in the given order (int64 row numbers)."""
+        self.keys = [memory[rows] for memory in self.keys]
+        self.values = [memory[rows] for memory in self.values]
+        self.lengths, self.formats = self.lengths[rows], self.formats[rows]
