@@ -52,6 +52,7 @@ def test_the_share_of_compressed_draws_is_the_rate(mode):
     forms, rates, stretch = planned(mode)
     compressed = np.isin(forms, COMPRESSED)
     assert len(forms) > 40_000
+    assert close(compressed, rates)
     for part in range(STRETCHES):
         assert close(compressed[stretch == part], rates[stretch == part])
 
@@ -64,6 +65,7 @@ def test_pairing_modes(mode):
     assert not (forms[low] == Form.COMPRESSED).any()
     assert not (forms[~low] == Form.RAW).any()
     chance = np.where(low, rates / (1 - rates), 1 / rates - 1)
+    assert close(pairs, chance)
     for part in range(STRETCHES):
         here = stretch == part
         assert close(pairs[here], chance[here])
