@@ -68,7 +68,7 @@ SAME_LEVEL = {
     ("planner", "draws"),
     ("planner", "spans"),
     ("planner", "plan"),
-    ("planner", "plan_cache"),
+    ("plan_cache", "plan"),
     ("windows", "draws"),
     ("windows", "plan"),
     ("windows", "spans"),

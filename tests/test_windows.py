@@ -277,6 +277,21 @@ def test_windows_are_the_stream(data):
     assert windows.plan.source_bytes.tolist() == [list(before) for before in source]
 
 
+@pytest.mark.parametrize("mode", [mode for mode in Mode if mode.pairs])
+def test_one_epoch_of_pairs_holds_every_byte_and_symbol_once(mode):
+    generator = np.random.default_rng(1)
+    corpus = Corpus([[(generator.bytes(size), [3] * (size // 3 + 1))] for size in range(60)])
+    spec = PlanSpec(4, 64, Schedule.constant(0.5, mode), 1, None, range(60), keep_partial=True)
+    windows = corpus.windows(spec)
+    targets = np.concatenate([windows[sample][1:] for sample in range(len(windows))])
+    found = np.bincount(targets, minlength=1320)
+    expected = np.bincount(np.frombuffer(b"".join(corpus.raw), np.uint8), minlength=256)
+    assert (found[64:320] == expected).all()
+    assert found[320 + 3] == found[320:].sum() == sum(map(len, corpus.codes))
+    assert found[[R, R_, C, C_]].tolist() == [60] * 4
+    assert windows.plan.source_bytes_after(len(windows)) == (sum(map(len, corpus.raw)),) * 2
+
+
 class OneArray(MemoryView):
     """A view in one array, read the fast way."""
 
