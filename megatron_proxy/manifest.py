@@ -1,7 +1,7 @@
 """What a prepared dataset is: ``PREFIX_manifest.json`` beside the views.
 
 The manifest is written last and atomically, so views without a manifest entry are not a dataset. It names every file
-by its base name: paths in a manifest cannot leave its folder.
+by its base name: paths in a manifest cannot leave its folder. It holds the checksums of all files, and its own.
 
 For a prefix ``data/stdlib`` and the compressor ``zstd`` the files are ``data/stdlib_raw_document.{bin,idx}``,
 ``data/stdlib_zstd_document.{bin,idx}``, ``data/stdlib_zstd_spans.{bin,idx}`` (only of compressors with spans), and
@@ -27,6 +27,7 @@ FORMAT: Final = "megatron_proxy manifest"
 VERSION: Final = 1
 
 _PREPARE_AGAIN: Final = "prepare the view again"
+_PREPARE_ALL: Final = "prepare the corpus again"
 _READ_BYTES: Final = 1 << 20
 
 
@@ -121,7 +122,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest file's content."""
-        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=2) + "\n"
+        content = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        return json.dumps({**content, "checksum": _checksum(content)}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str) -> Self:
@@ -134,14 +136,16 @@ class Manifest:
         """
         try:
             content = json.loads(text)
-            if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-                raise DatasetError("this is not a megatron_proxy manifest", where=where, fix="prepare the corpus again")
-            if (version := content.pop("version", None)) != VERSION:
+            if not isinstance(content, dict) or content.get("format") != FORMAT:
+                raise DatasetError("this is not a megatron_proxy manifest", where=where, fix=_PREPARE_ALL)
+            if (version := content.get("version")) != VERSION:
                 raise DatasetError(
                     f"manifest version {version} cannot be read by this release, which reads version {VERSION}",
                     where=where,
                     fix="prepare the corpus again, or install the release that wrote it",
                 )
+            if content.pop("checksum", None) != _checksum(content):
+                raise DatasetError("the manifest is damaged: its checksum does not fit", where=where, fix=_PREPARE_ALL)
             manifest = cls(
                 documents=_integer(content["documents"]),
                 raw=_view(content["raw"]),
@@ -155,7 +159,7 @@ class Manifest:
             raise DatasetError(
                 f"the manifest is damaged ({type(error).__name__}: {error})",
                 where=where,
-                fix="prepare the corpus again",
+                fix=_PREPARE_ALL,
             ) from error
         return manifest
 
@@ -258,6 +262,11 @@ def replace_file(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) over everything else in the manifest, however it is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _integer(value: object) -> int:

@@ -1,7 +1,6 @@
 """Verify: all is well with what prepare wrote, and every kind of damage is found and named."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -173,10 +172,9 @@ def test_spans_that_do_not_stand_for_their_bytes_are_found_by_decoding(prefix):
 
 
 def test_a_compressor_that_does_not_fit_its_view_is_found(prefix, tmp_path):
-    path = manifest.path_of(prefix)
-    content = json.loads(path.read_bytes())
-    content["compressed"]["whole"]["fingerprint"] = "0" * 64
-    path.write_text(json.dumps(content))
+    content = manifest.read(prefix)
+    entry = dataclasses.replace(content.compressed["whole"], fingerprint="0" * 64)
+    manifest.write(prefix, content.with_compressed("whole", entry))
     assert "the whole compressor in this manifest has another fingerprint" in problems(prefix)[0]
 
 

@@ -25,8 +25,14 @@ def write_corpus(path, texts=TEXTS, key="text"):
 
 
 def files_of(folder, prefix="p"):
-    """Name (without the prefix) and content of all files of a prefix, the manifest included."""
-    return {path.name.removeprefix(prefix): path.read_bytes() for path in Path(folder).glob(f"{prefix}_*")}
+    """Name (without the prefix) and content of all files of a prefix; in the manifest the prefix is called p."""
+    found = {path.name.removeprefix(prefix): path.read_bytes() for path in Path(folder).glob(f"{prefix}_*")}
+    if "_manifest.json" in found:
+        content = json.loads(found["_manifest.json"])
+        # It depends on the names, and on nothing else that is not in here.
+        del content["checksum"]
+        found["_manifest.json"] = json.dumps(content).replace(f'"{prefix}_', '"p_')
+    return found
 
 
 def leftovers(folder):

@@ -34,7 +34,6 @@ def whole(run, inputs, tmp_path):
     """The files of one run over everything."""
     run(*inputs, compressors=NAMES, prefix="whole", skip_bad_lines=True)
     files = files_of(tmp_path, "whole")
-    files["_manifest.json"] = files["_manifest.json"].replace(b'"whole_', b'"p_')
     return files
 
 
@@ -62,7 +61,6 @@ def test_more_shards_than_documents(tmp_path, run):
     assert manifest.read(tmp_path / "p_shard-00008-of-00009").documents == 0
     put_together(tmp_path, remove_shards=True)
     expected = files_of(tmp_path, "whole")
-    expected["_manifest.json"] = expected["_manifest.json"].replace(b'"whole_', b'"p_')
     assert files_of(tmp_path) == expected
 
 
@@ -75,7 +73,6 @@ def test_each_key_has_its_shards(tmp_path, run):
     for key in "ab":
         merge(str(tmp_path / f"p_{key}"), StreamWriter, remove_shards=True, report=str)
         expected = files_of(tmp_path, f"q_{key}")
-        expected["_manifest.json"] = expected["_manifest.json"].replace(b'"q_', b'"p_')
         assert files_of(tmp_path, f"p_{key}") == expected
         assert expected["_skipped_lines.txt"].startswith(f"{path}:10: ".encode())
 
