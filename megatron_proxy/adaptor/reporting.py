@@ -81,11 +81,11 @@ def _write(values: dict[str, float], iteration: int, samples: int) -> None:
     """Give the values to TensorBoard and W&B, under the names that Megatron would use."""
     from megatron.training.global_vars import get_tensorboard_writer, get_wandb_writer
 
-    if writer := get_tensorboard_writer():
+    if (writer := get_tensorboard_writer()) is not None:
         for key, value in values.items():
             writer.add_scalar(key, value, iteration)
             writer.add_scalar(f"{key} vs samples", value, samples)
-    if wandb := get_wandb_writer():
+    if (wandb := get_wandb_writer()) is not None:
         wandb.log(values, iteration)
 
 

@@ -47,10 +47,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def train(*flags: str, processes: int = 1, script: Path = SCRIPT, path: Path | None = None, cwd: Path) -> Run:
-    """Run ``script`` under the stand-in for CUDA; each of ``flags`` may hold several words. Fails if the run fails.
+def train(
+    *flags: str, processes: int = 1, script: Path = SCRIPT, path: Path | None = None, cwd: Path, code: int = 0
+) -> Run:
+    """Run ``script`` under the stand-in for CUDA; each of ``flags`` may hold several words.
 
-    ``path`` is put before the installed packages (another Megatron).
+    ``path`` is put before the installed packages (another Megatron). Fails if the run does not end with ``code``.
     """
     words = " ".join(flags).split()
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", str(free_port())]
@@ -68,5 +70,5 @@ def train(*flags: str, processes: int = 1, script: Path = SCRIPT, path: Path | N
         check=False,
     )
     run = Run(done.returncode, done.stdout)
-    assert run.code == 0, run.log[-4000:]
+    assert run.code == code, run.log[-4000:]
     return run

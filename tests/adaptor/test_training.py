@@ -1,0 +1,179 @@
+"""Megatron's own training loop with the flag, on the CPU: resuming, parallelism, stock scripts, the log.
+
+One process trains six steps, with the format embedding, and saves after the third; all else is compared with it. Runs
+of two processes go on from its checkpoint, since other splits of a model draw other random weights.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("megatron.training", reason="megatron-core is not installed")
+
+import tiny_data
+
+from megatron_proxy import patching, training_log
+
+pytestmark = pytest.mark.megatron
+
+SHIMMED = Path(__file__).parents[1] / "helpers" / "shimmed.py"
+MODEL = (
+    "--num-layers 4 --hidden-size 32 --num-attention-heads 4 --seq-length 64 --max-position-embeddings 64 "
+    "--position-embedding-type rope --hidden-dropout 0 --attention-dropout 0 --micro-batch-size 2 "
+    "--global-batch-size 4 --lr 1e-2 --lr-decay-style constant --eval-iters 1 --eval-interval 1000 --log-interval 1 "
+    "--split 80,10,10 --seed 1 --ckpt-format torch_dist --train-iters 6 --proxy-compression trie"
+)
+EMBEDDING = "--proxy-format-embedding"
+ONE = "--make-vocab-size-divisible-by 16"
+HALF = "--make-vocab-size-divisible-by 8"
+"""With tensor parallelism over two ranks: the same padded vocabulary."""
+
+MEASURES = ("lm loss", "raw bpb", "compressed bpb", "raw bytes seen", "compressed bytes seen", "compressed rate")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("training")
+    texts = tiny_data.documents(200, words=8)
+    tiny_data.prepare(made / "a", texts)
+    tiny_data.prepare(made / "b", tiny_data.documents(60, words=30, seed=2), trained_on=texts)
+    return made
+
+
+@pytest.fixture(scope="module")
+def train(training, folder):
+    """Trains on prefix ``a`` and gives the parsed log."""
+
+    def run(*flags, substitutes=False, **options):
+        words = [MODEL, f"--data-path {folder / 'a'}", *flags]
+        if substitutes:
+            words = [str(training.SCRIPT), *words]
+            options["script"] = SHIMMED
+        return training_log.parse(training.train(*words, cwd=folder, **options).log.splitlines())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(train, folder):
+    """Six steps without a stop, saved after three of them."""
+    log = train(EMBEDDING, ONE, f"--save {folder / 'saved'} --save-interval 3 --tensorboard-dir {folder / 'board'}")
+    assert [entry.iteration for entry in log.training] == [1, 2, 3, 4, 5, 6]
+    (folder / "saved" / "latest_checkpointed_iteration.txt").write_text("3")
+    return log
+
+
+@pytest.fixture(scope="module")
+def load(whole, folder):
+    """The flags that go on from the checkpoint."""
+    return f"--load {folder / 'saved'}"
+
+
+def assert_same(log, other, iterations, tolerance=1e-5):
+    """The same measures at the same iterations, and the same validation at the end."""
+    for iteration in iterations:
+        found, expected = (next(e for e in one.training if e.iteration == iteration).values for one in (log, other))
+        for name in MEASURES:
+            assert (name in found) == (name in expected), (iteration, name)
+            if name in found:
+                assert found[name] == pytest.approx(expected[name], rel=tolerance), (iteration, name)
+    for found, expected in zip(log.validation, other.validation, strict=True):
+        assert found.values == pytest.approx(expected.values, rel=tolerance)
+
+
+# The line after a resumed run's first step begins no new interval in Megatron, so the second line is a mean of two.
+RESUMED = (4, 6)
+
+
+def test_every_measure_is_in_the_log(whole):
+    first, last = whole.training[0].values, whole.training[-1].values
+    assert first["raw bpb"] == pytest.approx(8.7, abs=0.3)  # log2 of 420 ids
+    assert last["lm loss"] < first["lm loss"] - 0.5
+    for entry in whole.training:
+        assert "compressed bpb" in entry.values or entry.values["compressed bytes seen"] == 0
+        raw, compressed = entry.values["raw bytes seen"], entry.values["compressed bytes seen"]
+        assert entry.values["raw share"] == pytest.approx(raw / (raw + compressed))
+    assert first["compressed rate"] == pytest.approx(0.4 + 0.5 * (4 / 24) / 0.2)
+    assert last["compressed rate"] == 0.9
+    seen = [entry.values["raw bytes seen"] + entry.values["compressed bytes seen"] for entry in whole.training]
+    assert seen == sorted(seen)
+    assert "raw bpb" in whole.validation[0].values
+    assert "compressed bpb" not in whole.validation[0].values
+    assert "raw bpb PPL" not in whole.validation[0].values
+    assert "lm loss PPL" in whole.validation[0].values
+
+
+def test_tensorboard_gets_the_same_values(whole, folder):
+    loading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board = loading.EventAccumulator(str(folder / "board"), size_guidance={"scalars": 0})
+    board.Reload()
+    for name in MEASURES:
+        written = {event.step: event.value for event in board.Scalars(name)}
+        printed = {entry.iteration: entry.values[name] for entry in whole.training if name in entry.values}
+        # The first printed interval has two steps.
+        assert {step: written[step] for step in printed if step != 2} == pytest.approx(
+            {step: value for step, value in printed.items() if step != 2}, rel=1e-5
+        )
+        assert board.Scalars(f"{name} vs samples")[0].step == 4
+    # Megatron writes validation and test under one name.
+    written = [event.value for event in board.Scalars("raw bpb validation")]
+    assert written == pytest.approx([entry.values["raw bpb"] for entry in whole.validation], rel=1e-5)
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(train, whole, load):
+    assert_same(train(EMBEDDING, ONE, load), whole, RESUMED)
+
+
+PARALLEL = {
+    "data": f"{ONE}",
+    "tensor": f"{HALF} --tensor-model-parallel-size 2",
+    "sequence": f"{HALF} --tensor-model-parallel-size 2 --sequence-parallel",
+    "pipeline": f"{ONE} --pipeline-model-parallel-size 2",
+    "virtual pipeline": f"{ONE} --pipeline-model-parallel-size 2 --num-layers-per-virtual-pipeline-stage 1",
+    "context": f"{ONE} --context-parallel-size 2",
+}
+"""Two processes each. Sequence and context parallelism with substitutes for Transformer Engine's layers."""
+
+
+@pytest.mark.parametrize("flags", PARALLEL.values(), ids=PARALLEL)
+def test_two_processes_have_the_losses_of_one(train, whole, load, flags):
+    substitutes = "--sequence-parallel" in flags or "--context-parallel-size" in flags
+    log = train(EMBEDDING, flags, load, processes=2, substitutes=substitutes)
+    assert_same(log, whole, RESUMED)
+
+
+def test_the_distributed_optimizer_has_the_losses_of_the_plain_one(train, whole):
+    assert_same(train(EMBEDDING, f"{ONE} --use-distributed-optimizer", processes=2), whole, range(1, 7))
+
+
+@pytest.fixture(params=["core_v0.17.1", "core_v0.18.2", "core_v0.19.0"])
+def stock(request, checkouts, tmp_path):
+    """A patched copy of a release's script, and its checkout."""
+    if request.param not in checkouts:
+        pytest.skip(f"MEGATRON_LM names no checkout of {request.param}")
+    script = Path(shutil.copy(checkouts[request.param] / "pretrain_gpt.py", tmp_path))
+    script.chmod(0o644)
+    patching.patch(script)
+    return {"script": script, "path": checkouts[request.param]}
+
+
+def test_a_patched_stock_script_has_the_losses_of_our_launcher(train, whole, stock):
+    assert_same(train(EMBEDDING, ONE, **stock), whole, range(1, 7))
+
+
+@pytest.mark.parametrize("kind", ["tensor", "pipeline"])
+def test_a_patched_stock_script_on_two_processes(train, whole, load, stock, kind):
+    assert_same(train(EMBEDDING, PARALLEL[kind], load, processes=2, **stock), whole, RESUMED)
+
+
+def test_without_the_flag_a_patched_script_is_the_unpatched_one(training, checkouts, stock, tmp_path):
+    unpatched = stock["path"] / "pretrain_gpt.py"
+    flags = (training.TINY, training.MOCK, training.NO_DROPOUT, "--log-interval 1")
+    logs = [
+        training.train(*flags, cwd=tmp_path, script=script, path=stock["path"]).log
+        for script in (stock["script"], unpatched)
+    ]
+    patched, plain = ([" ".join(line.split("|")[5:]) for line in log.splitlines() if "lm loss" in line] for log in logs)
+    assert patched == plain
+    assert len(patched) > 4
