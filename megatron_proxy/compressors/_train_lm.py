@@ -26,7 +26,7 @@ from ._lm_checkpoint import State, identity_of
 # One stretch of the sample in so many is held out to measure the loss on.
 _HELD_OUT_OF: Final = 32
 _STRETCH_BYTES: Final = 1 << 14
-_HELD_OUT_WINDOWS: Final = 4_096
+_HELD_OUT_WINDOWS: Final = 2_048
 _WARMUP_STEPS: Final = 100
 _FINAL_RATE: Final = 0.1
 
@@ -62,8 +62,8 @@ class Settings:
     batch: int
     steps: int
     learning_rate: float
-    evaluate_every: int = 100
-    patience: int = 5
+    evaluate_every: int = 200
+    patience: int = 8
     device: str = "cpu"
     seed: int = 0
 

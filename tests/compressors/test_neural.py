@@ -1,19 +1,25 @@
 """``neural``: training (deterministic, resumable, stops early), compiling by hand, no torch to encode."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_proxy import compressors
+from megatron_proxy import cli, compressors
+from megatron_proxy.compressors import _train_lm
+from megatron_proxy.compressors._byte_lm import Shape
 from megatron_proxy.compressors._compile import compile_most_probable, compile_windows, entropy, split
 from megatron_proxy.compressors._longest_match import TRIE_FILE, segmented
 from megatron_proxy.compressors._predict import CountPredictor, MixedPredictor, quantised
+from megatron_proxy.compressors._train_lm import Sample, Settings, train
 from megatron_proxy.compressors.neural import NeuralCompressor
 from megatron_proxy.errors import CompressorError
+from megatron_proxy.prepare.recipe import load
 from megatron_proxy.segment import Kind, Segmenter
 
 CORPUS = [b"the cat sat on the mat and the dog sat on the log\n" * 4, b"", "żółć, żółw\n".encode() * 4]
@@ -132,59 +138,73 @@ def test_training_is_deterministic(trained):
     assert trained.vocab_size == 40
 
 
-def test_training_learns(capsys):
-    build([b"abcdefgh" * 40], steps=300, context=8, learning_rate=1e-2)
-    lines = [line for line in capsys.readouterr().err.splitlines() if "held out" in line]
-    losses = [float(line.split("held out ")[1].split()[0]) for line in lines]
+def settings_for_training(steps, **others):
+    small = {"shape": Shape(8, 1), "context": 8, "batch": 16, "learning_rate": 0.02, "evaluate_every": 20}
+    return Settings(steps=steps, **(small | others))
+
+
+def held_out_losses(lines):
+    return [float(line.split("held out ")[1].split()[0]) for line in lines]
+
+
+def test_training_learns():
+    data = np.frombuffer(b"abcdefgh" * 40, np.uint8)
+    lines = []
+    sample = Sample(data, np.array([len(data)]), np.arange(len(data)))
+    train(sample, settings_for_training(300, shape=Shape(24, 1), learning_rate=0.05, evaluate_every=100), lines.append)
+    losses = held_out_losses(lines)
     assert len(losses) == 3
-    # Once the first byte is known the rest is; only that one costs its 3 bits.
-    assert losses[-1] < 0.7 < losses[0] + 0.5
+    # The first byte costs its 3 bits, an eighth of the windows' bytes; the others are known by then.
+    assert 0.35 < losses[-1] < 0.7
+    assert losses[0] > losses[-1]
 
 
 def test_training_stops_when_nothing_is_gained():
-    from megatron_proxy.compressors._byte_lm import Shape
-    from megatron_proxy.compressors._train_lm import Sample, Settings, _held_out_loss, train
-
     # Noise cannot be predicted: once the model has it by heart, the held-out loss rises.
     data = np.random.default_rng(0).integers(0, 256, 1 << 19, dtype=np.uint8)
     sample = Sample(data, np.array([len(data)]), np.concatenate([np.arange(64), len(data) - np.arange(64) - 9]))
     _, held_out = sample.split()
     assert len(held_out.starts) == 64
-    settings = Settings(Shape(16, 1), 4, 64, 100_000, 0.02, evaluate_every=10, patience=3)
+    how = settings_for_training(100_000, evaluate_every=10, patience=3)
     lines = []
-    model = train(sample, settings, lines.append)
+    model = train(sample, how, lines.append)
     assert "3 of 3 without a lower one" in lines[-1]
     assert len(lines) < 100
     # The weights are those of the lowest loss, not the last ones.
-    best = float(lines[-1].split("held out ")[1].split()[0])
-    assert _held_out_loss(model, held_out, settings) == pytest.approx(best, abs=1e-3)
+    best = held_out_losses(lines)[-1]
+    assert _train_lm._held_out_loss(model, held_out, how) == pytest.approx(best, abs=1e-3)
 
 
 def test_an_interrupted_training_ends_the_same(tmp_path, monkeypatch):
-    from megatron_proxy.compressors import _train_lm
-
-    whole = build(steps=200)
+    data = np.frombuffer(b"".join(CORPUS), np.uint8)
+    sample = Sample(data, np.array([len(data)]), np.arange(len(data)))
+    how = settings_for_training(100)
+    whole = train(sample, how, print)
     path = tmp_path / "training"
-    wanted = _train_lm._step
-    steps = []
+    step, steps = _train_lm._step, []
 
-    def interrupted(state, sample, settings):
+    def interrupted(state, *arguments):
         steps.append(state.step)
-        if len(steps) == 150:
+        if len(steps) == 50:
             raise KeyboardInterrupt
-        return wanted(state, sample, settings)
+        return step(state, *arguments)
 
     monkeypatch.setattr(_train_lm, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        build(steps=200, checkpoint=str(path))
-    assert build(steps=200, checkpoint=str(path)).fingerprint == whole.fingerprint
+        train(sample, how, print, path)
+    resumed = train(sample, how, print, path)
     # From the last checkpoint on, not from the beginning.
-    assert steps[150] == 100
+    assert steps[50] == 40
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name])
+    # A training that is over is not begun again.
+    train(sample, how, print, path)
+    assert len(steps) == 50 + 60
     with pytest.raises(CompressorError, match="other settings or another corpus"):
-        build(steps=200, checkpoint=str(path), batch=9)
+        train(sample, settings_for_training(99), print, path)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(CompressorError, match="cannot be read"):
-        build(steps=200, checkpoint=str(path))
+        train(sample, how, print, path)
 
 
 @settings(deadline=None)
@@ -230,7 +250,7 @@ def test_encoding_needs_no_torch(trained, tmp_path):
     (tmp_path / "trie").write_bytes(trained.files()[TRIE_FILE])
     code = f"""
 import sys
-from megatron_proxy import compressors
+from megatron_proxy import cli, compressors
 files = {{{TRIE_FILE!r}: open({str(tmp_path / "trie")!r}, "rb").read()}}
 compressor = compressors.load("neural", {trained.config()!r}, files)
 assert compressor.decode(compressor.encode(b"the cat")) == b"the cat"
@@ -244,3 +264,17 @@ def test_segments_bound_what_is_learnt():
     data, ends = segmented([b"ab\ncd\n", b"", b"ef"], Segmenter(Kind.LINES, 16))
     assert data.tobytes() == b"ab\ncd\nef"
     assert ends.tolist() == [6, 8]
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": text.decode()}) + "\n" for text in CORPUS))
+    tiny = [f"--neural-{name}={value}" for name, value in (TINY | {"checkpoint": tmp_path / "state"}).items()]
+    argv = ["train-compressor", "neural", "--input", str(corpus), "--output", str(tmp_path / "model"), *tiny]
+    assert cli.main(argv) == 0
+    assert "neural: step 6/6" in capsys.readouterr().err
+    assert (tmp_path / "state").exists()
+    made = load(tmp_path / "model.json")
+    assert made.decode(made.encode(CORPUS[0])) == CORPUS[0]
+    assert cli.main([*argv, "--neural-border", "9"]) == 1
+    assert "--neural-border: 9.0 is not a number from 0 to 8" in capsys.readouterr().err
