@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ._predict import CountPredictor, MixedPredictor, Predictor
 from ._sample import sample
 from .base import Corpus, Option
 from .trie import learn, symbol_starts
+
+if TYPE_CHECKING:
+    from ._train_lm import Settings
 
 BORDER: Final = Option(
     "border", float, 0.0, "no symbol goes on where the next byte's entropy is above so many bits; 0 for no such border"
@@ -50,7 +53,10 @@ def border_option(options: Mapping[str, Any], compressor: str) -> float | None:
 
 
 def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter) -> Predictor:
-    """What the options ask for, learnt from a sample of the corpus."""
+    """What the options ask for, learnt from a sample of the corpus.
+
+    Progress goes to standard error.
+    """
     budget = _check.option(options, compressor, "sample-bytes", 1, 1 << 30)
     share = _number(options, compressor, "counts", 0.0, 1.0)
     settings = _lm_settings(options, compressor) if share < 1.0 else None
@@ -59,14 +65,6 @@ def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpu
     counts = CountPredictor(data, ends, starts.astype(np.int64))
     if settings is None:
         return counts
-    model = _trained(data, ends, starts, settings, options, compressor)
-    return MixedPredictor(counts, model, share) if share > 0.0 else model
-
-
-def _trained(
-    data: Any, ends: Any, starts: Any, settings: Any, options: Mapping[str, Any], compressor: str
-) -> Predictor:
-    """The language model as a predictor."""
     from ._byte_lm import LmPredictor
     from ._train_lm import Sample, train
 
@@ -74,7 +72,8 @@ def _trained(
         print(f"{compressor}: {line}", file=sys.stderr, flush=True)
 
     checkpoint = None if options["checkpoint"] is None else Path(options["checkpoint"])
-    return LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint))
+    model = LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint))
+    return MixedPredictor(counts, model, share) if share > 0.0 else model
 
 
 def _number(options: Mapping[str, Any], compressor: str, name: str, low: float, high: float) -> float:
@@ -85,7 +84,7 @@ def _number(options: Mapping[str, Any], compressor: str, name: str, low: float, 
     return float(value)
 
 
-def _lm_settings(options: Mapping[str, Any], compressor: str) -> Any:
+def _lm_settings(options: Mapping[str, Any], compressor: str) -> Settings:
     """The settings of the training. Imports torch."""
     try:
         from ._byte_lm import Shape

@@ -56,13 +56,13 @@ class CountPredictor:
         self, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int64] | None = None
     ) -> None:
         self._data = data
-        self._room = np.repeat(ends, np.diff(ends, prepend=0)) - np.arange(len(data))
         self._first = np.arange(len(data)) if places is None else places
+        self._first_stops = ends[np.searchsorted(ends, self._first, side="right")]
         self.start()
 
     def start(self) -> None:
         """Go back to the empty string."""
-        self._places = self._first
+        self._places, self._stops = self._first, self._first_stops
         self._rows = np.zeros(len(self._places), dtype=np.int64)
         self._strings = 1
         self._depth = 0
@@ -78,16 +78,20 @@ class CountPredictor:
         number = np.full(self._strings * _NUM_BYTES, -1, dtype=np.int64)
         number[rows * _NUM_BYTES + labels] = np.arange(len(rows))
         following = number[self._cells()]
-        keep = following >= 0
-        self._places, self._rows = self._places[keep], following[keep]
+        self._keep(following >= 0)
+        self._rows = following[following >= 0]
         self._strings = len(rows)
         self._depth += 1
 
     def _cells(self) -> NDArray[np.int64]:
         """String and next byte, as one number, of every place that has a next byte; other places are dropped."""
-        inside = self._room[self._places] > self._depth
-        self._places, self._rows = self._places[inside], self._rows[inside]
+        inside = self._stops - self._places > self._depth
+        self._keep(inside)
+        self._rows = self._rows[inside]
         return self._rows * _NUM_BYTES + self._data[self._places + self._depth]
+
+    def _keep(self, chosen: NDArray[np.bool_]) -> None:
+        self._places, self._stops = self._places[chosen], self._stops[chosen]
 
 
 class MixedPredictor:

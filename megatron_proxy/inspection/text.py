@@ -100,7 +100,7 @@ def code_name(code: int, literals: bool) -> str:
 
 
 def _side_by_side(pairs: Sequence[Pair]) -> list[str]:
-    """One line per stretch; literal bytes that stand beside each other share a line."""
+    """One line per stretch."""
     lines = []
     for pair in pairs[:_SHOWN_PAIRS]:
         codes = " ".join(map(str, pair.codes[:_SHOWN_CODES]))
