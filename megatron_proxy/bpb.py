@@ -7,7 +7,7 @@ The accounting, everywhere in this package:
 * ``raw bpb`` = nats of the labels inside raw views / ln 2 / their number, since each is one byte.
 * ``compressed bpb`` = nats of the labels inside compressed views / ln 2 / the *source bytes* that they stand for: a
   literal is one byte, a symbol what :meth:`~megatron_proxy.compressors.base.Compressor.symbol_bytes` says, or, where
-  that depends on context, the corpus's mean of source bytes per symbol.
+  that depends on context, the corpus's mean of source bytes per symbol (bytes that stand as literals left out).
 
 So both are bits per byte of the same text, and can be compared. Sums are taken over ranks and micro-batches before the
 division: a mean of ratios would weigh batches, not bytes.

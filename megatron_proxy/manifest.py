@@ -42,12 +42,25 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class View:
-    """One IndexedDataset: ``bin`` and ``idx`` file, dtype, and the number of units (bytes or codes) in all."""
+    """One IndexedDataset.
+
+    Parameters
+    ----------
+    bin, idx
+        Its two files.
+    dtype
+        Of its units.
+    units
+        Number of units (bytes or codes) in all.
+    below_256
+        How many of them are below 256: in a compressed view with literals, the literal bytes.
+    """
 
     bin: StoredFile
     idx: StoredFile
     dtype: str
     units: int
+    below_256: int
 
     def stored_files(self) -> list[StoredFile]:
         """The files of the view."""
@@ -74,6 +87,11 @@ class CompressedView:
     def vocabulary(self) -> Vocabulary:
         """The ids of a run on this view."""
         return Vocabulary(self.num_symbols, self.literals)
+
+    @property
+    def literal_bytes(self) -> int:
+        """How many codes of the view are literal bytes."""
+        return self.view.below_256 if self.literals else 0
 
     def stored_files(self) -> list[StoredFile]:
         """The files of the view, of its spans and of its compressor."""
@@ -284,7 +302,10 @@ def stored_file(value: Mapping[str, Any]) -> StoredFile:
 
 
 def _view(value: Mapping[str, Any]) -> View:
-    return View(stored_file(value["bin"]), stored_file(value["idx"]), str(value["dtype"]), _integer(value["units"]))
+    units, below_256 = _integer(value["units"]), _integer(value["below_256"])
+    if below_256 > units:
+        raise ValueError(f"{below_256} of {units} units cannot be below 256")
+    return View(stored_file(value["bin"]), stored_file(value["idx"]), str(value["dtype"]), units, below_256)
 
 
 def _compressed(value: Mapping[str, Any]) -> CompressedView:

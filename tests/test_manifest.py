@@ -16,7 +16,7 @@ from megatron_proxy.vocab import Vocabulary
 
 
 def view(name, dtype="uint8", units=3):
-    return View(StoredFile(f"{name}.bin", 3, "aa"), StoredFile(f"{name}.idx", 50, "bb"), dtype, units)
+    return View(StoredFile(f"{name}.bin", 3, "aa"), StoredFile(f"{name}.idx", 50, "bb"), dtype, units, units)
 
 
 def toy(shift=4):

@@ -37,7 +37,7 @@ def write(path, documents=DOCUMENTS, dtype="uint16", code=8, **changes):
         StoredFile(f"{Path(path).name}.{ending}", Path(f"{path}.{ending}").stat().st_size, "0" * 64)
         for ending in ("bin", "idx")
     ]
-    return View(*stored, dtype, len(flat))
+    return View(*stored, dtype, len(flat), sum(unit < 256 for unit in flat))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ..manifest import CompressedView, Manifest, View, sha256_of
 from ..views import ViewReader
 from .pending import PendingView
 
+# A whole number of units of every dtype.
 _BLOCK_BYTES: Final = 4 << 20
 _BLOCK_LENGTHS: Final = 1 << 16
 

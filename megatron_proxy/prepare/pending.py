@@ -38,7 +38,7 @@ class PendingView:
         self._dtype = dtype
         self._pending = _pending_path(self._path)
         self._digest = hashlib.sha256()
-        self._units = 0
+        self._units = self._below_256 = 0
         with writing(self._path):
             self._writer = make_writer(self._pending, dtype)
 
@@ -47,7 +47,9 @@ class PendingView:
         with writing(self._path):
             self._writer.add(units, lengths)
         self._digest.update(units)
-        self._units += len(units) // self._dtype.itemsize
+        numbers = np.frombuffer(units, dtype=self._dtype)
+        self._units += len(numbers)
+        self._below_256 += len(numbers) if self._dtype == np.uint8 else int(np.count_nonzero(numbers < 256))
 
     def finish(self) -> View:
         """Make both files whole and durable; returns what the manifest says of them."""
@@ -55,7 +57,7 @@ class PendingView:
             self._writer.finish()
             bin_ = _stored(f"{self._pending}.bin", f"{self._path.name}.bin", self._digest.hexdigest())
             idx = _stored(f"{self._pending}.idx", f"{self._path.name}.idx", sha256_of(f"{self._pending}.idx"))
-        return View(bin_, idx, self._dtype.name, self._units)
+        return View(bin_, idx, self._dtype.name, self._units, self._below_256)
 
     def publish(self) -> None:
         """Rename both files into place."""

@@ -33,7 +33,7 @@ def prepare(prefix: Path, texts: list[bytes], name: str = "trie", trained_on: li
         views.compressed_path(prefix, name), [one.codes for one in encoded], compressor.vocabulary.code_dtype
     )
     spans = None
-    if kind.spans:
+    if compressor.spans:
         pairs = [np.stack([np.diff(one.byte_ends, prepend=0), np.diff(one.code_ends, prepend=0)], 1) for one in encoded]
         spans = _write(views.spans_path(prefix, name), [pair.ravel() for pair in pairs], np.uint16)
     files = {
@@ -43,8 +43,8 @@ def prepare(prefix: Path, texts: list[bytes], name: str = "trie", trained_on: li
         config=compressor.config(),
         fingerprint=compressor.fingerprint,
         num_symbols=compressor.vocab_size,
-        literals=kind.literals,
-        lossless=kind.lossless,
+        literals=compressor.literals,
+        lossless=compressor.lossless,
         view=codes,
         spans=spans,
         files=files,
@@ -63,7 +63,8 @@ def _write(path: str, sequences: list[np.ndarray], dtype: type) -> View:
     index = [header, lengths.tobytes(), pointers.tobytes(), np.arange(len(sequences) + 1, dtype=np.int64).tobytes()]
     units = [sequence.astype(kind).tobytes() for sequence in sequences]
     stored = [_stored(Path(f"{path}.{ending}"), b"".join(parts)) for ending, parts in (("bin", units), ("idx", index))]
-    return View(*stored, kind.name, int(lengths.sum()))
+    below_256 = sum(int((np.asarray(sequence) < 256).sum()) for sequence in sequences)
+    return View(*stored, kind.name, int(lengths.sum()), below_256)
 
 
 def _stored(path: Path, content: bytes) -> StoredFile:

@@ -70,18 +70,19 @@ def test_megatron_reads_what_is_written(tmp_path, megatron, monkeypatch):
 def test_long_indices_are_written_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("megatron_proxy.view_writer._BLOCK", 3)
     monkeypatch.setattr("megatron_proxy.prepare.parts._BLOCK_LENGTHS", 2)
-    monkeypatch.setattr("megatron_proxy.prepare.parts._BLOCK_BYTES", 5)
+    monkeypatch.setattr("megatron_proxy.prepare.parts._BLOCK_BYTES", 8)
     blocks = [[[number] * (number % 3) for number in range(11)], [[7, 7]]]
     write(StreamWriter(str(tmp_path / "v"), np.dtype(np.int32)), np.int32, blocks)
     ViewReader(tmp_path / "v").check_index()
     stored = [StoredFile(f"v.{end}", 0, sha256_of(tmp_path / f"v.{end}")) for end in ("bin", "idx")]
     pending = PendingView(str(tmp_path / "twice"), np.dtype(np.int32), StreamWriter)
-    concatenate([str(tmp_path / "v")] * 2, [View(*stored, "int32", 0)] * 2, pending)
+    concatenate([str(tmp_path / "v")] * 2, [View(*stored, "int32", 0, 0)] * 2, pending)
     view = pending.finish()
     pending.publish()
     write(StreamWriter(str(tmp_path / "w"), np.dtype(np.int32)), np.int32, blocks * 2)
     for ending in ("bin", "idx"):
         assert (tmp_path / f"twice.{ending}").read_bytes() == (tmp_path / f"w.{ending}").read_bytes()
+    assert (view.units, view.below_256) == (24, 24)
     assert view.bin.sha256 == sha256_of(tmp_path / "w.bin")
     assert view.idx.sha256 == sha256_of(tmp_path / "w.idx")
 
