@@ -1,0 +1,1 @@
+"""Writing raw bytes with a trained model, streaming and in batches (in progress)."""
