@@ -59,11 +59,6 @@ class Form(IntEnum):
     VANILLA_COMPRESSED = 7
     INTERLEAVED = 8
 
-    @property
-    def sentinels(self) -> bool:
-        """Whether views stand in sentinels, which a window can reopen."""
-        return self not in (Form.VANILLA_RAW, Form.VANILLA_COMPRESSED)
-
 
 _RAW: Final = (RAW_OPEN, Part.RAW, RAW_CLOSE)
 _COMPRESSED: Final = (COMPRESSED_OPEN, Part.COMPRESSED, COMPRESSED_CLOSE)

@@ -61,11 +61,11 @@ def measure(
         for span in range(offsets[documents[row] + 1] - first):
             compressed = int(is_compressed(key, span, threshold))
             if compressed:
-                source_bytes += lengths[first + span, 0]
+                source_bytes += int(lengths[first + span, 0])
             else:
-                raw_bytes += lengths[first + span, 0]
-            ids += lengths[first + span, compressed] + 2 * int(compressed != previous)
-            codes += lengths[first + span, 1]
+                raw_bytes += int(lengths[first + span, 0])
+            ids += int(lengths[first + span, compressed]) + 2 * int(compressed != previous)
+            codes += int(lengths[first + span, 1])
             previous = compressed
         out[row, 0], out[row, 1], out[row, 2], out[row, 3] = raw_bytes, source_bytes, ids, codes
 
@@ -148,13 +148,13 @@ def assemble(
         first, last = max(at, 0), min(at + size, len(out))
         if compressed:
             for i in range(first, last):
-                out[i] = codes[code_at + i - at] + code_offset
+                out[i] = int(codes[code_at + i - at]) + code_offset
         else:
             for i in range(first, last):
-                out[i] = raw[raw_at + i - at] + BYTE_OFFSET
+                out[i] = int(raw[raw_at + i - at]) + BYTE_OFFSET
         at += size
-        raw_at += spans[span, 0]
-        code_at += spans[span, 1]
+        raw_at += int(spans[span, 0])
+        code_at += int(spans[span, 1])
         if at >= len(out):
             return len(out), opener
     if previous >= 0:

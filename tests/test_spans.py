@@ -65,3 +65,26 @@ def test_measures_of_a_draw():
 
 def formats(seed, count):
     return (rng.uniform(rng.key(seed, Purpose.SPAN_FORMAT, 0), np.arange(count)) < 0.5).tolist()
+
+
+@given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=8), st.data())
+def test_compiled_loops_do_what_their_python_says(seed, pairs, data):
+    table = np.array(pairs, np.uint16).reshape(-1, 2)
+    raw, codes = np.arange(table[:, 0].sum(), dtype=np.uint8), np.arange(table[:, 1].sum(), dtype=np.uint16)
+    stream, limit = rng.key(seed, Purpose.SPAN_FORMAT), spans.threshold(0.5)
+    draw, skip, size = data.draw(st.tuples(st.integers(0, 99), st.integers(0, 60), st.integers(1, 60)))
+
+    def run(measure, measure_before, assemble):
+        whole, before, out = np.zeros((1, 4), np.int64), np.zeros((1, 2), np.int64), np.zeros(size, np.int64)
+        offsets, document, draws = np.array([0, len(table)]), np.zeros(1, np.int32), np.array([draw])
+        measure(offsets, table, draws, document, stream, limit, whole)
+        measure_before(offsets, table, draws, document, stream, limit, np.array([skip]), before)
+        written = assemble(table, stream, draw, limit, skip, raw, codes, 320, out)
+        return whole.tolist(), before.tolist(), written, out.tolist()
+
+    loops = (kernels.measure, kernels.measure_before, kernels.assemble)
+    compiled = run(*loops)
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+        for name in ("_mix", "subkey", "is_compressed", "_put"):
+            patch.setattr(kernels, name, getattr(kernels, name).py_func)
+        assert run(*(loop.py_func for loop in loops)) == compiled
