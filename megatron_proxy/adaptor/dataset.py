@@ -7,10 +7,8 @@ plan and stores it in Megatron's cache folder, the other ranks map the stored on
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,35 +17,12 @@ from megatron.core.datasets.utils import Split
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import plan_cache, planner, views
+from .. import plan_cache, planner
 from ..errors import UnsupportedError
-from ..plan import DocumentSizes, Plan, PlanSpec
-from ..spans import SpanTable
+from ..plan import Plan, PlanSpec
 from ..windows import Windows
 from . import run, samples, splits
-from .prepared import Prepared
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedViews:
-    """The opened views of one prefix: what Megatron calls a low-level dataset."""
-
-    prepared: Prepared
-    raw: views.ViewReader
-    codes: views.ViewReader
-    spans: SpanTable | None
-
-    @property
-    def sizes(self) -> DocumentSizes:
-        """What planning must know."""
-        return DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, self.spans)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What tells these documents and views from all others (JSON-able): part of the key of cached plans."""
-        compressed = self.prepared.compressed
-        stored = (self.prepared.manifest.raw, compressed.view, compressed.spans)
-        return {"compressor": compressed.fingerprint, "views": [view and view.idx.sha256 for view in stored]}
+from .prepared import PreparedViews
 
 
 class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
@@ -63,18 +38,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
     @staticmethod
     def build_low_level_dataset(dataset_path: str, config: GPTDatasetConfig) -> PreparedViews:
         """Open the views of a prefix, checked against its manifest."""
-        current = run.current()
-        prepared = current.prefix(dataset_path)
-        name, documents = current.settings.compressor, prepared.manifest.documents
-        spans = None
-        if (stored := prepared.compressed.spans) is not None:
-            spans = SpanTable.from_view(views.open_view(views.spans_path(dataset_path, name), stored, documents))
-        return PreparedViews(
-            prepared,
-            views.open_view(views.raw_path(dataset_path), prepared.manifest.raw, documents),
-            views.open_view(views.compressed_path(dataset_path, name), prepared.compressed.view, documents),
-            spans,
-        )
+        return PreparedViews(run.current().prefix(dataset_path))
 
     @staticmethod
     def numel_low_level_dataset(low_level_dataset: PreparedViews) -> int:
@@ -85,18 +49,30 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         """Plan the samples (Megatron calls this in the constructor, on rank 0 before the others)."""
         spec = self._spec()
         description = spec.description() | self.dataset.identity
-        self.unique_identifiers["plan"] = plan_cache.key_of(description)
         folder = self.config.path_to_cache or os.path.join(self.dataset.prepared.prefix, "cache", "ProxyGPTDataset")
         if _builds():
-            parts = functools.partial(planner.plan_parts, spec, self.dataset.sizes)
-            arrays = plan_cache.open_or_build(folder, description, parts)
-        else:
-            arrays = plan_cache.open_built(folder, description)
-        self.plan = Plan.from_arrays(spec, arrays)
+            plan_cache.open_or_build(folder, description, lambda: planner.plan_parts(spec, self.dataset.sizes))
+        self.unique_identifiers["plan"] = plan_cache.key_of(description)
+        self._plan_is_at = (spec, folder, description)
+        self._sampler = samples.Sampler(self.config)
+        self._open_plan()
+        return self.plan.draw_documents, self.plan.sample_index, self.plan.shuffle
+
+    def _open_plan(self) -> None:
+        spec, folder, description = self._plan_is_at
+        self.plan = Plan.from_arrays(spec, plan_cache.open_built(folder, description))
         vocabulary = self.dataset.prepared.compressed.vocabulary
         self._windows = Windows(self.plan, self.dataset.raw, self.dataset.codes, vocabulary, self.dataset.spans)
-        self._sampler = samples.Sampler(self.config)
-        return self.plan.draw_documents, self.plan.sample_index, self.plan.shuffle
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For data loaders that start their workers anew: maps are opened there again, not copied."""
+        mapped = ("plan", "_windows", "document_index", "sample_index", "shuffle_index")
+        return {name: value for name, value in self.__dict__.items() if name not in mapped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the maps in a worker."""
+        self.__dict__.update(state)
+        self._open_plan()
 
     def _spec(self) -> PlanSpec:
         current = run.current()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from .. import bpb, compressors, manifest, views
 from ..errors import ConfigurationError, DatasetError, UnsupportedError
 from ..manifest import CompressedView, Manifest
+from ..plan import DocumentSizes
 from ..schedule import Mode
+from ..spans import SpanTable
 from ..vocab import Vocabulary
 
 _VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", ".idx")
@@ -23,13 +25,40 @@ class Prepared:
     """One prefix with its manifest and the compressed view in use."""
 
     prefix: str
+    compressor: str
     manifest: Manifest
     compressed: CompressedView
 
+
+class PreparedViews:
+    """The opened views of one prefix, checked against its manifest: what Megatron calls a low-level dataset.
+
+    Pickled (for data loaders that start their workers anew) it is its prefix only, and is opened again.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared = prepared
+        prefix, name, documents = prepared.prefix, prepared.compressor, prepared.manifest.documents
+        self.raw = views.open_view(views.raw_path(prefix), prepared.manifest.raw, documents)
+        self.codes = views.open_view(views.compressed_path(prefix, name), prepared.compressed.view, documents)
+        self.spans: SpanTable | None = None
+        if (stored := prepared.compressed.spans) is not None:
+            self.spans = SpanTable.from_view(views.open_view(views.spans_path(prefix, name), stored, documents))
+
+    def __reduce__(self) -> tuple[type[PreparedViews], tuple[Prepared]]:
+        return PreparedViews, (self.prepared,)
+
     @property
-    def bytes_per_symbol(self) -> float:
-        """Source bytes that a symbol stands for on average, literals (one byte each) included."""
-        return self.manifest.raw.units / max(1, self.compressed.view.units)
+    def sizes(self) -> DocumentSizes:
+        """What planning must know."""
+        return DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, self.spans)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells these documents and views from all others (JSON-able): part of the key of cached plans."""
+        compressed = self.prepared.compressed
+        stored = (self.prepared.manifest.raw, compressed.view, compressed.spans)
+        return {"compressor": compressed.fingerprint, "views": [view and view.idx.sha256 for view in stored]}
 
 
 def open_all(prefixes: Iterable[str], compressor: str) -> list[Prepared]:
@@ -62,7 +91,7 @@ def _open(prefix: str, compressor: str) -> Prepared:
         raise _not_prepared(prefix, compressor)
     found = manifest.read(prefix)
     views.check_views(prefix, found, compressor)
-    return Prepared(prefix, found, manifest.compressed_view(prefix, found, compressor))
+    return Prepared(prefix, compressor, found, manifest.compressed_view(prefix, found, compressor))
 
 
 def _not_prepared(prefix: str, compressor: str) -> DatasetError:
@@ -116,7 +145,8 @@ def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.fl
     """Source bytes that each id stands for, for the BPB of the compressed view.
 
     A byte stands for itself, a special for none. A symbol stands for what the compressor's table says; where there is
-    no table, or prefixes with different tables are blended, for the mean over the views: raw bytes ÷ codes.
+    no table, or prefixes with different tables are blended, for the mean over the views. The mean leaves out what
+    stands as literal bytes, so that over a whole corpus the table adds up to its raw bytes.
 
     Returns
     -------
@@ -126,9 +156,11 @@ def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.fl
     first = tables[0]
     if first is not None and not all(np.array_equal(first, other) for other in tables[1:] if other is not None):
         first = None
+    literals = sum(one.compressed.literal_bytes for one in prepared)
     raw = sum(one.manifest.raw.units for one in prepared)
     codes = sum(one.compressed.view.units for one in prepared)
-    return bpb.bytes_per_id(vocabulary(prepared), first, mean=raw / max(1, codes)).astype(np.float64)
+    mean = (raw - literals) / max(1, codes - literals)
+    return bpb.bytes_per_id(vocabulary(prepared), first, mean=mean).astype(np.float64)
 
 
 def _distinct(prepared: Sequence[Prepared]) -> list[Prepared]:

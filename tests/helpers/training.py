@@ -57,7 +57,9 @@ def train(
     words = " ".join(flags).split()
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", str(free_port())]
     command = [sys.executable, *(launcher if processes > 1 else []), "-m", "megatron_proxy.adaptor.cpu"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, [str(path or "")]))}
+    # This checkout's package, whatever is installed.
+    folders = os.pathsep.join(map(str, filter(None, [path, ROOT])))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
     done = subprocess.run(
         [*command, str(script), *words],
         cwd=cwd,
