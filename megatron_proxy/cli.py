@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "verify": "check that a prepared dataset is whole, and decodes to itself",
     "doctor": "tell whether training would start, and the next command",
     "inspect": "look at the views: figures, symbols, stability",
+    "evaluate": "bits per byte of held-out documents under a trained model",
     "patch": "add the plugin's import line to a pretraining script",
 }
 

@@ -18,6 +18,6 @@ from __future__ import annotations
 
 from .architecture import Architecture
 from .cache import Cache
-from .transformer import ByteModel
+from .transformer import ByteModel, Scores
 
-__all__ = ["Architecture", "ByteModel", "Cache"]
+__all__ = ["Architecture", "ByteModel", "Cache", "Scores"]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ..vocab import COMPRESSED_OPEN, NUM_SPECIALS, RAW_OPEN
+from ..vocab import COMPRESSED_OPEN, NUM_SPECIALS, RAW_OPEN, SYMBOL_OFFSET
 from .architecture import Architecture, Rope
 from .cache import Cache
 from .weights import Layer, Norm, Reader, Source
@@ -25,6 +25,27 @@ _ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
 
 LLAMA3_SCALING: Final = (8.0, 1.0, 4.0, 8192)
 """Factor, low and high frequency factor, trained context: Megatron's script keeps to these whatever its flags say."""
+
+
+_LOGITS_AT_ONCE: Final = 1 << 25
+
+
+class Scores(NamedTuple):
+    """How well each target was predicted; float64 on the CPU, of the targets' shape.
+
+    Parameters
+    ----------
+    nats
+        Under the whole vocabulary.
+    byte_nats
+        Under the specials and the bytes alone; meaningless where the target is a symbol.
+    correct
+        1 where the target was the first choice, else 0.
+    """
+
+    nats: Tensor
+    byte_nats: Tensor
+    correct: Tensor
 
 
 class _Attention(NamedTuple):
@@ -96,6 +117,30 @@ class ByteModel:
         Tensor of the model's dtype, shape (rows, length, vocabulary).
         """
         return F.linear(self._hidden(ids, None), self._output)
+
+    @torch.inference_mode()
+    def scores(self, ids: Tensor, targets: Tensor) -> Scores:
+        """How well each id's successor is predicted, without holding all logits at once.
+
+        Parameters
+        ----------
+        ids, targets
+            int64, shape (rows, length): what is read, and what follows each id.
+        """
+        hidden = self._hidden(ids, None).flatten(0, 1)
+        wanted = targets.to(self.device).flatten()
+        step = max(1, _LOGITS_AT_ONCE // self.architecture.vocabulary)
+        parts = [self._scores(hidden[at : at + step], wanted[at : at + step]) for at in range(0, len(wanted), step)]
+        return Scores(*(torch.cat(part).view(targets.shape).cpu() for part in zip(*parts, strict=True)))
+
+    def _scores(self, hidden: Tensor, targets: Tensor) -> Scores:
+        logits = F.linear(hidden, self._output).float()
+        chosen = logits.gather(1, targets[:, None])[:, 0].double()
+        return Scores(
+            logits.logsumexp(dim=1).double() - chosen,
+            logits[:, :SYMBOL_OFFSET].logsumexp(dim=1).double() - chosen,
+            (logits.argmax(dim=1) == targets).double(),
+        )
 
     @torch.inference_mode()
     def extend(self, ids: Tensor, cache: Cache, lengths: Tensor | None = None) -> Tensor:

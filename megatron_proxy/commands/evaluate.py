@@ -1,0 +1,142 @@
+"""Bits per byte of held-out documents under a trained model, over raw bytes.
+
+  megatron-proxy evaluate --load checkpoints/run --input held_out.jsonl --output bpb.json
+
+Every byte is scored exactly once, in windows that slide by --stride; documents are separate unless --concatenate is
+given. Over several processes or GPUs, with the same result:
+
+  torchrun --nproc-per-node 8 --no-python megatron-proxy evaluate --load … --input …
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..corpus import DEFAULT_KEY
+from ..errors import ConfigurationError
+from . import _flags, _model
+
+if TYPE_CHECKING:
+    from ..adaptor.checkpoint import Checkpoint
+    from ..evaluation.bits import View
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    _model.add_arguments(parser)
+    corpus = parser.add_argument_group("documents")
+    _flags.add_input(corpus, required=True)
+    corpus.add_argument("--json-key", default=DEFAULT_KEY, metavar="KEY", help="key of the text (default: %(default)s)")
+    corpus.add_argument("--domain-key", metavar="KEY", help="key of a domain: figures are then told by domain too")
+    corpus.add_argument("--max-documents", type=int, metavar="N", help="evaluate only the first N documents")
+    corpus.add_argument("--concatenate", action="store_true", help="all documents in one stream, as in training")
+    corpus.add_argument(
+        "--view", choices=("raw", "compressed"), default="raw", help="what the model reads (default: %(default)s)"
+    )
+    corpus.add_argument("--data-prefix", metavar="PREFIX", help="the prepared dataset, for its compressor")
+    running = parser.add_argument_group("running")
+    running.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
+    running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
+    running.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
+    running.add_argument("--output", metavar="FILE", help="write the figures as JSON")
+    running.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    _check_flags(args)
+    with _process_group():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ..evaluation import bits
+    from ..evaluation.scoring import Scorer
+
+    checkpoint, model = _model.load(args)
+    context = _model.context(args, model)
+    stride = max(1, context // 2) if args.stride is None else args.stride
+    if not 1 <= stride <= context:
+        raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
+    first = os.environ.get("RANK", "0") == "0"
+    documents = bits.read_documents(args.input, args.json_key, args.domain_key, skip_bad_lines=args.skip_bad_lines)
+    with _progress(first) as progress:
+        scorer = Scorer(model, context, stride, args.batch, progress=progress.update)
+        found = bits.measure(
+            itertools.islice(documents, args.max_documents),
+            _view(args, checkpoint),
+            scorer,
+            concatenate=args.concatenate,
+        )
+    if first:
+        print(bits.as_table(found))
+        if args.output:
+            settings = {"context": context, "stride": stride, "concatenated": args.concatenate, "view": args.view}
+            about = {"checkpoint": str(checkpoint.folder), "iteration": checkpoint.iteration, **settings}
+            _write(Path(args.output), {**about, **bits.as_json(found)})
+    return 0
+
+
+def _progress(shown: bool) -> Any:
+    """A bar that counts bytes, on a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(desc="evaluate", unit="B", unit_scale=True, disable=not (shown and sys.stderr.isatty()))
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    if args.output and os.path.exists(args.output) and not args.overwrite:
+        raise ConfigurationError(
+            f"{args.output!r} exists already", where="--output", fix="give another name, or --overwrite"
+        )
+    for flag in ("batch", "max_documents"):
+        value = getattr(args, flag)
+        if value is not None and value < 1:
+            raise ConfigurationError(f"must be at least 1, not {value}", where=f"--{flag.replace('_', '-')}")
+    if args.view == "compressed" and not args.data_prefix:
+        raise ConfigurationError(
+            "the compressed view needs the compressor of the prepared dataset",
+            where="--view compressed",
+            fix="give --data-prefix PREFIX, as in training",
+        )
+
+
+def _view(args: argparse.Namespace, checkpoint: Checkpoint) -> View:
+    from ..evaluation import bits
+
+    if args.view == "raw":
+        return bits.raw_view(checkpoint.sentinels)
+    from ..manifest import load_compressor
+
+    compressor = load_compressor(args.data_prefix, checkpoint.args.proxy_compression)
+    offset = compressor.vocabulary.code_offset
+    return bits.compressed_view(lambda text: compressor.encode(text).astype("int64") + offset, checkpoint.sentinels)
+
+
+@contextmanager
+def _process_group() -> Iterator[None]:
+    """Join the other processes, if torchrun started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    import torch
+
+    torch.distributed.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    from ..manifest import replace_file
+
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -1,0 +1,220 @@
+"""Bits per byte of a corpus, over raw bytes or over the compressed view.
+
+The accounting:
+
+* Counted are the nats of the labels that are bytes (raw view), or symbols and literal bytes (compressed view). The
+  sentinels, and the end of a document, are read but not counted, as in the training log.
+* BPB = those nats / ln 2 / the documents' UTF-8 bytes. Both views are so in bits per byte of the same text.
+* Every byte is scored exactly once (see :mod:`.windows`): in the first window of its stream, or in the one later window
+  whose scored part it falls into, with up to ``context - stride`` ids or more before it as context.
+* Separate documents: each is a stream of its own that begins with ``<raw>``, so nothing crosses from one document to
+  the next. Concatenated: all documents make one stream, ``<raw> R </raw> eos <raw> R </raw> eos …``, as in training.
+* ``bpb`` is under the model's whole vocabulary, as in training. ``bpb of bytes alone`` leaves out the compressed
+  symbols and pads: the specials and bytes are all the ids that the exported model has. It is lower by the probability
+  that the model gives to symbols inside a raw view, which after training is next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import corpus
+from ..bpb import bits_per_byte
+from ..errors import CorpusError
+from ..vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, raw_ids
+from .scoring import Scored, Scorer, Segment, Tally
+from .windows import Stream
+
+
+class Document(NamedTuple):
+    """A document, the file it is from, and its domain (None without a domain key)."""
+
+    content: bytes
+    file: str
+    domain: str | None
+
+
+@dataclass(frozen=True)
+class View:
+    """How a document becomes ids.
+
+    Parameters
+    ----------
+    name
+        ``raw`` or ``compressed``.
+    encode
+        From bytes to ids, without sentinels.
+    opener, closer
+        The sentinels.
+    sentinels
+        Whether there are sentinels (not in mode ``vanilla``).
+    """
+
+    name: str
+    encode: Callable[[bytes], NDArray[np.int64]]
+    opener: int
+    closer: int
+    sentinels: bool = True
+
+    @property
+    def first(self) -> int:
+        """What is read before the first id of a document."""
+        return self.opener if self.sentinels else EOS
+
+
+def raw_view(sentinels: bool = True) -> View:
+    """The raw view."""
+    return View("raw", raw_ids, RAW_OPEN, RAW_CLOSE, sentinels)
+
+
+def compressed_view(encode: Callable[[bytes], NDArray[np.int64]], sentinels: bool = True) -> View:
+    """The compressed view; ``encode`` goes from bytes to ids (not codes)."""
+    return View("compressed", encode, COMPRESSED_OPEN, COMPRESSED_CLOSE, sentinels)
+
+
+def read_documents(
+    inputs: Sequence[str], key: str, domain_key: str | None = None, *, skip_bad_lines: bool = False
+) -> Iterator[Document]:
+    """The documents of a corpus with their file and domain, in order.
+
+    Raises
+    ------
+    CorpusError
+        While iterating: a bad line (``file:line``), or a file that cannot be read.
+    """
+    keys = [key] if domain_key is None else [key, domain_key]
+    for chunk in corpus.chunks(corpus.expand(inputs)):
+        parsed = corpus.read_chunk(chunk, keys)
+        if parsed.bad and not skip_bad_lines:
+            first = parsed.bad[0]
+            raise corpus.bad_line(f"{chunk.path}:{chunk.lines_before() + first.line + 1}", first.reason)
+        domains = parsed.documents[1] if domain_key is not None else None
+        for number, content in enumerate(parsed.documents[0]):
+            domain = None if domains is None else domains[number].decode("utf-8", "replace")
+            yield Document(content, chunk.path, domain)
+
+
+@dataclass
+class Bits:
+    """The sums by file and domain.
+
+    Parameters
+    ----------
+    tallies
+        By (file, domain).
+    """
+
+    tallies: dict[tuple[str, str | None], Tally] = field(default_factory=dict)
+
+    def of(self, document: Document) -> Tally:
+        """The tally for a document, which is counted."""
+        tally = self.tallies.setdefault((document.file, document.domain), Tally())
+        tally.documents += 1
+        tally.source_bytes += len(document.content)
+        return tally
+
+    @property
+    def total(self) -> Tally:
+        """The sums over everything."""
+        return _merged(self.tallies.values())
+
+    def by_file(self) -> dict[str, Tally]:
+        """Sums by file, in order of appearance."""
+        return self._by(0)
+
+    def by_domain(self) -> dict[str, Tally]:
+        """Sums by domain, sorted; empty without domains."""
+        return dict(sorted(self._by(1).items()))
+
+    def _by(self, part: int) -> dict[str, Tally]:
+        names = dict.fromkeys(key[part] for key in self.tallies if key[part] is not None)
+        return {str(name): _merged(tally for key, tally in self.tallies.items() if key[part] == name) for name in names}
+
+
+def measure(documents: Iterable[Document], view: View, scorer: Scorer, *, concatenate: bool = False) -> Bits:
+    """Score every document.
+
+    Raises
+    ------
+    CorpusError
+        If there is not a single byte.
+    """
+    bits = Bits()
+    scorer.score(_concatenated(documents, view, bits) if concatenate else _separate(documents, view, bits))
+    if bits.total.source_bytes == 0:
+        raise CorpusError("there is nothing to evaluate: no document holds a byte", where="--input")
+    return bits
+
+
+def _separate(documents: Iterable[Document], view: View, bits: Bits) -> Iterator[Scored]:
+    for document in documents:
+        ids = view.encode(document.content)
+        yield Scored(Stream(ids, view.first, view.sentinels), [Segment(0, len(ids), bits.of(document))])
+
+
+def _concatenated(documents: Iterable[Document], view: View, bits: Bits) -> Iterator[Scored]:
+    """One stream of all documents: it is held in memory whole."""
+    before = [view.opener] if view.sentinels else []
+    after = [view.closer, EOS] if view.sentinels else [EOS]
+    pieces: list[NDArray[np.int64]] = []
+    segments = []
+    length = 0
+    for document in documents:
+        ids = view.encode(document.content)
+        begin = length + len(before)
+        segments.append(Segment(begin, begin + len(ids), bits.of(document)))
+        pieces += [np.array(before, dtype=np.int64), ids, np.array(after, dtype=np.int64)]
+        length = begin + len(ids) + len(after)
+    if pieces:
+        yield Scored(Stream(np.concatenate(pieces), EOS, view.sentinels), segments)
+
+
+def _merged(tallies: Iterable[Tally]) -> Tally:
+    merged = Tally()
+    for tally in tallies:
+        merged.add(tally)
+    return merged
+
+
+def figures(tally: Tally) -> dict[str, Any]:
+    """A tally as figures for JSON."""
+    return {
+        "documents": tally.documents,
+        "bytes": tally.source_bytes,
+        "targets": tally.targets,
+        "nats": tally.nats,
+        "bpb": bits_per_byte(tally.nats, tally.source_bytes),
+        "bpb_of_bytes_alone": bits_per_byte(tally.byte_nats, tally.source_bytes),
+        "accuracy": tally.correct / tally.targets if tally.targets else None,
+    }
+
+
+def as_json(bits: Bits) -> dict[str, Any]:
+    """All figures, JSON-able."""
+    return {
+        **figures(bits.total),
+        "files": {name: figures(tally) for name, tally in bits.by_file().items()},
+        "domains": {name: figures(tally) for name, tally in bits.by_domain().items()},
+    }
+
+
+def as_table(bits: Bits) -> str:
+    """The figures as a table, files and domains before the total."""
+    rows = [("file " + name, tally) for name, tally in bits.by_file().items()] if len(bits.by_file()) > 1 else []
+    rows += [("domain " + name, tally) for name, tally in bits.by_domain().items()]
+    rows.append(("total", bits.total))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{'':<{width}}  {'documents':>9}  {'bytes':>12}  {'BPB':>7}  {'next id right':>13}"]
+    for name, tally in rows:
+        bpb = bits_per_byte(tally.nats, tally.source_bytes)
+        accuracy = tally.correct / tally.targets if tally.targets else 0.0
+        shown = "-" if bpb is None else f"{bpb:.4f}"
+        lines.append(
+            f"{name:<{width}}  {tally.documents:>9,}  {tally.source_bytes:>12,}  {shown:>7}  {accuracy:>13.1%}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""Nats of many streams: windows are batched, shared out over processes, and summed in one fixed order.
+
+Which windows make a batch, and in which order sums are taken, depends on the input alone. So one process and many give
+the same number, bit for bit (on machines that compute alike).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..model import ByteModel
+from ..vocab import NUM_SPECIALS
+from .windows import Stream, Window, windows
+
+_SORTED_BATCHES: Final = 16
+"""Windows of so many batches are sorted by length before they are batched: less padding."""
+
+
+@dataclass
+class Tally:
+    """Sums over what was scored.
+
+    Parameters
+    ----------
+    nats
+        Of the targets counted, under the model's whole vocabulary.
+    byte_nats
+        The same under the specials and bytes alone: what the exported model, which has no other ids, computes.
+    targets
+        How many ids were counted.
+    source_bytes
+        The bytes they stand for.
+    correct
+        How many of them were the model's first choice.
+    documents
+        How many documents they come from.
+    """
+
+    nats: float = 0.0
+    byte_nats: float = 0.0
+    targets: int = 0
+    source_bytes: int = 0
+    correct: int = 0
+    documents: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Add another tally to this one."""
+        for name in ("nats", "byte_nats", "targets", "source_bytes", "correct", "documents"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Segment(NamedTuple):
+    """A stretch of a stream's ids that belongs to one document: ``[begin, end)`` counts for ``tally``."""
+
+    begin: int
+    end: int
+    tally: Tally
+
+
+class Scored(NamedTuple):
+    """A stream with its segments, in order and without overlap; ids outside of them are context."""
+
+    stream: Stream
+    segments: Sequence[Segment]
+
+
+class _Part(NamedTuple):
+    """The part of a window that counts for one segment; positions are those of the window's targets."""
+
+    begin: int
+    end: int
+    tally: Tally
+
+
+_Item = tuple[Window, list[_Part]]
+
+
+@dataclass
+class Scorer:
+    """Scores streams.
+
+    Parameters
+    ----------
+    model
+        The model.
+    context, stride
+        See :func:`.windows.windows`.
+    batch
+        Windows per pass.
+    progress
+        Called with the number of targets in each batch once it is done.
+    """
+
+    model: ByteModel
+    context: int
+    stride: int
+    batch: int = 8
+    progress: Callable[[int], None] | None = None
+    rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
+    processes: int = field(default_factory=lambda: int(os.environ.get("WORLD_SIZE", "1")))
+
+    def score(self, streams: Iterable[Scored]) -> None:
+        """Add nats, targets and first choices of the streams' counted ids to the tallies of their segments."""
+        tallies: list[Tally] = []
+        sums: list[NDArray[np.float64]] = []
+        for number, batch in enumerate(_batches(self._windows(streams), self.batch)):
+            own = [part.tally for _, parts in batch for part in parts]
+            mine = number % self.processes == self.rank
+            sums.append(self._sums(batch) if mine else np.zeros((len(own), 4)))
+            tallies += own
+        self._share(tallies, np.concatenate(sums) if sums else np.zeros((0, 4)))
+
+    def _windows(self, streams: Iterable[Scored]) -> Iterator[_Item]:
+        for stream, segments in streams:
+            for window in windows(stream, self.context, self.stride):
+                begin, end = window.begin, window.begin + len(window.targets) - window.skip
+                shift = window.skip - window.begin
+                parts = [
+                    _Part(max(begin, segment.begin) + shift, min(end, segment.end) + shift, segment.tally)
+                    for segment in segments
+                    if segment.begin < end and segment.end > begin
+                ]
+                if parts:
+                    yield window, parts
+
+    def _sums(self, batch: Sequence[_Item]) -> NDArray[np.float64]:
+        """For each part: nats, nats under bytes alone, number of targets, number of first choices."""
+        longest = max(len(window.inputs) for window, _ in batch)
+        inputs = np.zeros((len(batch), longest), dtype=np.int64)
+        targets = np.zeros_like(inputs)
+        for row, (window, _) in enumerate(batch):
+            inputs[row, : len(window.inputs)] = window.inputs
+            targets[row, : len(window.targets)] = window.targets
+        scores = self.model.scores(torch.from_numpy(inputs), torch.from_numpy(targets))
+        values = torch.stack([scores.nats, scores.byte_nats, torch.ones_like(scores.nats), scores.correct], dim=-1)
+        values[torch.from_numpy(targets < NUM_SPECIALS)] = 0.0
+        summed = [
+            values[row, part.begin : part.end].sum(dim=0) for row, (_, parts) in enumerate(batch) for part in parts
+        ]
+        if self.progress is not None:
+            self.progress(sum(len(window.targets) - window.skip for window, _ in batch))
+        return torch.stack(summed).numpy() if summed else np.zeros((0, 4))
+
+    def _share(self, tallies: Sequence[Tally], sums: NDArray[np.float64]) -> None:
+        if self.processes > 1:
+            # Every sum was taken by one process, the others hold zeros: adding them up changes no bit.
+            torch.distributed.all_reduce(torch.from_numpy(sums))
+        for tally, (nats, byte_nats, targets, correct) in zip(tallies, sums.tolist(), strict=True):
+            tally.add(Tally(nats, byte_nats, int(targets), 0, int(correct)))
+
+
+def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Batches of windows of about equal length."""
+    waiting: list[_Item] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) == size * _SORTED_BATCHES:
+            yield from _cut(waiting, size)
+            waiting = []
+    yield from _cut(waiting, size)
+
+
+def _cut(items: list[_Item], size: int) -> Iterator[list[_Item]]:
+    items.sort(key=lambda item: len(item[0].inputs))
+    for begin in range(0, len(items), size):
+        yield items[begin : begin + size]
