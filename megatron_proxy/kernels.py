@@ -127,11 +127,12 @@ def assemble(
 ) -> tuple[int, int]:
     """Write the ids of a draw from ``begin`` on into ``out`` (int64), as many as it has or ``out`` holds.
 
-    ``raw`` and ``codes`` are the document's views, as long as its spans together.
+    ``raw`` and ``codes`` are the document's views.
 
     Returns
     -------
-    The number of ids written, and the last special before ``begin`` (eos if there is none).
+    The number of ids written (-1 if the spans reach beyond the views), and the last special before ``begin`` (eos if
+    there is none).
     """
     key, at, previous, opener = subkey(stream, draw), -begin, -1, EOS
     raw_at, code_at = 0, 0
@@ -145,6 +146,8 @@ def assemble(
             at += 1
             previous = compressed
         size = int(spans[span, compressed])
+        if raw_at + int(spans[span, 0]) > len(raw) or code_at + int(spans[span, 1]) > len(codes):
+            return -1, opener
         first, last = max(at, 0), min(at + size, len(out))
         if compressed:
             for i in range(first, last):

@@ -164,7 +164,7 @@ class SpanWriter:
         limit
             The :func:`threshold` of the rate in force.
         raw, codes
-            The document's views, whole; their lengths are what its spans add up to.
+            The document's views, whole.
         skip
             How many ids of the draw to leave out.
         out
@@ -173,6 +173,16 @@ class SpanWriter:
         Returns
         -------
         How many ids were written, and the last special before them (eos if there is none).
+
+        Raises
+        ------
+        DatasetError
+            If the spans reach beyond the views.
         """
         spans = self._table.of(document)
-        return self._assemble(spans, self._stream, draw, limit, skip, raw, codes, self._code_offset, out)
+        written, opener = self._assemble(spans, self._stream, draw, limit, skip, raw, codes, self._code_offset, out)
+        if written < 0:
+            raise DatasetError(
+                f"the spans of document {document} do not add up to its views", fix="prepare the views again"
+            )
+        return written, opener

@@ -67,6 +67,18 @@ def formats(seed, count):
     return (rng.uniform(rng.key(seed, Purpose.SPAN_FORMAT, 0), np.arange(count)) < 0.5).tolist()
 
 
+@pytest.mark.parametrize(("raw", "codes"), [(5, 3), (4, 3), (5, 2)])
+def test_spans_beyond_the_views_are_found(raw, codes):
+    table = SpanTable(np.array([0, 2]), np.array([[3, 1], [2, 2]], np.uint16))
+    writer, out = spans.SpanWriter(table, 1, 320), np.zeros(50, np.int64)
+    views = np.zeros(raw, np.uint8), np.zeros(codes, np.uint16)
+    if (raw, codes) == (5, 3):
+        assert writer.write(0, 0, spans.threshold(0.0), *views, 0, out)[0] == 8
+        return
+    with pytest.raises(DatasetError, match="spans of document 0 do not add up"):
+        writer.write(0, 0, spans.threshold(0.0), *views, 0, out)
+
+
 @given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=8), st.data())
 def test_compiled_loops_do_what_their_python_says(seed, pairs, data):
     table = np.array(pairs, np.uint16).reshape(-1, 2)
