@@ -34,6 +34,7 @@ class Purpose(IntEnum):
     CORPUS_SAMPLE = 6
     STABILITY = 7
     COMPRESSOR = 8
+    SAMPLING = 9
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,0 +1,100 @@
+"""Write raw bytes with a trained model.
+
+  megatron-proxy generate --load checkpoints/run --prompt 'def fib(' --max-bytes 200 --temperature 0.7 --seed 1
+
+One prompt is answered on standard output as it is written, byte by byte. Several prompts, or several samples of one, are
+answered by one line of JSON each, with the keys prompt, completion and reason: 'end' (the model closed the text), 'stop'
+(a stop string came) or 'length'. Symbols and sentinels are never written, and only valid UTF-8 unless asked otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import batched
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError
+from . import _model
+
+if TYPE_CHECKING:
+    from ..generation import Completion
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    _model.add_arguments(parser)
+    prompts = parser.add_argument_group("prompts")
+    prompts.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="may be given several times")
+    prompts.add_argument(
+        "--prompt-file", action="append", default=[], metavar="FILE", help="a file's bytes as a prompt"
+    )
+    prompts.add_argument("--num-samples", type=int, default=1, metavar="N", help="completions of each prompt")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max-bytes", type=int, default=256, metavar="N", help="the most bytes to write")
+    limits.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this string")
+    limits.add_argument("--allow-invalid-utf8", action="store_true", help="write whatever bytes the model chooses")
+    sampling = parser.add_argument_group("sampling")
+    sampling.add_argument("--temperature", type=float, default=0.0, help="0 takes the most probable byte (default)")
+    sampling.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable bytes")
+    sampling.add_argument("--top-p", type=float, metavar="P", help="choose among the fewest bytes of probability P")
+    sampling.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="completions written at once")
+    parser.add_argument("--no-kv-cache", action="store_true", help="read everything again at every byte")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load the model, complete the prompts."""
+    for flag, value in (("--num-samples", args.num_samples), ("--batch-size", args.batch_size)):
+        if value < 1:
+            raise ConfigurationError(f"must be at least 1, not {value}", where=flag)
+    prompts = [prompt for prompt in _prompts(args) for _ in range(args.num_samples)]
+    from ..generation import Limits, Sampling, generate, stream
+
+    limits = Limits(args.max_bytes, tuple(map(os.fsencode, args.stop)), not args.allow_invalid_utf8)
+    sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
+    checkpoint, model = _model.load(args)
+    options = {"sentinels": checkpoint.sentinels, "use_cache": not args.no_kv_cache}
+    if len(prompts) == 1:
+        _write(piece for _, piece in stream(model, prompts, limits, sampling, **options))
+        return 0
+    for number, batch in enumerate(batched(prompts, args.batch_size)):
+        first_row = number * args.batch_size
+        completions = generate(model, batch, limits, sampling, first_row=first_row, **options)
+        for prompt, completion in zip(batch, completions, strict=True):
+            print(_line(prompt, completion), flush=True)
+    return 0
+
+
+def _prompts(args: argparse.Namespace) -> Iterator[bytes]:
+    if not args.prompt and not args.prompt_file:
+        raise ConfigurationError("no prompt is given", where="--prompt", fix="--prompt TEXT, or --prompt-file FILE")
+    yield from map(os.fsencode, args.prompt)
+    for path in args.prompt_file:
+        try:
+            with open(path, "rb") as file:
+                yield file.read()
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read ({error.strerror})", where="--prompt-file") from error
+
+
+def _write(pieces: Iterable[bytes]) -> None:
+    """Show pieces as they come: bytes, whatever the terminal's encoding."""
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _line(prompt: bytes, completion: Completion) -> str:
+    fields = {"prompt": _text(prompt), "completion": _text(completion.text), "reason": completion.reason}
+    return json.dumps(fields)
+
+
+def _text(content: bytes) -> str:
+    """Bytes in JSON: those that are no UTF-8 as lone surrogates, as `prepare` reads them."""
+    return content.decode("utf-8", "surrogateescape")
