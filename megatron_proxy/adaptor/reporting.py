@@ -10,6 +10,7 @@ Bytes seen are source bytes, each counted in the view in which it was read. A va
 
 from __future__ import annotations
 
+import argparse
 import functools
 import inspect
 import re
@@ -47,22 +48,33 @@ class Report:
         if not skipped:
             self._since_line += sums
             self._since_write += sums
-        if iteration % args.tensorboard_log_interval == 0:
-            _write(self._values(self._since_write), iteration, args.consumed_train_samples)
+        # All ranks must agree on this: what follows are collectives, which also wait for the GPU.
+        logs = first or iteration % args.log_interval == 0
+        writes = _has_writers(args) and iteration % args.tensorboard_log_interval == 0
+        if not (logs or writes):
+            return
+        progressed = self._progress()
+        if writes:
+            _write(self._bits(self._since_write) | progressed, iteration, args.consumed_train_samples)
             self._since_write.zero_()
-        if first or iteration % args.log_interval == 0:
-            self.suffix = self._line(self._values(self._since_line))
+        if logs:
+            self.suffix = self._line(self._bits(self._since_line) | progressed)
             if not first:
                 self._since_line.zero_()
 
-    def _values(self, sums: torch.Tensor) -> dict[str, float]:
-        """All measures by name, the same on all ranks of the last pipeline stage; called by all ranks together."""
+    def _bits(self, sums: torch.Tensor) -> dict[str, float]:
+        """BPB of each view that occurred, the same on all ranks of the last pipeline stage."""
+        return losses.bits_per_byte(losses.over_ranks(sums))
+
+    def _progress(self) -> dict[str, float]:
+        """Rate in force and bytes seen, the same on all ranks."""
         samples = self._run.args.consumed_train_samples
         raw, compressed = progress.on_every_rank(self._bytes_seen, samples)
-        values = losses.bits_per_byte(losses.over_ranks(sums))
-        values["compressed rate"] = self._run.settings.setting(samples).rate
-        values["raw bytes seen"] = raw
-        values["compressed bytes seen"] = compressed
+        values: dict[str, float] = {
+            "compressed rate": self._run.settings.setting(samples).rate,
+            "raw bytes seen": raw,
+            "compressed bytes seen": compressed,
+        }
         if raw + compressed:
             values["raw share"] = raw / (raw + compressed)
         return values
@@ -71,6 +83,11 @@ class Report:
         fields = [f" {key}: {_format(value)} |" for key, value in values.items()]
         mode = self._run.settings.setting(self._run.args.consumed_train_samples).mode
         return "".join([*fields, f" mode: {mode.value} |"])
+
+
+def _has_writers(args: argparse.Namespace) -> bool:
+    """Whether the run logs to TensorBoard or W&B, which the last rank does for all."""
+    return bool(getattr(args, "tensorboard_dir", None) or getattr(args, "wandb_project", None))
 
 
 def _format(value: float) -> str:

@@ -85,6 +85,7 @@ def megatron(monkeypatch):
         seq_length=4,
         log_interval=2,
         tensorboard_log_interval=1,
+        tensorboard_dir="board",
         consumed_train_samples=0,
     )
     source_bytes = torch.ones(SYMBOL_OFFSET + 1, dtype=torch.float64)
