@@ -4,6 +4,7 @@ One process trains six steps, with the format embedding, and saves after the thi
 of two processes go on from its checkpoint, since other splits of a model draw other random weights.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -147,15 +148,58 @@ def test_the_distributed_optimizer_has_the_losses_of_the_plain_one(train, whole)
     assert_same(train(EMBEDDING, f"{ONE} --use-distributed-optimizer", processes=2), whole, range(1, 7))
 
 
-@pytest.fixture(params=["core_v0.17.1", "core_v0.18.2", "core_v0.19.0"])
-def stock(request, checkouts, tmp_path):
+def test_the_format_embedding_begins_at_nothing_and_is_learned(train, whole, folder):
+    from megatron_proxy.adaptor.checkpoint import open_checkpoint
+
+    without = train(ONE)
+    assert without.training[0].values["lm loss"] == whole.training[0].values["lm loss"]
+    assert without.training[-1].values["lm loss"] != whole.training[-1].values["lm loss"]
+    vectors = open_checkpoint(folder / "saved").tensors.read("embedding.tokentype_embeddings.weight")
+    assert [bool(row.any()) for row in vectors] == [False, True, True]
+
+
+def test_blends_masks_modes_and_both_views(train, folder):
+    flags = (
+        f"{ONE} --data-path 0.7 {folder / 'a'} 0.3 {folder / 'b'} --reset-position-ids --reset-attention-mask "
+        "--eod-mask-loss --proxy-validation-view both --proxy-mode interleaved --proxy-warmup-mode parallel_random "
+        "--proxy-shuffle-block 3"
+    )
+    one, two = train(flags), train(flags, processes=2)
+    assert_same(two, one, range(1, 7))
+    assert {"raw bpb", "compressed bpb"} <= set(one.validation[0].values)
+
+
+def test_experts_on_two_ranks_have_the_losses_of_one(train, folder):
+    moe = "--disable-bias-linear --num-experts 4 --moe-router-topk 2 --moe-aux-loss-coeff 1e-2"
+    saved = folder / "experts"
+    one = train(ONE, moe, f"--save {saved} --save-interval 3")
+    (saved / "latest_checkpointed_iteration.txt").write_text("3")
+    two = train(
+        ONE, moe, f"--load {saved} --expert-model-parallel-size 2 --moe-token-dispatcher-type allgather", processes=2
+    )
+    assert_same(two, one, RESUMED)
+
+
+def test_what_cannot_train_ends_without_a_traceback(training, folder):
+    log = training.train(MODEL, f"--data-path {folder / 'none'}", cwd=folder, code=1).log
+    assert f"megatron_proxy: error: --data-path: '{folder / 'none'}' is not a prepared dataset" in log
+    assert f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {folder / 'none'} --compressor trie" in log
+    assert "Traceback" not in log
+
+
+def patched(checkouts, tag, name, folder):
     """A patched copy of a release's script, and its checkout."""
-    if request.param not in checkouts:
-        pytest.skip(f"MEGATRON_LM names no checkout of {request.param}")
-    script = Path(shutil.copy(checkouts[request.param] / "pretrain_gpt.py", tmp_path))
+    if tag not in checkouts:
+        pytest.skip(f"MEGATRON_LM names no checkout of {tag}")
+    script = Path(shutil.copy(checkouts[tag] / name, folder))
     script.chmod(0o644)
     patching.patch(script)
-    return {"script": script, "path": checkouts[request.param]}
+    return {"script": script, "path": checkouts[tag]}
+
+
+@pytest.fixture(params=["core_v0.17.1", "core_v0.18.2", "core_v0.19.0"])
+def stock(request, checkouts, tmp_path):
+    return patched(checkouts, request.param, "pretrain_gpt.py", tmp_path)
 
 
 def test_a_patched_stock_script_has_the_losses_of_our_launcher(train, whole, stock):
@@ -177,3 +221,19 @@ def test_without_the_flag_a_patched_script_is_the_unpatched_one(training, checko
     patched, plain = ([" ".join(line.split("|")[5:]) for line in log.splitlines() if "lm loss" in line] for log in logs)
     assert patched == plain
     assert len(patched) > 4
+
+
+def test_multi_token_prediction(train, checkouts, tmp_path):
+    found = patched(checkouts, "core_v0.19.0", "pretrain_gpt.py", tmp_path)
+    one, two = (train(EMBEDDING, ONE, "--mtp-num-layers 1", processes=ranks, **found) for ranks in (1, 2))
+    assert_same(two, one, range(1, 7))
+    assert "mtp_1 loss" in one.training[0].values
+
+
+def test_the_hybrid_script(train, checkouts, tmp_path):
+    found = patched(checkouts, "core_v0.19.0", "pretrain_hybrid.py", tmp_path)
+    found["path"] = f"{found['path']}{os.pathsep}{SHIMMED.parent}"
+    flags = f"{ONE} --hybrid-layer-pattern *-*- --spec hybrid_spec hybrid_stack_spec"
+    one, two = (train(EMBEDDING, flags, processes=ranks, **found) for ranks in (1, 2))
+    assert_same(two, one, range(1, 7))
+    assert one.training[-1].values["lm loss"] < one.training[0].values["lm loss"]
