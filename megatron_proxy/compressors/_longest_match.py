@@ -22,6 +22,12 @@ TRIE_FILE: Final = "strings.trie"
 SYMBOLS = Option("symbols", int, 65_536 - NUM_BYTES, "number of symbols, single bytes not counted")
 LONGEST = Option("longest", int, 64, "longest string that a symbol stands for, in bytes")
 SEGMENT_BYTES = Option("segment-bytes", int, 512, "longest segment; segments end at lines and no symbol crosses an end")
+ROUNDS = Option(
+    "rounds",
+    int,
+    1,
+    "1: strings may start anywhere; more: where the symbols of the round before start, denser, less stable",
+)
 SAMPLE_BYTES = Option("sample-bytes", int, 64 << 20, "how much of the corpus is learnt from")
 
 

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import CompressorError
 from ..segment import Segmenter
 from . import _check
-from ._longest_match import SAMPLE_BYTES, segmented
+from ._longest_match import ROUNDS, SAMPLE_BYTES, segmented
 from ._predict import CountPredictor, MixedPredictor, Predictor
 from ._sample import sample
 from .base import Corpus, Option
-from .trie import learn, symbol_starts
+from .trie import MAX_ROUNDS, learn, symbol_starts
 
 if TYPE_CHECKING:
     from ._train_lm import Settings
@@ -40,11 +41,14 @@ LM_OPTIONS: Final[tuple[Option, ...]] = (
     Option("seed", int, 0, "seed of weights and windows"),
     Option("device", str, "cpu", "torch's name of the device to train on"),
     Option("checkpoint", str, None, "file for the state of the training; one that exists is gone on from"),
+    ROUNDS,
     SAMPLE_BYTES,
 )
 
-# The strings whose starts are the starts of training windows: how many, how long at most, rounds of counting.
-_STARTS: Final = (65_280, 64, 2)
+# More starts than this say nothing new: evenly spaced ones are taken, which bounds memory.
+_MAX_STARTS: Final = 1 << 24
+# The strings whose starts count in later rounds: how many, and how long at most.
+_STRINGS: Final = (65_280, 64)
 
 
 def border_option(options: Mapping[str, Any], compressor: str) -> float | None:
@@ -61,8 +65,8 @@ def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpu
     share = _number(options, compressor, "counts", 0.0, 1.0)
     settings = _lm_settings(options, compressor) if share < 1.0 else None
     data, ends = segmented(sample(corpus, budget), segmenter)
-    starts = symbol_starts(learn(data, ends, *_STARTS), data, ends)
-    counts = CountPredictor(data, ends, starts.astype(np.int64))
+    starts = _starts(data, ends, _check.option(options, compressor, "rounds", 1, MAX_ROUNDS))
+    counts = CountPredictor(data, ends, starts)
     if settings is None:
         return counts
     from ._byte_lm import LmPredictor
@@ -74,6 +78,15 @@ def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpu
     checkpoint = None if options["checkpoint"] is None else Path(options["checkpoint"])
     model = LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint))
     return MixedPredictor(counts, model, share) if share > 0.0 else model
+
+
+def _starts(data: NDArray[np.uint8], ends: NDArray[np.int64], rounds: int) -> NDArray[np.int32]:
+    """Where the strings start that are learnt from (int32, rising): see the option ``rounds``."""
+    if rounds > 1:
+        starts = symbol_starts(learn(data, ends, *_STRINGS, rounds - 1), data, ends)
+    else:
+        starts = np.arange(len(data), dtype=np.int32)
+    return starts[:: -(-len(starts) // _MAX_STARTS) or 1]
 
 
 def _number(options: Mapping[str, Any], compressor: str, name: str, low: float, high: float) -> float:

@@ -49,21 +49,21 @@ class CountPredictor:
     ends
         Where its segments end: int64, rising to ``len(data)``; nothing follows a string at its segment's end.
     places
-        Where strings start: int64; every place of the sample if not given.
+        Where strings start: int32; every place of the sample if not given.
     """
 
     def __init__(
-        self, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int64] | None = None
+        self, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int32] | None = None
     ) -> None:
         self._data = data
-        self._first = np.arange(len(data)) if places is None else places
-        self._first_stops = ends[np.searchsorted(ends, self._first, side="right")]
+        self._first = np.arange(len(data), dtype=np.int32) if places is None else places
+        self._first_stops = ends.astype(np.int32)[np.searchsorted(ends, self._first, side="right")]
         self.start()
 
     def start(self) -> None:
         """Go back to the empty string."""
         self._places, self._stops = self._first, self._first_stops
-        self._rows = np.zeros(len(self._places), dtype=np.int64)
+        self._rows = np.zeros(len(self._places), dtype=np.int32)
         self._strings = 1
         self._depth = 0
 
@@ -75,7 +75,7 @@ class CountPredictor:
 
     def descend(self, rows: NDArray[np.int64], labels: NDArray[np.uint8]) -> None:
         """Go on to other strings; no two may be the same."""
-        number = np.full(self._strings * _NUM_BYTES, -1, dtype=np.int64)
+        number = np.full(self._strings * _NUM_BYTES, -1, dtype=np.int32)
         number[rows * _NUM_BYTES + labels] = np.arange(len(rows))
         following = number[self._cells()]
         self._keep(following >= 0)
@@ -88,7 +88,7 @@ class CountPredictor:
         inside = self._stops - self._places > self._depth
         self._keep(inside)
         self._rows = self._rows[inside]
-        return self._rows * _NUM_BYTES + self._data[self._places + self._depth]
+        return self._rows * np.int64(_NUM_BYTES) + self._data[self._places + self._depth]
 
     def _keep(self, chosen: NDArray[np.bool_]) -> None:
         self._places, self._stops = self._places[chosen], self._stops[chosen]

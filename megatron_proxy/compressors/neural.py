@@ -1,8 +1,9 @@
 """``neural``: the strings that a small byte LM finds most probable, matched greedily. No LM is needed to encode.
 
-The LM is trained on windows of the corpus that start where symbols start (those of a quick count, see :mod:`.trie`),
-and its context begins with the window. So it gives every string a probability of its own, and the most probable ones,
-a set closed under prefixes, become the symbols. :mod:`.neural_ac` has the paper's way of making symbols from an LM.
+The LM is trained on windows of the corpus, and its context begins with the window. So it gives every string a
+probability of its own, and the most probable ones, a set closed under prefixes, become the symbols. By default the
+probabilities are those of a mixture with the sample's own counts, in which the LM is what smooths them.
+:mod:`.neural_ac` has the paper's way of making symbols from an LM.
 """
 
 from __future__ import annotations

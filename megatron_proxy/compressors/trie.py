@@ -1,14 +1,15 @@
 """``trie``: the most frequent byte strings of the corpus, matched greedily. Counts, no language model.
 
-Strings are ranked by how often a symbol would start with them. Where symbols start depends on the strings, so this is
-done in rounds: first every place of the sample counts as a start, then the places where the symbols of the round
-before start. The second round gives a tenth more bytes per symbol, later ones little.
+Strings are ranked by how often they occur, wherever they start in the corpus. With more ``rounds`` only the places
+count where the symbols of the round before start: a second round gives a tenth more bytes per symbol, later ones
+little. But then few strings serve a text that is read from another place on, as after an edit, so the mapping is less
+stable, and one round is the default.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, override
+from typing import Any, ClassVar, Final, Self, override
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from . import _check
 from ._counts import most_frequent
 from ._longest_match import (
     LONGEST,
+    ROUNDS,
     SAMPLE_BYTES,
     SEGMENT_BYTES,
     SYMBOLS,
@@ -30,20 +32,20 @@ from ._trie import Trie
 from ._walk import Walker
 from .base import Corpus, Option
 
-_ROUNDS = Option("rounds", int, 3, "rounds of counting; the first counts every place, the others the starts of symbols")
+MAX_ROUNDS: Final = 10
 
 
 class TrieCompressor(LongestMatch):
     """The most frequent strings, longest match."""
 
     name = "trie"
-    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, SEGMENT_BYTES, SAMPLE_BYTES, _ROUNDS)
+    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, SEGMENT_BYTES, SAMPLE_BYTES, ROUNDS)
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         size, longest = string_options(options, cls.name)
-        rounds = _check.option(options, cls.name, "rounds", 1, 10)
+        rounds = _check.option(options, cls.name, "rounds", 1, MAX_ROUNDS)
         budget = _check.option(options, cls.name, "sample-bytes", 1, 1 << 30)
         segmenter = segmenter_option(options, cls.name)
         data, ends = segmented(sample(corpus, budget), segmenter)

@@ -49,11 +49,12 @@ VARIANTS = (
     Variant("hf, byte-level BPE, 32,768", "hf", {}),
     Variant("tiktoken, the same ranks", "tiktoken", {"pattern": "gpt2"}),
     Variant("trie, 65,280", "trie", {}),
-    Variant("trie, 65,280, 1 round", "trie", {"rounds": 1}),
+    Variant("trie, 65,280, 3 rounds", "trie", {"rounds": 3}),
     Variant("trie, 16,384", "trie", {"symbols": 16_384}),
     Variant("trie, 4,096", "trie", {"symbols": 4_096}),
     Variant("neural", "neural", {}),
     Variant("neural, the model alone", "neural", {"counts": 0.0}),
+    Variant("neural, half the model", "neural", {"counts": 0.5}),
     Variant("neural, border 4 bits", "neural", {"border": 4.0}),
     Variant("neural-ac, 16 bits", "neural-ac", {}),
     Variant("neural-ac, the model alone", "neural-ac", {"counts": 0.0}),
@@ -102,6 +103,7 @@ def made(variant: Variant, corpus: Path, keep: Path) -> tuple[Compressor, float]
     if Path(f"{kept}.json").exists():
         return load(Path(f"{kept}.json")), json.loads(Path(f"{kept}.seconds").read_text())
     options = dict(variant.options)
+    begin = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         if variant.name in ("hf", "tiktoken"):
             options["model" if variant.name == "hf" else "ranks"] = byte_pairs(corpus, Path(folder))[variant.name]
@@ -109,7 +111,6 @@ def made(variant: Variant, corpus: Path, keep: Path) -> tuple[Compressor, float]
             # The model is the same for all of these: train it once.
             options["checkpoint"] = str(keep / corpus.name / "neural.checkpoint")
         kept.parent.mkdir(parents=True, exist_ok=True)
-        begin = time.process_time()
         compressor = Recipe(variant.name, options).make(lambda: read(corpus / "train.jsonl"))
         seconds = time.process_time() - begin
     save(compressor, kept)

@@ -25,14 +25,13 @@ from megatron_proxy.compressors import get
 from megatron_proxy.compressors._byte_lm import LmPredictor
 from megatron_proxy.compressors._compile import NUM_BYTES, compile_most_probable, compile_windows
 from megatron_proxy.compressors._longest_match import segmented
-from megatron_proxy.compressors._neural_options import _lm_settings
+from megatron_proxy.compressors._neural_options import _lm_settings, _starts
 from megatron_proxy.compressors._sample import sample
 from megatron_proxy.compressors._train_lm import Sample, train
 from megatron_proxy.compressors._trie import ranked
 from megatron_proxy.compressors._windows import reference_codes
 from megatron_proxy.compressors.neural import NeuralCompressor
 from megatron_proxy.compressors.neural_ac import NeuralAcCompressor
-from megatron_proxy.compressors.trie import learn, symbol_starts
 from megatron_proxy.segment import Kind, Segmenter
 
 SYMBOLS, LONGEST, BITS = 65_280, 64, 16
@@ -74,7 +73,7 @@ def main() -> None:
 
     segmenter = Segmenter(Kind.LINES, 512)
     data, ends = segmented(sample(lambda: iter(read(args.corpus / "train.jsonl")), 64 << 20), segmenter)
-    starts = symbol_starts(learn(data, ends, 65_280, 64, 2), data, ends)
+    starts = _starts(data, ends, 1)
     options = {option.name: option.default for option in get("neural").options}
     if args.checkpoint is None:
         options["steps"] = args.steps

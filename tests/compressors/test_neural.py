@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_proxy import cli, compressors
-from megatron_proxy.compressors import _train_lm
+from megatron_proxy.compressors import _neural_options, _train_lm
 from megatron_proxy.compressors._byte_lm import Shape
 from megatron_proxy.compressors._compile import compile_most_probable, compile_windows, entropy, split
 from megatron_proxy.compressors._longest_match import TRIE_FILE, segmented
@@ -258,6 +258,17 @@ compressors.get("neural-ac")
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_starts_are_every_place_or_those_of_symbols(monkeypatch):
+    data, ends = segmented([b"abcabcabcabc"], Segmenter(Kind.LINES, 16))
+    assert _neural_options._starts(data, ends, 1).tolist() == list(range(12))
+    monkeypatch.setattr(_neural_options, "_STRINGS", (2, 8))
+    # The strings "ab" and "bc": "c" is left over.
+    assert _neural_options._starts(data, ends, 2).tolist() == [0, 2, 3, 5, 6, 8, 9, 11]
+    monkeypatch.setattr(_neural_options, "_MAX_STARTS", 5)
+    assert _neural_options._starts(data, ends, 1).tolist() == [0, 3, 6, 9]
+    assert _neural_options._starts(data[:0], ends[:0], 1).tolist() == []
 
 
 def test_segments_bound_what_is_learnt():

@@ -116,7 +116,7 @@ def test_rounds_start_where_symbols_start():
 
 
 def test_encodes_as_expected():
-    compressor = build(symbols=3, rounds=1)
+    compressor = build(symbols=3)
     assert strings_of(compressor.trie) == [b"at", b"e ", b"he"]
     assert compressor.encode(b"the cat").tolist() == [ord("t"), 258, ord(" "), ord("c"), 256]
     assert compressor.decode(np.array([116, 258, 32, 99, 256], np.uint16)) == b"the cat"
