@@ -20,9 +20,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
+from ..errors import CompressorError
 from ..jit import jit
+from ..segment import Segmenter
+from ._segments import check_borders
 
 PAYLOAD: Final = 256
 """Code of payload byte 0."""
@@ -45,6 +49,60 @@ _DESCRIPTOR: Final = 0
 _WINDOW: Final = 56
 
 _LARGEST_BLOCK: Final = 1 << 17
+
+
+class BlockForm:
+    """The codes of blocks.
+
+    Parameters
+    ----------
+    zdict
+        What to decompress with.
+    """
+
+    num_symbols = NUM_SYMBOLS
+
+    def __init__(self, zdict: zstandard.ZstdCompressionDict | None) -> None:
+        self._zdict = zdict
+
+    def symbol_bytes(self) -> None:
+        """What a byte of payload stands for depends on its block."""
+
+    def encode(
+        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """The codes of one frame per segment, and where each segment's codes end."""
+        codes = np.empty(len(frames), dtype=np.uint16)
+        code_ends = np.empty(len(ends), dtype=np.int64)
+        count = codes_of_frames(frames, codes, code_ends)
+        return codes[:count], code_ends
+
+    def decode(self, codes: NDArray[Any], segmenter: Segmenter) -> bytes:
+        """The document of ``codes``.
+
+        Raises
+        ------
+        CompressorError
+            If they are not blocks, cannot be decompressed, or are of other segments than ``segmenter`` cuts.
+        """
+        frames = np.empty(5 * len(codes), dtype=np.uint8)
+        ends = np.empty(len(codes), dtype=np.int64)
+        count = frames_of_codes(codes.astype(np.uint16), frames, ends)
+        if count < 0:
+            raise CompressorError("these codes are not zstd blocks", where=f"code {-1 - count}")
+        decompressor = zstandard.ZstdDecompressor(dict_data=self._zdict, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
+        segments = []
+        view = memoryview(frames)
+        begin = 0
+        try:
+            for end in ends[:count].tolist():
+                segments.append(decompressor.decompress(view[begin:end], max_output_size=segmenter.max_bytes))
+                begin = end
+        except zstandard.ZstdError as error:
+            raise CompressorError(f"zstd cannot decompress segment {len(segments)}: {error}") from error
+        document = b"".join(segments)
+        check_borders(segmenter, document, np.cumsum([len(segment) for segment in segments], dtype=np.int64).tolist())
+        return document
 
 
 @jit

@@ -1,14 +1,15 @@
 """zstd: per segment, with a dictionary trained on the corpus; or the paper's kind, one frame per document.
 
-A frame over a whole document is opaque: one edit changes everything after it. So by default each segment is a frame of
-its own, cut where content says so, and what is known beforehand (headers) is left out of the stream; see
-:mod:`._zstd_blocks` for the codes and ``docs/compressors.md`` for what was tried.
+A frame over a whole document is opaque: one edit changes everything after it. So each segment is compressed on its own,
+cut where content says so, and by default zstd's matches are written as symbols that say what they stand for (the form
+``matches``, :mod:`._zstd_matches`). The form ``bytes`` keeps zstd's own bytes, without headers
+(:mod:`._zstd_blocks`). ``docs/compressors.md`` tells what was tried.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Self, override
 
 import numpy as np
@@ -17,14 +18,19 @@ from numpy.typing import NDArray
 
 from ..errors import CompressorError
 from ..segment import Kind, Segmenter
-from . import _check, _probe, _zstd_blocks
+from . import _check, _probe
+from ._phrases import choose_phrases, read_phrases, write_phrases
 from ._sample import sample
-from ._segments import check_borders, cut, restore_segmenter, segmenter_files, segmenter_of
+from ._segments import cut, restore_segmenter, segmenter_files, segmenter_of
+from ._zstd_blocks import BlockForm
 from ._zstd_library import DICTIONARY_KINDS, decompress_frame, dictionary_object, train_dictionary
+from ._zstd_matches import MatchForm
 from .base import Compressor, Corpus, Encoded, Option
 
 DICTIONARY_FILE: Final = "dictionary.zdict"
-MAX_DICTIONARY_BYTES: Final = 1 << 24
+PHRASES_FILE: Final = "phrases.bin"
+MAX_DICTIONARY_BYTES: Final = 1 << 20
+FORMS: Final = ("matches", "bytes")
 
 _LEVELS: Final = (-100, 22)
 # Documents are cut and compressed in batches of about so many bytes, which bounds memory.
@@ -44,28 +50,41 @@ class ZstdCompressor(Compressor):
         Content of the dictionary; empty for none.
     dictionary_kind
         ``trained``, ``raw`` (just content, for corpora too small to train on) or ``none``.
+    form
+        ``matches`` or ``bytes``; whole documents are always bytes.
+    phrases
+        Matches with a symbol of their own, for the form ``matches``.
     probe
         Digest of what the library must make of the probe text; None to take this machine's.
     """
 
     name = "zstd"
     options: ClassVar[tuple[Option, ...]] = (
-        Option(
-            "level", int, 9, f"compression level, {_LEVELS[0]} to {_LEVELS[1]}; negative ones leave literals visible"
-        ),
+        Option("level", int, 12, f"compression level, {_LEVELS[0]} to {_LEVELS[1]}"),
         Option("segment", str, "lines", "what is compressed on its own", tuple(map(str, Kind))),
         Option("segment-bytes", int, 256, "longest segment"),
-        Option("dictionary-bytes", int, 112_640, "size of the dictionary trained on the corpus; 0 for none"),
-        Option("sample-bytes", int, 16 << 20, "how much of the corpus the dictionary is trained on"),
+        Option("form", str, "matches", "symbols for zstd's matches, or zstd's own bytes", FORMS),
+        Option("dictionary-bytes", int, 49_152, "size of the dictionary trained on the corpus; 0 for none"),
+        Option("phrases", int, 15_872, "frequent matches with a symbol of their own, in the form matches"),
+        Option("sample-bytes", int, 16 << 20, "how much of the corpus dictionary and phrases are learnt from"),
     )
 
     def __init__(
-        self, level: int, segmenter: Segmenter, dictionary: bytes, dictionary_kind: str, probe: str | None = None
+        self,
+        level: int,
+        segmenter: Segmenter,
+        dictionary: bytes,
+        dictionary_kind: str,
+        form: str = "matches",
+        phrases: Sequence[bytes] = (),
+        probe: str | None = None,
     ) -> None:
         self.level = level
         self.segmenter = segmenter
         self.dictionary = dictionary
         self.dictionary_kind = dictionary_kind
+        self.form = form
+        self.phrases = list(phrases)
         self.whole = segmenter.kind is Kind.DOCUMENT
         self.literals = self.spans = not self.whole
         self._local = threading.local()
@@ -77,6 +96,10 @@ class ZstdCompressor(Compressor):
             self._probe = probe or _probe.digest(self._compress_all)
         except zstandard.ZstdError as error:
             raise CompressorError(f"zstd refuses these settings or this dictionary: {error}") from error
+        matches = form == "matches" and not self.whole
+        self._form: BlockForm | MatchForm = (
+            MatchForm(dictionary, segmenter.max_bytes, self.phrases) if matches else BlockForm(self._zdict)
+        )
 
     @classmethod
     @override
@@ -84,11 +107,15 @@ class ZstdCompressor(Compressor):
         level = _check.option(options, cls.name, "level", *_LEVELS)
         size = _check.option(options, cls.name, "dictionary-bytes", 0, MAX_DICTIONARY_BYTES)
         budget = _check.option(options, cls.name, "sample-bytes", 1, 1 << 30)
+        form = _check.choice(options, cls.name, "form", FORMS)
+        count = _check.option(options, cls.name, "phrases", 0, 1 << 20)
         segmenter = segmenter_of(options, cls.name, corpus)
-        dictionary, kind = (
-            train_dictionary(cut(segmenter, sample(corpus, budget)), size, level) if size else (b"", "none")
-        )
-        return cls(level, segmenter, dictionary, kind)
+        learnt = sample(corpus, budget) if size else []
+        dictionary, kind = train_dictionary(cut(segmenter, learnt), size, level)
+        built = cls(level, segmenter, dictionary, kind, form)
+        if count and isinstance(built._form, MatchForm):
+            built = cls(level, segmenter, dictionary, kind, form, choose_phrases(built._matches(learnt), count))
+        return built
 
     @classmethod
     @override
@@ -96,9 +123,15 @@ class ZstdCompressor(Compressor):
         kind = _check.entry(config, "dictionary", str)
         if kind not in DICTIONARY_KINDS:
             raise CompressorError(f"unknown kind of zstd dictionary {kind!r}")
-        level = _check.option(config, cls.name, "level", *_LEVELS)
-        dictionary = b"" if kind == "none" else _check.file(files, DICTIONARY_FILE)
-        return cls(level, restore_segmenter(config, files), dictionary, kind, _check.entry(config, "probe", str))
+        return cls(
+            _check.option(config, cls.name, "level", *_LEVELS),
+            restore_segmenter(config, files),
+            b"" if kind == "none" else _check.file(files, DICTIONARY_FILE),
+            kind,
+            _check.choice(config, cls.name, "form", FORMS),
+            read_phrases(files.get(PHRASES_FILE, b"")),
+            _check.entry(config, "probe", str),
+        )
 
     @override
     def config(self) -> dict[str, Any]:
@@ -106,18 +139,25 @@ class ZstdCompressor(Compressor):
             "level": self.level,
             "segmenter": self.segmenter.config(),
             "dictionary": self.dictionary_kind,
+            "form": self.form,
             "probe": self._probe,
         }
 
     @override
     def files(self) -> dict[str, bytes]:
-        dictionary = {DICTIONARY_FILE: self.dictionary} if self.dictionary else {}
-        return dictionary | segmenter_files(self.segmenter)
+        files = {DICTIONARY_FILE: self.dictionary} if self.dictionary else {}
+        if self.phrases:
+            files[PHRASES_FILE] = write_phrases(self.phrases)
+        return files | segmenter_files(self.segmenter)
 
     @property
     @override
     def vocab_size(self) -> int:
-        return 256 if self.whole else _zstd_blocks.NUM_SYMBOLS
+        return 256 if self.whole else self._form.num_symbols
+
+    @override
+    def symbol_bytes(self) -> NDArray[np.int32] | None:
+        return None if self.whole else self._form.symbol_bytes()
 
     @override
     def encode(self, document: bytes) -> NDArray[Any]:
@@ -136,22 +176,27 @@ class ZstdCompressor(Compressor):
         codes, code_ends = self._encode_segments(document, byte_ends)
         return Encoded(codes, byte_ends, code_ends)
 
-    def _encode_segments(
-        self, document: bytes, ends: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-        parts, code_ends = [np.empty(0, dtype=np.uint16)], np.empty(len(ends), dtype=np.int64)
-        first = done = 0
-        while first < len(ends):
-            begin = int(ends[first - 1]) if first else 0
-            stop = max(first + 1, int(np.searchsorted(ends, begin + _BATCH, side="right")))
-            frames = np.frombuffer(self._compress(document, begin, ends[first:stop]), dtype=np.uint8)
-            codes = np.empty(len(frames), dtype=np.uint16)
-            count = _zstd_blocks.codes_of_frames(frames, codes, code_ends[first:stop])
-            code_ends[first:stop] += done
-            parts.append(codes[:count])
-            done += count
-            first = stop
-        return parts[1] if len(parts) == 2 else np.concatenate(parts), code_ends
+    def _encode_segments(self, document: bytes, ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        dtype = self.vocabulary.code_dtype
+        parts, part_ends = [np.empty(0, dtype=dtype)], [np.empty(0, dtype=np.int64)]
+        text = np.frombuffer(document, dtype=np.uint8)
+        done = 0
+        for begin, batch in _batches(ends):
+            frames = np.frombuffer(self._compress(document, begin, batch), dtype=np.uint8)
+            codes, code_ends = self._form.encode(frames, text, begin, batch)
+            parts.append(codes.astype(dtype))
+            part_ends.append(code_ends + done)
+            done += len(codes)
+        return (parts[1] if len(parts) == 2 else np.concatenate(parts)), np.concatenate(part_ends)
+
+    def _matches(self, documents: Sequence[bytes]) -> Iterator[bytes]:
+        """Every match in some documents, as a string; for the form ``matches``."""
+        for document in documents:
+            for begin, batch in _batches(self.segmenter.ends(document)):
+                frames = np.frombuffer(self._compress(document, begin, batch), dtype=np.uint8)
+                if isinstance(self._form, MatchForm):
+                    for first, behind, _ in self._form.matches(frames, begin, batch).tolist():
+                        yield document[first:behind]
 
     def _compress(self, document: bytes, begin: int, ends: NDArray[np.int64]) -> bytes:
         """The frames of the segments that end at ``ends``, the first of which begins at ``begin``."""
@@ -173,29 +218,9 @@ class ZstdCompressor(Compressor):
         codes = np.ascontiguousarray(codes)
         if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocabulary.num_codes:
             raise CompressorError("codes out of range")
-        if self.whole:
-            return decompress_frame(codes.astype(np.uint8).tobytes(), self._zdict) if len(codes) else b""
-        document, ends = self._decode_segments(codes.astype(np.uint16))
-        check_borders(self.segmenter, document, ends)
-        return document
-
-    def _decode_segments(self, codes: NDArray[np.uint16]) -> tuple[bytes, list[int]]:
-        frames = np.empty(5 * len(codes), dtype=np.uint8)
-        ends = np.empty(len(codes), dtype=np.int64)
-        count = _zstd_blocks.frames_of_codes(codes, frames, ends)
-        if count < 0:
-            raise CompressorError("these codes are not zstd blocks", where=f"code {-1 - count}")
-        decompressor = zstandard.ZstdDecompressor(dict_data=self._zdict, format=zstandard.FORMAT_ZSTD1_MAGICLESS)
-        segments = []
-        begin = 0
-        try:
-            view = memoryview(frames)
-            for end in ends[:count].tolist():
-                segments.append(decompressor.decompress(view[begin:end], max_output_size=self.segmenter.max_bytes))
-                begin = end
-        except zstandard.ZstdError as error:
-            raise CompressorError(f"zstd cannot decompress segment {len(segments)}: {error}") from error
-        return b"".join(segments), np.cumsum([len(segment) for segment in segments], dtype=np.int64).tolist()
+        if not self.whole:
+            return self._form.decode(codes, self.segmenter)
+        return decompress_frame(codes.astype(np.uint8).tobytes(), self._zdict) if len(codes) else b""
 
     @property
     def _context(self) -> zstandard.ZstdCompressor:
@@ -213,3 +238,13 @@ class ZstdCompressor(Compressor):
         return zstandard.ZstdCompressionParameters.from_level(
             self.level, format=form, write_content_size=self.whole, write_checksum=False, write_dict_id=False, **hints
         )
+
+
+def _batches(ends: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Segments in batches of about :data:`_BATCH` bytes: where the first one begins, and where each one ends."""
+    first = 0
+    while first < len(ends):
+        begin = int(ends[first - 1]) if first else 0
+        stop = max(first + 1, int(np.searchsorted(ends, begin + _BATCH, side="right")))
+        yield begin, ends[first:stop]
+        first = stop

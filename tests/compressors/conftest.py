@@ -19,7 +19,7 @@ OPTIONS = {
     "neural-ac": {"bits": 8, "longest": 8, "size": 8, "context": 8, "steps": 4, "batch": 8},
     "sentencepiece": {"vocab-size": 600},
     "trie": {"symbols": 500, "longest": 8},
-    "zstd": {"dictionary-bytes": 2_048},
+    "zstd": {"dictionary-bytes": 2_048, "phrases": 64},
 }
 
 

@@ -19,7 +19,7 @@ CORPUS = [
     )
     for start in range(0, 400, 40)
 ]
-SMALL = {"dictionary-bytes": 4_096}
+SMALL = {"dictionary-bytes": 4_096, "form": "bytes"}
 
 
 def build(corpus=CORPUS, **options) -> ZstdCompressor:
