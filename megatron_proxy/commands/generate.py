@@ -2,9 +2,10 @@
 
   megatron-proxy generate --load checkpoints/run --prompt 'def fib(' --max-bytes 200 --temperature 0.7 --seed 1
 
-One prompt is answered on standard output as it is written, byte by byte. Several prompts, or several samples of one, are
-answered by one line of JSON each, with the keys prompt, completion and reason: 'end' (the model closed the text), 'stop'
-(a stop string came) or 'length'. Symbols and sentinels are never written, and only valid UTF-8 unless asked otherwise.
+One prompt is answered on standard output as it is written, byte by byte. Several prompts, or several samples of one,
+are answered by one line of JSON each, with the keys prompt, completion and reason: 'end' (the model closed the text),
+'stop' (a stop string came) or 'length'. Symbols and sentinels are never written, and only valid UTF-8 unless asked
+otherwise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writing raw bytes with a trained model, streaming and in batches.
 
-A prompt is read as in training, behind ``<raw>``. Only bytes and the ends of a document (``</raw>``, eos) can be chosen,
-so neither a symbol nor another special is ever written.
+A prompt is read as in training, behind ``<raw>``. Only bytes and the ends of a document (``</raw>``, eos) can be
+chosen, so neither a symbol nor another special is ever written.
 
 =============  =================================================================
 utf8.py        which bytes can follow, so that what is written is valid UTF-8

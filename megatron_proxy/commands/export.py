@@ -1,0 +1,63 @@
+"""Write a trained model as a Hugging Face folder, for raw bytes alone.
+
+  megatron-proxy export --load checkpoints/run --output exported/run
+
+The folder holds a LlamaForCausalLM over specials and bytes (the compressed symbols are dropped) and a tokenizer of
+bytes that puts <raw> in front. AutoModelForCausalLM and AutoTokenizer load it with no remote code:
+
+  model = AutoModelForCausalLM.from_pretrained("exported/run")
+  tokenizer = AutoTokenizer.from_pretrained("exported/run")
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Final
+
+from ..errors import ConfigurationError
+
+_UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--load", required=True, metavar="CKPT", help="the folder that --save named in training")
+    parser.add_argument("--iteration", type=int, metavar="N", help="which iteration of it (default: the latest)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace DIR, with all that is in it")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="what to store (default: what the checkpoint stores)",
+    )
+    parser.add_argument(
+        "--max-shard-size", default="5GB", metavar="SIZE", help="most bytes in one file, such as 500MB (default: 5GB)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    limit = _bytes(args.max_shard_size)
+    if Path(args.output).exists() and not args.overwrite:
+        raise ConfigurationError(
+            f"{args.output!r} exists already", where="--output", fix="give another, or --overwrite"
+        )
+    import torch
+
+    from ..adaptor.checkpoint import open_checkpoint
+    from ..export import export
+
+    checkpoint = open_checkpoint(args.load, args.iteration)
+    dtype = None if args.dtype is None else getattr(torch, args.dtype)
+    export(checkpoint, Path(args.output), dtype=dtype, shard_bytes=limit, overwrite=args.overwrite)
+    print(f"wrote {args.output}: transformers.AutoModelForCausalLM.from_pretrained({args.output!r})")
+    return 0
+
+
+def _bytes(size: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]I?B|)", size.strip().upper())
+    if match is None or (value := int(float(match[1]) * _UNITS[match[2]])) < 1:
+        raise ConfigurationError(f"{size!r} is not a size", where="--max-shard-size", fix="such as 5GB or 500MB")
+    return value
