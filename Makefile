@@ -50,6 +50,9 @@ demo: setup ## corpus, prepare, pretrain, evaluate, generate on this machine's C
 test: setup ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+faults: setup ## inject faults, the long way: kills, full disks, flipped bits; prints the counts
+	FAULTS=long $(BIN)/python -m pytest -m faults $(ARGS)
+
 check: setup ## lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

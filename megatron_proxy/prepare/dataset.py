@@ -19,7 +19,7 @@ from ..errors import DatasetError
 from ..manifest import CompressedView, Manifest, StoredFile, View
 from ..view_writer import MakeWriter
 from .lock import Lock
-from .pending import PendingView, sync, writing
+from .pending import PendingView, publish_file, writing
 
 _PACKAGES: Final = ("megatron-core", "numpy", "orjson", "sentencepiece", "zstandard")
 
@@ -114,7 +114,7 @@ class Dataset:
         old = self.prepared.compressed.get(compressor.name)
         if old is not None:
             rest = {name: view for name, view in self.prepared.compressed.items() if name != compressor.name}
-            manifest.write(self.prefix, self.prepared.with_views(rest))
+            publish_file(manifest.path_of(self.prefix), self.prepared.with_views(rest).to_json().encode())
             self._remove_view(old)
         for one in pending:
             one.publish()
@@ -123,8 +123,7 @@ class Dataset:
 
     def _store(self, name: str, suffix: str, content: bytes) -> StoredFile:
         path = Path(f"{self.prefix}_{name}_{suffix}")
-        with writing(path):
-            manifest.replace_file(path, content)
+        publish_file(path, content)
         return StoredFile(path.name, len(content), hashlib.sha256(content).hexdigest())
 
     def _remove_view(self, view: CompressedView) -> None:
@@ -134,9 +133,7 @@ class Dataset:
                 path.unlink(missing_ok=True)
 
     def _write(self, new: Manifest) -> None:
-        with writing(manifest.path_of(self.prefix)):
-            manifest.write(self.prefix, new)
-            sync(Path(self.prefix).parent)
+        publish_file(manifest.path_of(self.prefix), new.to_json().encode())
         self.manifest = new
         self._lock.publishing = False
 

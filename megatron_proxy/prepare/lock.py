@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DatasetError
+from .pending import writing
 
 
 def lock_path(prefix: str) -> Path:
@@ -50,15 +51,14 @@ def locked(prefix: str) -> Iterator[Lock]:
         If another process holds the lock, or the folder cannot be written to.
     """
     path = lock_path(prefix)
-    try:
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(path, prefix)
-    except OSError as error:
-        raise DatasetError(f"cannot be written to ({error.strerror})", where=str(path.parent)) from error
     lock = Lock(cut_off=os.fstat(descriptor).st_size > 0)
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with writing(path.parent):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield lock
     finally:
         if not lock.publishing:

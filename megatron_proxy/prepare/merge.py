@@ -16,7 +16,7 @@ from ..view_writer import MakeWriter
 from .dataset import Dataset
 from .lock import locked
 from .parts import concatenate, shard_prefix
-from .pending import PendingView, writing
+from .pending import PendingView, publish_file, writing
 from .raw import skipped_lines_path
 from .run import RAW_DTYPE
 from .step import view_files
@@ -169,7 +169,7 @@ def _merge_skipped_lines(prefix: str, shards: Sequence[Shard], count: int) -> No
     with writing(path):
         if count:
             lists = (skipped_lines_path(shard.prefix) for shard in shards)
-            manifest.replace_file(path, b"".join(one.read_bytes() for one in lists if one.exists()))
+            publish_file(path, b"".join(one.read_bytes() for one in lists if one.exists()))
         else:
             path.unlink(missing_ok=True)
 

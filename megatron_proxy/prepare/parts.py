@@ -46,8 +46,9 @@ def finished_part(prefix: str, compressor: Compressor, whole: Manifest, document
 def remove_parts(prefix: str, name: str) -> None:
     """Remove all partitions of a compressed view."""
     path = Path(prefix)
-    for found in glob.glob(f".{glob.escape(path.name)}.{name}.part-*", root_dir=path.parent, include_hidden=True):
-        (path.parent / found).unlink(missing_ok=True)
+    for hidden in (".", ".."):  # Finished and half-made ones.
+        for found in glob.glob(f"{hidden}{glob.escape(path.name)}.{name}.part-*", root_dir=path.parent):
+            (path.parent / found).unlink(missing_ok=True)
 
 
 def concatenate(paths: Iterable[str], stored: Iterable[View], pending: PendingView) -> None:

@@ -79,6 +79,25 @@ class PendingView:
                 os.unlink(f"{_pending_path(Path(path))}.{ending}")
 
 
+def publish_file(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all.
+
+    Unlike :func:`megatron_proxy.manifest.replace_file` it leaves the same name behind whenever it is cut off, which
+    the next run uses again: there is one writer at a time, which holds the lock of the prefix.
+    """
+    with writing(path):
+        pending = Path(_pending_path(path))
+        try:
+            with pending.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(pending, path)
+            sync(path.parent)
+        finally:
+            pending.unlink(missing_ok=True)
+
+
 def _pending_path(path: Path) -> str:
     return str(path.with_name(f".{path.name}.partial"))
 

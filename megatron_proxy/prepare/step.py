@@ -19,7 +19,7 @@ from .dataset import Dataset, describe
 from .encode import SPAN_DTYPE, encode
 from .job import Job
 from .parts import concatenate, finished_part, part_prefix, remove_parts
-from .pending import PendingView, writing
+from .pending import PendingView, publish_file
 from .recipe import Recipe
 
 
@@ -34,6 +34,7 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe, make_writer: MakeWrite
     raw = views.open_view(views.raw_path(dataset.prefix), dataset.prepared.raw, dataset.prepared.documents)
     compressor = recipe.make(lambda: _corpus(job, recipe, raw))
     if _is_there(job, dataset, compressor):
+        remove_parts(dataset.prefix, recipe.name)
         job.report(f"{dataset.prefix}: the {recipe.name} view is there already")
         return
     with ExitStack() as stack:
@@ -107,8 +108,8 @@ def _make_part(
         for one in pending:
             one.publish()
         entry = describe(compressor, stored, {})
-        with writing(manifest.path_of(prefix)):
-            manifest.write(prefix, Manifest(end - begin, whole.raw, {compressor.name: entry}))
+        part_manifest = Manifest(end - begin, whole.raw, {compressor.name: entry})
+        publish_file(manifest.path_of(prefix), part_manifest.to_json().encode())
     return prefix, entry
 
 

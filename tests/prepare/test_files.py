@@ -182,5 +182,5 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(DatasetError, match=r"cannot be written to \(No locks available"):
+    with pytest.raises(DatasetError, match=r"cannot be written \(No locks available"):
         enter(str(tmp_path / "p"))

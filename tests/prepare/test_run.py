@@ -234,7 +234,7 @@ def test_settings_out_of_range_name_the_flag(settings, flag):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, corpus, run):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="file: cannot be written to"):
+    with pytest.raises(DatasetError, match="file: cannot be written"):
         run(corpus, prefix="file/p")
 
 

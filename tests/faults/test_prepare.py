@@ -1,0 +1,216 @@
+"""Faults while preparing: whatever happens, what is there is whole, and the next run gives the bytes of a quiet one."""
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+from crashing import SCENARIOS
+from preparing import files_of, leftovers, write_corpus
+
+from megatron_proxy import manifest
+from megatron_proxy.errors import ProxyError
+from megatron_proxy.verify import verify
+
+pytestmark = pytest.mark.faults
+
+HELPERS = Path(__file__).parent.parent / "helpers"
+NAMES = "gzip,zstd"
+
+
+@pytest.mark.parametrize("scenario", list(SCENARIOS))
+def test_killed_at_any_change_of_a_file(scenario, long, inject, survived):
+    step = 1 if long else 17
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", HELPERS / "crashing.py", scenario, str(step)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    kills = json.loads(done.stdout)["kills"] if not done.returncode else 0
+    inject(f"killed at a change of a file, {scenario}", max(kills, 1))
+    assert done.returncode == 0, done.stderr
+    survived(f"killed at a change of a file, {scenario}", kills)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A hundred documents, half a megabyte in all."""
+    choose = random.Random(1)
+    words = ["def", "return", "import", "self", "value", "list\n", "range", "print", "total", "index\n", "name"]
+    texts = [" ".join(choose.choices(words, k=choose.randint(0, 1500))) for _ in range(120)]
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "c.jsonl", texts)
+
+
+def start(corpus, prefix, workers=2, names=NAMES, **settings):
+    return subprocess.Popen(
+        [sys.executable, HELPERS / "prepare_job.py", corpus, str(prefix), str(workers), names],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **settings,
+    )
+
+
+def finish(process, seconds=120):
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def quiet(corpus, tmp_path_factory):
+    """The files of an undisturbed run, and how long it took."""
+    folder = tmp_path_factory.mktemp("quiet")
+    begin = time.monotonic()
+    assert finish(start(corpus, folder / "p"))[0] == 0
+    return files_of(folder), time.monotonic() - begin
+
+
+def check_whole(prefix):
+    """Whatever the manifest names, if there is one, is whole."""
+    if manifest.path_of(prefix).exists():
+        assert verify(str(prefix), deep=True, workers=0, log_interval=10**9).problems == []
+
+
+def test_killed_at_random_moments(corpus, quiet, tmp_path, long, inject, survived):
+    expected, seconds = quiet
+    choose = random.Random()
+    for number in range(100 if long else 3):
+        prefix = tmp_path / str(number) / "p"
+        # Some runs are killed twice before they are left in peace.
+        for _ in range(choose.choice([1, 1, 2])):
+            inject("prepare killed at a random moment")
+            process = start(corpus, prefix)
+            delay = choose.uniform(0, seconds)
+            time.sleep(delay)
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            finish(process)
+            assert not psutil.wait_procs(family, timeout=20)[1], "workers outlive their parent"
+            check_whole(prefix)
+            survived("prepare killed at a random moment")
+        assert finish(start(corpus, prefix))[0] == 0
+        assert files_of(prefix.parent) == expected, delay
+        assert leftovers(prefix.parent) == []
+
+
+def test_a_killed_worker(corpus, quiet, tmp_path, long, inject, survived):
+    expected, seconds = quiet
+    choose = random.Random()
+    ended_by_it = 0
+    for number in range(20 if long else 2):
+        prefix = tmp_path / str(number) / "p"
+        inject("worker killed")
+        process = start(corpus, prefix)
+        victim = kill_a_worker(process, choose.uniform(0, seconds / 2))
+        code, _, err = finish(process)
+        # The run may have had no need of this worker any more.
+        assert code in (0, 1)
+        assert code == 0 or f"worker process {victim} died (killed by SIGKILL)" in err
+        assert "Traceback" not in err
+        ended_by_it += code
+        assert leftovers(prefix.parent) == []
+        check_whole(prefix)
+        assert finish(start(corpus, prefix))[0] == 0
+        assert files_of(prefix.parent) == expected
+        survived("worker killed")
+    assert ended_by_it
+
+
+def kill_a_worker(process, delay):
+    """Kill one of a run's workers, after a while or as soon as there is one; returns its process id."""
+    begin = time.monotonic()
+    while process.poll() is None:
+        workers = [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
+        if workers and time.monotonic() - begin > delay:
+            workers[0].kill()
+            return workers[0].pid
+        time.sleep(0.005)
+    return None
+
+
+def is_worker(process):
+    """Of a run's descendants, those that its fork server has forked."""
+    try:
+        return "forkserver" in " ".join(process.parent().cmdline())
+    except psutil.Error:
+        return False
+
+
+def test_a_full_disk(corpus, quiet, tmp_path, long, inject, survived):
+    """RLIMIT_FSIZE: no file may become longer."""
+    expected, _ = quiet
+    largest = max(len(content) for content in expected.values())
+    prefix = tmp_path / "p"
+    for limit in [largest * part // 16 for part in range(16)] if long else [0, 2000, largest - 1]:
+        inject("disk full")
+        process = start(corpus, prefix, preexec_fn=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit)))
+        code, _, err = finish(process)
+        assert code == 1
+        assert "cannot be written" in err
+        assert "File too large" in err
+        assert "Traceback" not in err
+        assert leftovers(tmp_path) == []
+        check_whole(prefix)
+        survived("disk full")
+    assert finish(start(corpus, prefix))[0] == 0
+    assert files_of(tmp_path) == expected
+
+
+def test_two_runs_on_one_prefix(corpus, quiet, tmp_path, long, inject, survived):
+    expected, seconds = quiet
+    choose = random.Random()
+    for number in range(20 if long else 1):
+        inject("two runs on one prefix")
+        prefix = tmp_path / str(number) / "p"
+        first = start(corpus, prefix)
+        time.sleep(choose.uniform(0, seconds / 2))
+        second = start(corpus, prefix)
+        ends = [finish(first), finish(second)]
+        assert 0 in [code for code, _, _ in ends]
+        for code, out, err in ends:
+            assert code in (0, 1)
+            assert code == 0 or "another run is preparing" in err
+            assert "Traceback" not in err + out
+        assert files_of(prefix.parent) == expected
+        assert leftovers(prefix.parent) == []
+        survived("two runs on one prefix")
+
+
+def test_bit_flips(corpus, tmp_path, long, inject, survived):
+    """Every flipped bit of every file is found by verify, whatever it hits."""
+    prefix = tmp_path / "p"
+    assert finish(start(corpus, prefix, names="gzip,zstd,trie"))[0] == 0
+    check_whole(prefix)
+    good = {path: path.read_bytes() for path in tmp_path.glob("p_*")}
+    choose = random.Random()
+    for number in range(1000 if long else 3 * len(good)):
+        # Every file in turn, however small.
+        path, content = list(good.items())[number % len(good)]
+        kind = f"bit flipped in {path.name.removeprefix('p_')}"
+        inject(kind)
+        bit = choose.randrange(8 * len(content))
+        bad = bytearray(content)
+        bad[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bad)
+        assert problems(prefix) or manifest.read(prefix) == manifest.Manifest.from_json(good_manifest(good), ""), bit
+        path.write_bytes(content)
+        survived(kind)
+
+
+def good_manifest(good):
+    return next(content for path, content in good.items() if path.name == "p_manifest.json")
+
+
+def problems(prefix):
+    """What verify finds; a manifest that cannot be read is a finding too."""
+    try:
+        return verify(str(prefix), workers=0, log_interval=10**9).problems
+    except ProxyError as error:
+        return [str(error)]

@@ -1,0 +1,20 @@
+"""Prepare a corpus, in a process to be killed: ``python prepare_job.py CORPUS PREFIX WORKERS NAMES``.
+
+Like ``megatron-proxy prepare``, but without torch, so that it starts at once.
+"""
+
+import sys
+
+from megatron_proxy import cli
+from megatron_proxy.commands import prepare
+from megatron_proxy.view_writer import StreamWriter
+
+
+def main(corpus, prefix, workers, names):
+    prepare._megatron_writer = lambda: StreamWriter
+    flags = ["--input", corpus, "--output-prefix", prefix, "--workers", workers, "--compressor", names]
+    return cli.main(["prepare", *flags])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
