@@ -28,7 +28,7 @@ class Hook(NamedTuple):
     """A function of Megatron's, the parameters that are relied on, and what to put in its place.
 
     ``name`` is an attribute of ``module``, or of a class in it (``Class.method``). A hook that is not ``required``
-    belongs to a module that only some releases have.
+    belongs to a module that only some releases have, one with ``only_with`` is needed with that flag alone.
     """
 
     module: str
@@ -36,6 +36,7 @@ class Hook(NamedTuple):
     parameters: tuple[str, ...]
     wrapper: Wrapper
     required: bool = True
+    only_with: str | None = None
 
 
 def table() -> list[Hook]:
@@ -69,6 +70,7 @@ def table() -> list[Hook]:
                 ("config", "vocab_size", "num_tokentypes"),
                 embedding.swap_embedding,
                 required=model == "gpt",
+                only_with="--proxy-format-embedding",
             )
             for model in ("gpt", "hybrid", "mamba")
         ),
@@ -89,8 +91,9 @@ def install() -> None:
     version = megatron_version()
     support.check_version(version)
     helpers.use_compiled_helpers()
+    wanted = [hook for hook in table() if hook.only_with is None or hook.only_with in sys.argv]
     # Check all, then change all: never a Megatron that is half taken hold of.
-    for hook, owner, name in [(hook, *_find(hook, version)) for hook in table() if hook.required or _exists(hook)]:
+    for hook, owner, name in [(hook, *_find(hook, version)) for hook in wanted if hook.required or _exists(hook)]:
         _replace(owner, name, hook.wrapper)
 
 
@@ -128,7 +131,7 @@ def _exists(hook: Hook) -> bool:
     """Whether this Megatron, or this script, has the name, and it is Megatron's own."""
     try:
         found = getattr(importlib.import_module(hook.module), hook.name, None)
-    except ModuleNotFoundError:
+    except ImportError:
         return False
     return str(getattr(found, "__module__", "")).startswith("megatron.")
 

@@ -135,12 +135,14 @@ def check_format_embedding(args: argparse.Namespace, sentinels: bool) -> None:
     Raises
     ------
     UnsupportedError
-        A mode without sentinels, or multi-token prediction where its own copy of the embedding would not be kept equal
-        or would lose the beginning of packed documents.
+        A mode without sentinels; weights that are made without values; or multi-token prediction where its own copy of
+        the embedding would not be kept equal, or would lose the beginning of packed documents.
     """
     flag = "--proxy-format-embedding"
     if not sentinels:
         raise UnsupportedError("the mode vanilla has no sentinels to tell the format", where=flag)
+    if getattr(args, "init_model_with_meta_device", False):
+        raise UnsupportedError("does not work with --init-model-with-meta-device: its zeros would be lost", where=flag)
     if getattr(args, "mtp_num_layers", None):
         if args.pipeline_model_parallel_size > 1:
             raise UnsupportedError(

@@ -173,6 +173,7 @@ def test_supported_releases(version):
         (False, ""),
         (True, "--mtp-num-layers 1 --pipeline-model-parallel-size 2"),
         (True, "--mtp-num-layers 1 --dataloader-inter-document-masking"),
+        (True, "--init-model-with-meta-device"),
     ],
 )
 def test_what_the_format_embedding_cannot_do(sentinels, flags):
