@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -52,3 +53,30 @@ def checkouts() -> dict[str, Path]:
         if tag := patching.TESTED.get(hashlib.sha256(script).hexdigest()):
             found[tag] = Path(folder)
     return found
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A tiny model trained by Megatron on two tensor-parallel ranks: its checkpoint, data, and flags."""
+
+    folder: Path
+    prefix: Path
+    texts: list[bytes]
+    flags: str
+
+
+@pytest.fixture(scope="session")
+def trained(training: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A checkpoint with grouped queries and a format embedding, for all that uses a trained model."""
+    tiny_data = importlib.import_module("tiny_data")
+    folder = tmp_path_factory.mktemp("trained")
+    texts = tiny_data.documents(200, words=8)
+    tiny_data.prepare(folder / "data", texts)
+    flags = (
+        f"{training.TINY} {training.LLAMA} {training.NO_DROPOUT} --group-query-attention --num-query-groups 2 "
+        f"--proxy-compression trie --proxy-format-embedding --data-path {folder / 'data'} --split 90,5,5 "
+        "--lr 1e-2 --init-method-std 0.1"
+    )
+    parallel = f"--tensor-model-parallel-size 2 --save {folder / 'checkpoint'} --save-interval 4"
+    training.train(flags, parallel, processes=2, cwd=folder)
+    return Trained(folder / "checkpoint", folder / "data", texts, flags)

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import pickletools
+import re
 import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -104,7 +105,13 @@ def load_safely(file: BinaryIO | str | os.PathLike[str], where: str, *, mmap: bo
         with _megatrons_allow_list():
             return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap or None)
     except Exception as error:  # torch raises many kinds for damaged files
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if match := re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error)):
+            raise CheckpointError(
+                f"it holds a {match[1]}, which Megatron does not list as safe, and is not loaded",
+                where=where,
+                fix="do not use this file unless you know where it comes from",
+            ) from error
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise CheckpointError(
             f"it cannot be loaded ({first})", where=where, fix="was it written to its end?"
         ) from error

@@ -1,0 +1,77 @@
+"""Models with random weights, under Megatron's names."""
+
+from dataclasses import dataclass
+
+import torch
+
+from megatron_proxy.model import Architecture, ByteModel
+from megatron_proxy.model.architecture import Rope
+
+LLAMA = Architecture(
+    layers=2,
+    hidden=24,
+    heads=4,
+    groups=2,
+    head_dim=8,
+    ffn=40,
+    vocabulary=330,
+    context=32,
+    norm="RMSNorm",
+    norm_epsilon=1e-5,
+    zero_centered_norm=False,
+    activation="silu",
+    gated=True,
+    linear_bias=False,
+    qkv_bias=False,
+    tied=False,
+    rope=Rope(8, 10000.0),
+    learned_positions=False,
+    qk_norm=False,
+    formats=False,
+)
+
+
+@dataclass
+class RandomTensors:
+    """All tensors that an architecture can have, drawn from a seed by name."""
+
+    shapes: dict[str, tuple[int, ...]]
+    scale: float = 0.3
+
+    def read(self, name: str) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(sum(map(ord, name)))
+        return torch.randn(self.shapes[name], generator=generator) * self.scale + ("norm" in name and "weight" in name)
+
+
+def tensors(shape: Architecture) -> RandomTensors:
+    qkv = (shape.heads + 2 * shape.groups) * shape.head_dim
+    shapes: dict[str, tuple[int, ...]] = {
+        "embedding.word_embeddings.weight": (shape.vocabulary, shape.hidden),
+        "embedding.position_embeddings.weight": (shape.context, shape.hidden),
+        "embedding.tokentype_embeddings.weight": (3, shape.hidden),
+        "decoder.final_layernorm.weight": (shape.hidden,),
+        "decoder.final_layernorm.bias": (shape.hidden,),
+        "output_layer.weight": (shape.vocabulary, shape.hidden),
+    }
+    linear = {
+        "self_attention.linear_qkv": (qkv, shape.hidden),
+        "self_attention.linear_proj": (shape.hidden, shape.heads * shape.head_dim),
+        "mlp.linear_fc1": (shape.ffn * (2 if shape.gated else 1), shape.hidden),
+        "mlp.linear_fc2": (shape.hidden, shape.ffn),
+    }
+    for layer in range(shape.layers):
+        prefix = f"decoder.layers.{layer}."
+        for name, size in linear.items():
+            shapes[f"{prefix}{name}.weight"], shapes[f"{prefix}{name}.bias"] = size, size[:1]
+        for name in ("self_attention.linear_qkv", "mlp.linear_fc1"):
+            for kind in ("weight", "bias"):
+                shapes[f"{prefix}{name}.layer_norm_{kind}"] = (shape.hidden,)
+        for name in ("q_layernorm", "k_layernorm"):
+            for kind in ("weight", "bias"):
+                shapes[f"{prefix}self_attention.{name}.{kind}"] = (shape.head_dim,)
+    return RandomTensors(shapes)
+
+
+def model(shape: Architecture = LLAMA, dtype: torch.dtype = torch.float64) -> ByteModel:
+    """In float64, so that a difference is a mistake and not rounding."""
+    return ByteModel(shape, tensors(shape), dtype=dtype)
