@@ -59,7 +59,7 @@ class Workers[Item, Result]:
     count
         How many processes; 0 does the work in this process.
     preload
-        Modules that are worth importing once for all workers.
+        Modules that are worth importing once for all workers. What this process's first workers name counts.
     """
 
     def __init__(self, setup: Setup[Item, Result], count: int, preload: Sequence[str] = ()) -> None:

@@ -11,8 +11,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy import corpus, decompress
-from megatron_proxy.corpus import Bad, LineNumbers, chunks, documents, expand, read_chunk
+from megatron_proxy import decompress
+from megatron_proxy.chunk import LineNumbers, Stretch
+from megatron_proxy.corpus import Bad, chunks, documents, expand, read_chunk
 from megatron_proxy.errors import CorpusError
 from megatron_proxy.jsonl import BadLine, parse_line
 
@@ -182,7 +183,7 @@ LINES = st.lists(
 def test_stretches_and_shards_lose_and_double_nothing(tmp_path_factory, lines, last_newline, size, shards):
     content = b"".join(lines) if last_newline else b"".join(lines)[:-1]
     path = write(tmp_path_factory.mktemp("corpus") / "c.jsonl", content)
-    (whole,) = list(chunks(expand([path]))) or [corpus.Stretch(path, 0, 0)]
+    (whole,) = list(chunks(expand([path]))) or [Stretch(path, 0, 0)]
     expected = read_chunk(whole, ["text"])
     found, places = [], []
     for shard in range(shards):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import compressors
 from ..corpus import DEFAULT_KEY, CorpusFile
 from ..errors import ConfigurationError
 from ..progress import DEFAULT_LOG_INTERVAL
@@ -90,6 +91,11 @@ class Job:
             raise ConfigurationError(f"there is no shard {index} of {count}: they count from 0", where="--shard")
         if self.max_documents is not None:
             raise ConfigurationError("a shard does not know how many documents come before it", where="--max-documents")
+
+    @property
+    def compressor_modules(self) -> list[str]:
+        """The modules of the compressors."""
+        return [compressors.get(recipe.name).__module__ for recipe in self.recipes]
 
     @property
     def shown_prefix(self) -> str:

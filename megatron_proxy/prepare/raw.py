@@ -15,7 +15,8 @@ from typing import Final, Protocol, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..corpus import Bad, Block, Chunk, CorpusFile, LineNumbers, bad_line, chunks, read_chunk
+from ..chunk import Block, Chunk, LineNumbers
+from ..corpus import Bad, CorpusFile, bad_line, chunks, read_chunk
 from ..errors import CorpusError
 from ..manifest import View
 from ..parallel import Workers
@@ -145,8 +146,17 @@ class BadLines:
         self._pending.unlink(missing_ok=True)
 
 
-def take(corpus: Corpus, sinks: Sequence[RawSink], bad_lines: BadLines, workers: int, progress: Progress) -> int:
+def take(
+    corpus: Corpus,
+    sinks: Sequence[RawSink],
+    bad_lines: BadLines,
+    workers: int,
+    progress: Progress,
+    preload: Sequence[str] = (),
+) -> int:
     """Give the documents of a corpus to one sink per key; returns how many there were.
+
+    ``preload`` names modules that later workers of this process will need.
 
     Raises
     ------
@@ -155,7 +165,7 @@ def take(corpus: Corpus, sinks: Sequence[RawSink], bad_lines: BadLines, workers:
     """
     count = 0
     numbers = LineNumbers()
-    with Workers(partial(parser, corpus.keys), workers, preload=[__name__]) as pool:
+    with Workers(partial(parser, corpus.keys), workers, preload=[__name__, *preload]) as pool:
         for found in pool.map(chunks(corpus.files, shard=corpus.shard)):
             numbers.enter(found.chunk, found.lines)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)

@@ -16,11 +16,12 @@ from ..progress import Progress
 from ..view_writer import MakeWriter, StreamWriter
 from ..views import ViewReader
 from .dataset import Dataset, describe
-from .encode import SPAN_DTYPE, encode
+from .encode import encode
 from .job import Job
 from .parts import concatenate, finished_part, part_prefix, remove_parts
 from .pending import PendingView, publish_file
 from .recipe import Recipe
+from .units import SPAN_DTYPE
 
 
 def make_view(job: Job, dataset: Dataset, recipe: Recipe, make_writer: MakeWriter) -> None:

@@ -242,8 +242,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, corpus, run):
     ("fault", "message"),
     [
         ("raise", "this document is too much"),
-        ("dtype", "'toy' gave codes of dtype int64 and shape .*, promised is uint16"),
-        ("code", "'toy' gave code 630 of 512"),
+        ("dtype", "'toy' gave codes of dtype int64 and shape .*; promised is uint16"),
+        ("code", "'toy' gave codes from 513 to 768; there are 512"),
         ("spans", r"'toy' gave spans up to \[10, 10\] of a document of \[20, 20\]"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_compressor_that_breaks_its_contract_leaves_the_raw_view_only(tmp_path
 
 def test_spans_too_long_to_be_stored_are_an_error(tmp_path, run):
     corpus = write_corpus(tmp_path / "c.jsonl", ["x" * 65_535, "y" * 65_536])
-    with pytest.raises(ValueError, match="'toy' gave a span of 65,536 bytes or codes; at most 65,535"):
+    with pytest.raises(ValueError, match="'toy' gave spans of 65,535 to 65,536 bytes or codes; at most 65,535"):
         run(corpus)
 
 
