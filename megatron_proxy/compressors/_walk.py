@@ -1,9 +1,12 @@
 """Longest match through a trie, as one compiled loop over a flat array.
 
 The trie is laid out as a double array (Aoe, "An efficient digital search algorithm by using a double-array structure",
-IEEE TSE 15(9), 1989): from cell ``c`` the byte ``b`` leads to cell ``base[c] + b`` if that cell's owner is ``c``. One
-memory access per byte, and half a megabyte for 65,280 strings, which a core's cache holds. Cells 0 … 255 are the
-single bytes; they are owned by nobody, and a string without extensions has base 0, so every step stays in the array.
+IEEE TSE 15(9), 1989): from a cell with base ``B`` the byte ``b`` leads to cell ``B + b`` if that cell's label is ``b``.
+No two cells with extensions have the same base, so the label alone tells whose extension a cell is. One memory access
+of four bytes per byte of text, and some 300 KB for 65,280 strings, which a core's cache holds.
+
+Cells 0 … 255 are the single bytes. They and the gaps have a label that is no byte, and a string without extensions has
+base 0, so every step stays in the array.
 """
 
 from __future__ import annotations
@@ -14,11 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import CompressorError
 from ..jit import jit
 from ._trie import NUM_BYTES, Trie
 
-# Places tried for a string's extensions among the gaps before they go to the end of the array.
-_TRIES = 512
+# Places tried for a string's extensions before the cells up to there are left to strings with fewer extensions.
+_TRIES = 256
+# A cell's label has nine bits (the ninth alone: nobody's), its base the other 23.
+_LABEL_BITS = 9
+_NOBODY = 256
+_MAX_CELLS = 1 << (32 - _LABEL_BITS)
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,12 @@ class Walker:
     Parameters
     ----------
     cells
-        int32, shape (cells, 2): base and owner of each cell; the owner is -1 where nobody's.
+        uint32, shape (cells,): label in the lower nine bits and base in the others.
     codes
         int32, shape (cells,): the code of the string that ends in a cell.
     """
 
-    cells: NDArray[np.int32]
+    cells: NDArray[np.uint32]
     codes: NDArray[np.int32]
 
     @classmethod
@@ -71,53 +79,57 @@ class Walker:
         return code_ends
 
 
-def _lay_out(trie: Trie) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _lay_out(trie: Trie) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """The cells of a trie, and the cell of each string by number."""
     # Extensions of one string side by side, those with many extensions first: they are the hardest to place.
     order = np.lexsort((trie.labels, trie.parents))
     owners, first, count = np.unique(trie.parents[order], return_index=True, return_counts=True)
     hardest = np.argsort(-count, kind="stable")
-    room = 4 * NUM_BYTES + 2 * len(trie) + NUM_BYTES * (1 + len(owners) // 8)
-    bases = np.zeros(NUM_BYTES + len(trie), dtype=np.int32)
-    used = np.zeros(room + NUM_BYTES, dtype=np.bool_)
+    bases = np.zeros(NUM_BYTES + len(trie), dtype=np.int64)
+    room = 8 * NUM_BYTES + 2 * len(trie)
     size = 0
     while size == 0:
-        used = np.zeros(2 * len(used), dtype=np.bool_)
-        used[:NUM_BYTES] = True
-        size = _place(trie.labels[order], first[hardest], count[hardest], owners[hardest], used, bases)
+        room *= 2
+        if room > _MAX_CELLS:
+            raise CompressorError("these strings are spread too thinly for a trie")
+        size = _place(trie.labels[order], first[hardest], count[hardest], owners[hardest], room, bases)
     cell_of = np.arange(NUM_BYTES + len(trie))
-    cell_of[NUM_BYTES:] = bases[trie.parents] + trie.labels.astype(np.int64)
-    cells = np.full((size + NUM_BYTES, 2), -1, dtype=np.int32)
-    cells[:, 0] = 0
-    cells[cell_of, 0] = bases
-    cells[cell_of[NUM_BYTES:], 1] = cell_of[trie.parents]
+    cell_of[NUM_BYTES:] = bases[trie.parents] + trie.labels
+    cells = np.full(size + NUM_BYTES, _NOBODY, dtype=np.uint32)
+    cells[cell_of[NUM_BYTES:]] = trie.labels
+    cells[cell_of] |= bases.astype(np.uint32) << _LABEL_BITS
     return cells, cell_of
 
 
 @jit
-def _place(labels: Any, first: Any, count: Any, owners: Any, used: Any, bases: Any) -> int:
-    """Choose a base for every owner of extensions; returns the number of cells in use, or 0 if there is no room."""
-    lowest = 256
-    size = 256
+def _place(labels: Any, first: Any, count: Any, owners: Any, room: int, bases: Any) -> int:
+    """Choose a base for every string with extensions; returns the number of cells in use, 0 if there is no room."""
+    used = np.zeros(room, dtype=np.bool_)
+    taken = np.zeros(room, dtype=np.bool_)
+    used[:256] = True
+    lowest = size = 256
     for k in range(len(first)):
         begin, end = first[k], first[k] + count[k]
+        if k and count[k] < count[k - 1]:
+            lowest = 256
         while used[lowest]:
             lowest += 1
-        cell = lowest
-        tries = 0
+        cell, tries = lowest, 0
         while True:
-            if cell + 512 > len(used):
+            if cell + 512 > room:
                 return 0
             base = cell - labels[begin]
-            free = not used[cell] and base >= 1
+            free = not used[cell] and not taken[base]
             for i in range(begin + 1, end):
                 free = free and not used[base + labels[i]]
             if free:
                 break
-            tries += 1
-            cell = cell + 1 if tries < _TRIES else max(cell + 1, size)
+            cell, tries = cell + 1, tries + 1
+            if tries % _TRIES == 0:
+                lowest = cell
         for i in range(begin, end):
             used[base + labels[i]] = True
+        taken[base] = True
         bases[owners[k]] = base
         size = max(size, base + labels[end - 1] + 1)
     return size
@@ -130,15 +142,17 @@ def _longest_matches(cells: Any, codes: Any, data: Any, ends: Any, out: Any, cod
     for k in range(len(ends)):
         end = ends[k]
         while i < end:
-            cell = np.int64(data[i])
+            place = np.int64(data[i])
+            cell = cells[place]
             i += 1
             while i < end:
-                following = cells[cell, 0] + np.int64(data[i])
-                if cells[following, 1] != cell:
+                following = np.int64(cell >> 9) + np.int64(data[i])
+                content = cells[following]
+                if content & 511 != data[i]:
                     break
-                cell = following
+                place, cell = following, content
                 i += 1
-            out[written] = codes[cell]
+            out[written] = codes[place]
             written += 1
         code_ends[k] = written
 
@@ -151,17 +165,19 @@ def _windows(cells: Any, codes: Any, data: Any, ends: Any, out: Any, code_ends: 
         end = ends[k]
         while i < end:
             begin = i
-            cell = np.int64(data[i])
+            place = np.int64(data[i])
+            cell = cells[place]
             i += 1
-            filled = codes[cell] < 0
+            filled = codes[place] < 0
             while i < end and not filled:
-                following = cells[cell, 0] + np.int64(data[i])
-                filled = cells[following, 1] != cell
+                following = np.int64(cell >> 9) + np.int64(data[i])
+                content = cells[following]
+                filled = content & 511 != data[i]
                 if not filled:
-                    cell = following
+                    place, cell = following, content
                     i += 1
-            if filled and codes[cell] >= 0:
-                out[written] = codes[cell]
+            if filled and codes[place] >= 0:
+                out[written] = codes[place]
                 written += 1
             else:
                 for j in range(begin, i):

@@ -102,7 +102,15 @@ def test_layout_holds_every_string_of_a_wide_trie():
         out = np.empty(len(data), np.int32)
         assert walker.encode(data, np.array([len(data)]), out).tolist() == [1]
         assert out[0] == number
-    assert len(walker.cells) < 8 * len(trie)
+    assert len(walker.cells) < 2 * len(trie)
+
+
+def test_strings_that_cannot_be_laid_out_are_refused(monkeypatch):
+    from megatron_proxy.compressors import _walk
+
+    monkeypatch.setattr(_walk, "_MAX_CELLS", 1_000)
+    with pytest.raises(CompressorError, match="spread too thinly"):
+        Walker.of(trie_of(b"abc"))
 
 
 def test_rounds_start_where_symbols_start():
