@@ -45,7 +45,7 @@ def import_reference(job: Job, compressor: ImportedCompressor, make_writer: Make
         path = views.compressed_path(job.prefix, compressor.name)
         pending = dataset.pending(path, compressor.vocabulary.code_dtype, make_writer)
         stack.callback(pending.discard)
-        bad_lines = BadLines(f"{job.prefix}_skipped_lines.txt")
+        bad_lines = BadLines([job.prefix])
         stack.callback(bad_lines.discard)
         corpus = Corpus(expand(job.inputs), [*job.keys, compressor.key])
         label = f"{job.prefix}: importing {compressor.key}"
