@@ -15,7 +15,7 @@ from ..importing import import_reference
 from ..prepare import Job
 from ..reference import compressor_for
 from . import _flags
-from .prepare import _megatron_writer
+from .prepare import megatron_writer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +51,6 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         log_interval=args.log_interval,
     )
-    import_reference(job, compressor, _megatron_writer())
+    import_reference(job, compressor, megatron_writer())
     print(f"train on it: --data-path {args.output_prefix} --proxy-compression {compressor.name}")
     return 0

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         log_interval=args.log_interval,
     )
-    make_writer = _megatron_writer()
+    make_writer = megatron_writer()
     # What a scheduler sends before it kills: leave by the way that clears away.
     signal.signal(signal.SIGTERM, _terminate)
     prefixes = prepare(job, make_writer)
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _megatron_writer() -> MakeWriter:
+def megatron_writer() -> MakeWriter:
     """Megatron's builder. Imported here, as it brings torch: not for --help, nor for a mistake in the flags."""
     with warnings.catch_warnings():
         # That CUDA, Apex and Transformer Engine are missing is no matter here.

@@ -11,7 +11,7 @@ from megatron_proxy.view_writer import StreamWriter
 
 
 def main(corpus, prefix, workers, names):
-    prepare._megatron_writer = lambda: StreamWriter
+    prepare.megatron_writer = lambda: StreamWriter
     flags = ["--input", corpus, "--output-prefix", prefix, "--workers", workers, "--compressor", names]
     return cli.main(["prepare", *flags])
 
