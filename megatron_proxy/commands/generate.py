@@ -33,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompts.add_argument(
         "--prompt-file", action="append", default=[], metavar="FILE", help="a file's bytes as a prompt"
     )
+    prompts.add_argument("--unconditional", action="store_true", help="begin a document without any prompt")
+    prompts.add_argument(
+        "--truncate-prompt", action="store_true", help="of a prompt that does not fit the context, keep the end"
+    )
     prompts.add_argument("--num-samples", type=int, default=1, metavar="N", help="completions of each prompt")
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max-bytes", type=int, default=256, metavar="N", help="the most bytes to write")
@@ -52,12 +56,15 @@ def run(args: argparse.Namespace) -> int:
     for flag, value in (("--num-samples", args.num_samples), ("--batch-size", args.batch_size)):
         if value < 1:
             raise ConfigurationError(f"must be at least 1, not {value}", where=flag)
-    prompts = [prompt for prompt in _prompts(args) for _ in range(args.num_samples)]
+    given = list(_prompts(args))
     from ..generation import Limits, Sampling, generate, stream
 
     limits = Limits(args.max_bytes, tuple(map(os.fsencode, args.stop)), not args.allow_invalid_utf8)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
     checkpoint, model = _model.load(args)
+    if args.truncate_prompt:
+        given = [prompt[-(model.architecture.context - 1) :] for prompt in given]
+    prompts = [prompt for prompt in given for _ in range(args.num_samples)]
     options = {"sentinels": checkpoint.sentinels, "use_cache": not args.no_kv_cache}
     if len(prompts) == 1:
         _write(piece for _, piece in stream(model, prompts, limits, sampling, **options))
@@ -71,15 +78,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prompts(args: argparse.Namespace) -> Iterator[bytes]:
-    if not args.prompt and not args.prompt_file:
-        raise ConfigurationError("no prompt is given", where="--prompt", fix="--prompt TEXT, or --prompt-file FILE")
-    yield from map(os.fsencode, args.prompt)
+    if args.unconditional:
+        yield b""
+    elif not args.prompt and not args.prompt_file:
+        raise ConfigurationError(
+            "no prompt is given", where="--prompt", fix="--prompt TEXT, --prompt-file FILE, or --unconditional"
+        )
+    for prompt in map(os.fsencode, args.prompt):
+        yield _not_empty(prompt, "--prompt")
     for path in args.prompt_file:
         try:
             with open(path, "rb") as file:
-                yield file.read()
+                yield _not_empty(file.read(), f"--prompt-file {path}")
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read ({error.strerror})", where="--prompt-file") from error
+
+
+def _not_empty(prompt: bytes, where: str) -> bytes:
+    if not prompt:
+        raise ConfigurationError("a prompt of no bytes", where=where, fix="to begin a document: --unconditional")
+    return prompt
 
 
 def _write(pieces: Iterable[bytes]) -> None:

@@ -81,7 +81,7 @@ def _rows(model: ByteModel, prompts: Sequence[bytes], limits: Limits) -> list[Ro
             raise ConfigurationError(
                 f"the prompt has {len(prompt):,} bytes; the model's context holds {model.architecture.context - 1:,}",
                 where="--prompt",
-                fix="shorten the prompt from the left",
+                fix="shorten it from the left (--truncate-prompt)",
             )
     return [Row(prompt, limits) for prompt in prompts]
 
