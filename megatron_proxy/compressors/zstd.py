@@ -64,8 +64,8 @@ class ZstdCompressor(Compressor):
         Option("segment", str, "lines", "what is compressed on its own", tuple(map(str, Kind))),
         Option("segment-bytes", int, 256, "longest segment"),
         Option("form", str, "matches", "symbols for zstd's matches, or zstd's own bytes", FORMS),
-        Option("dictionary-bytes", int, 49_152, "size of the dictionary trained on the corpus; 0 for none"),
-        Option("phrases", int, 15_872, "frequent matches with a symbol of their own, in the form matches"),
+        Option("dictionary-bytes", int, 16_384, "size of the dictionary trained on the corpus; 0 for none"),
+        Option("phrases", int, 8_192, "frequent matches with a symbol of their own, in the form matches"),
         Option("sample-bytes", int, 16 << 20, "how much of the corpus dictionary and phrases are learnt from"),
     )
 
