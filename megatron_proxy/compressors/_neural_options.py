@@ -29,7 +29,7 @@ LM_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         "counts",
         float,
-        0.9,
+        0.8,
         "weight of the sample's own counts in each prediction, the language model has the rest; 1 needs no model",
     ),
     Option("size", int, 256, "units of each layer of the language model"),

@@ -58,7 +58,6 @@ VARIANTS = (
     Variant("neural, border 4 bits", "neural", {"border": 4.0}),
     Variant("neural-ac, 16 bits", "neural-ac", {}),
     Variant("neural-ac, the model alone", "neural-ac", {"counts": 0.0}),
-    Variant("neural-ac, 12 bits", "neural-ac", {"bits": 12}),
     Variant("neural-ac, 8 bits", "neural-ac", {"bits": 8}),
     Variant("zstd", "zstd", {}),
     Variant("zstd, whole documents", "zstd", {"segment": "document"}),
