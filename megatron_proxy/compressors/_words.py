@@ -9,6 +9,7 @@ A word begins at a space that follows something else, and behind every line end.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
@@ -42,6 +43,7 @@ class WordEncoder:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
+        self._lock = threading.Lock()
         self._count = 0
         # Untouched pages of these take no memory.
         self._slots = np.full(_SLOTS, -1, dtype=np.int32)
@@ -56,10 +58,11 @@ class WordEncoder:
         data = np.frombuffer(text, dtype=np.uint8)
         parts = [np.empty(0, dtype=np.int32)]
         begin = 0
-        while begin < len(data):
-            consumed, codes = self._encode_chunk(data[begin:])
-            parts.append(codes)
-            begin += consumed
+        with self._lock:
+            while begin < len(data):
+                consumed, codes = self._encode_chunk(data[begin:])
+                parts.append(codes)
+                begin += consumed
         return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
     def _encode_chunk(self, data: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:

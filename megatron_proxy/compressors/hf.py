@@ -7,6 +7,7 @@ kind) represent nearly everything; what a normaliser changes goes through litera
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from ..vocab import NUM_BYTES
 from . import _check
 from ._tokens import SPLIT_OPTION, SPLITS, SYMBOLS, SYMBOLS_OPTION, TokenCompressor, literals
 from .base import Corpus, Option
+
+# Views are prepared by as many processes as there are cores: threads in each of them would only get in the way.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 MODEL_FILE: Final = "tokenizer.json"
 _SPACE: Final = "\u2581"

@@ -11,6 +11,7 @@ import json
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +248,12 @@ def test_another_process_makes_the_same_codes(small):
 def test_unknown_names_list_the_known():
     with pytest.raises(CompressorError, match=r"did you mean 'zstd'.*bit, .*, zstd"):
         compressors.get("zstdd")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_share_a_compressor(small, name):
+    compressor = compressors.load(name, small(name).config(), small(name).files())
+    texts = [TEXT[start : start + 700] * 5 for start in range(0, 1_200, 60)]
+    expected = [small(name).encode(text).tolist() for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        assert [codes.tolist() for codes in pool.map(compressor.encode, texts)] == expected
