@@ -20,6 +20,7 @@ import warnings
 
 from .. import compressors
 from ..prepare import Job, prepare
+from ..prepare.on_ray import prepare_on_ray
 from ..prepare.recipe import recipes
 from ..view_writer import MakeWriter
 from . import _flags
@@ -62,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="make each compressed view in N parts: an interrupted run goes on after the last finished one",
     )
+    running.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where to work: here, or as tasks of a Ray cluster (the one that RAY_ADDRESS names, or one started here)",
+    )
+    running.add_argument("--ray-shards", type=int, metavar="N", help="tasks of --engine ray (default: 4 for each core)")
     _flags.add_compressor_options(parser, compressors.names())
 
 
@@ -81,10 +89,9 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         log_interval=args.log_interval,
     )
-    make_writer = megatron_writer()
     # What a scheduler sends before it kills: leave by the way that clears away.
     signal.signal(signal.SIGTERM, _terminate)
-    prefixes = prepare(job, make_writer)
+    prefixes = prepare_on_ray(job, args.ray_shards) if args.engine == "ray" else prepare(job, megatron_writer())
     if names and job.shard is None:
         print(f"train on it: --data-path {' '.join(prefixes)} --proxy-compression {names[0]}")
     return 0

@@ -95,7 +95,8 @@ class Job:
     @property
     def compressor_modules(self) -> list[str]:
         """The modules of the compressors."""
-        return [compressors.get(recipe.name).__module__ for recipe in self.recipes]
+        kinds = [type(recipe.made) if recipe.made else compressors.get(recipe.name) for recipe in self.recipes]
+        return [kind.__module__ for kind in kinds]
 
     @property
     def shown_prefix(self) -> str:

@@ -58,6 +58,7 @@ def merge(
     DatasetError
         Shards that are missing, damaged, or do not belong together.
     """
+    check_free(prefix, overwrite=overwrite)
     shards = find_shards(prefix)
     first = shards[0].manifest
     for shard in shards[1:]:
@@ -67,8 +68,6 @@ def merge(
             views.check_views(shard.prefix, shard.manifest, name)
     with locked(prefix) as lock:
         dataset = Dataset(prefix, lock, overwrite=overwrite)
-        if dataset.manifest is not None and not overwrite:
-            raise DatasetError("is prepared already", where=prefix, fix="replace it with --overwrite")
         _merge_raw(dataset, shards, make_writer)
         report(f"{prefix}: {dataset.prepared.documents:,} documents of {len(shards)} shards in the raw view")
         for name in first.compressed:
@@ -77,6 +76,18 @@ def merge(
     if remove_shards:
         for shard in shards:
             _remove(shard)
+
+
+def check_free(prefix: str, *, overwrite: bool) -> None:
+    """Refuse a prefix that is prepared already, unless it may be overwritten.
+
+    Raises
+    ------
+    DatasetError
+        If it is.
+    """
+    if manifest.path_of(prefix).exists() and not overwrite:
+        raise DatasetError("is prepared already", where=prefix, fix="replace it with --overwrite")
 
 
 def find_shards(prefix: str) -> list[Shard]:

@@ -1,5 +1,8 @@
 """A tiny compressor for tests of preparing: a span per line, a code per byte, and something to learn if asked."""
 
+import os
+import signal
+
 import numpy as np
 
 from megatron_proxy.compressors.base import Compressor, Encoded, Option
@@ -46,10 +49,20 @@ class ToyCompressor(Compressor):
     def encode(self, document):
         if self.fault == "raise":
             raise CompressorError("this document is too much")
+        if self.fault.startswith("die"):
+            self.die()
         if self.fault == "dtype":
             return np.zeros(len(document), dtype=np.int64)
         codes = np.frombuffer(document, dtype=np.uint8).astype(np.uint16) + self.shift
         return codes + 512 if self.fault == "code" else codes
+
+    def die(self):
+        """Kill the process: every time, or ("die:PATH") once."""
+        path = self.fault.removeprefix("die").removeprefix(":")
+        if not path or not os.path.exists(path):
+            if path:
+                open(path, "x").close()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def decode(self, codes):
         if len(codes) and int(codes.min()) < self.shift:
