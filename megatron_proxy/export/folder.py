@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import ConfigurationError
 from ..model import Architecture
+from ..vocab import NUM_SPECIALS
 from . import llama
 from .tokenizer import tokenizer_config, tokenizer_json
 
@@ -83,8 +84,11 @@ def _write_all(folder: Path, checkpoint: Checkpoint, shape: Architecture, dtype:
     _write_shards(folder, llama.LlamaWeights(checkpoint.tensors, shape, dtype), shard_bytes)
     config = llama.config(shape, dtype, sentinels=checkpoint.sentinels)
     generation = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    ends = [config["eos_token_id"]] if isinstance(config["eos_token_id"], int) else config["eos_token_id"]
+    # As in `megatron-proxy generate`: only bytes are written, and the ends of a document.
+    others = [id_ for id_ in range(NUM_SPECIALS) if id_ not in ends]
     _write_json(folder / "config.json", config)
-    _write_json(folder / "generation_config.json", {**generation, "do_sample": False})
+    _write_json(folder / "generation_config.json", {**generation, "do_sample": False, "suppress_tokens": others})
     (folder / "tokenizer.json").write_text(tokenizer_json(sentinels=checkpoint.sentinels), encoding="utf-8")
     _write_json(folder / "tokenizer_config.json", tokenizer_config(shape.context, sentinels=checkpoint.sentinels))
     origin = {
