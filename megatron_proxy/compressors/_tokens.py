@@ -95,9 +95,9 @@ class TokenCompressor(Compressor):
             return super().encode_spans(document)
         codes = self._tokenize(document)
         ends = self._span_ends(document)
-        code_ends = np.cumsum(np.where(codes >= NUM_BYTES, self._width, 1))
-        at = np.searchsorted(np.cumsum(self._sizes_of(codes)), ends)
-        return Encoded(self._written(codes), ends, code_ends[at])
+        code_ends = np.empty(len(ends), dtype=np.int64)
+        _find_code_ends(codes, self._sizes, self._width, ends, code_ends)
+        return Encoded(self._written(codes), ends, code_ends)
 
     def _tokenize(self, document: bytes) -> NDArray[np.int32]:
         found = [np.empty(0, dtype=np.int32)]
@@ -199,7 +199,7 @@ class TokenCompressor(Compressor):
         return sizes
 
     def _bytes_of(self, codes: NDArray[np.int32]) -> bytes:
-        out = np.empty(int(self._sizes_of(codes).sum()), dtype=np.uint8)
+        out = np.empty(_total_bytes(codes, self._sizes), dtype=np.uint8)
         _join(codes, self._token_bytes, self._token_ends, out)
         return out.tobytes()
 
@@ -231,6 +231,36 @@ def _numbers(tokens: Sequence[bytes], *, gray: bool) -> NDArray[np.int32]:
     numbers = np.empty(len(tokens), dtype=np.int32)
     numbers[sorted(range(len(tokens)), key=lambda id_: (tokens[id_], id_))] = ids ^ (ids >> 1)
     return numbers
+
+
+@jit
+def _find_code_ends(
+    codes: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    width: int,
+    ends: NDArray[np.int64],
+    code_ends: NDArray[np.int64],
+) -> None:
+    """Where, in the codes as they are written, the spans end that end at ``ends`` in bytes."""
+    place = 0
+    count = 0
+    at = 0
+    for span in range(len(ends)):
+        while place < ends[span]:
+            symbol = codes[at] >= 256
+            place += sizes[codes[at] - 256] if symbol else 1
+            count += width if symbol else 1
+            at += 1
+        code_ends[span] = count
+
+
+@jit
+def _total_bytes(codes: NDArray[np.int32], sizes: NDArray[np.int64]) -> int:
+    """How many bytes ``codes`` stand for."""
+    total = 0
+    for code in codes:
+        total += sizes[code - 256] if code >= 256 else 1
+    return total
 
 
 @jit
