@@ -26,7 +26,8 @@ from . import _flags, _model
 
 if TYPE_CHECKING:
     from ..adaptor.checkpoint import Checkpoint
-    from ..evaluation.bits import View
+    from ..compressors import Compressor
+    from ..evaluation.bits import Document
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument("--concatenate", action="store_true", help="all documents in one stream, as in training")
     corpus.add_argument(
         "--view", choices=("raw", "compressed"), default="raw", help="what the model reads (default: %(default)s)"
+    )
+    corpus.add_argument(
+        "--translate", action="store_true", help="also ask for each view when the other is given (needs --data-prefix)"
     )
     corpus.add_argument("--data-prefix", metavar="PREFIX", help="the prepared dataset, for its compressor")
     running = parser.add_argument_group("running")
@@ -58,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ..evaluation import bits
+    from ..evaluation import bits, translation
     from ..evaluation.scoring import Scorer
+    from ..manifest import replace_file
 
     checkpoint, model = _model.load(args)
     context = _model.context(args, model)
@@ -67,22 +72,56 @@ def _run(args: argparse.Namespace) -> int:
     if not 1 <= stride <= context:
         raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
     first = os.environ.get("RANK", "0") == "0"
-    documents = bits.read_documents(args.input, args.json_key, args.domain_key, skip_bad_lines=args.skip_bad_lines)
+    compressor = _compressor(args, checkpoint)
+    view = bits.raw_view(checkpoint.sentinels)
+    if args.view == "compressed" and compressor is not None:
+        view = bits.compressed_view(translation.encoder(compressor), checkpoint.sentinels)
     with _progress(first) as progress:
         scorer = Scorer(model, context, stride, args.batch, progress=progress.update)
-        found = bits.measure(
-            itertools.islice(documents, args.max_documents),
-            _view(args, checkpoint),
-            scorer,
-            concatenate=args.concatenate,
-        )
+        found = bits.measure(_documents(args), view, scorer, concatenate=args.concatenate)
+    settings = {"context": context, "stride": stride, "concatenated": args.concatenate, "view": args.view}
+    about = {"checkpoint": str(checkpoint.folder), "iteration": checkpoint.iteration, **settings}
+    results = {**about, **bits.as_json(found)}
+    tables = [bits.as_table(found)]
+    if args.translate and compressor is not None:
+        contents = (document.content for document in _documents(args))
+        encode = translation.encoder(compressor)
+        sides = translation.measure(contents, encode, model, context=context, batch=args.batch)
+        results["translation"] = {name: side.figures() for name, side in sides.items()}
+        tables.append(translation.as_table(sides))
     if first:
-        print(bits.as_table(found))
+        print("\n\n".join(tables))
         if args.output:
-            settings = {"context": context, "stride": stride, "concatenated": args.concatenate, "view": args.view}
-            about = {"checkpoint": str(checkpoint.folder), "iteration": checkpoint.iteration, **settings}
-            _write(Path(args.output), {**about, **bits.as_json(found)})
+            replace_file(Path(args.output), (json.dumps(results, indent=2) + "\n").encode())
     return 0
+
+
+def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor | None:
+    """The compressor of the prepared dataset, if it is asked for."""
+    from ..manifest import load_compressor
+
+    if not args.data_prefix:
+        return None
+    if args.translate and not checkpoint.sentinels:
+        raise ConfigurationError(
+            "a model trained without sentinels cannot be told what to translate", where="--translate"
+        )
+    compressor = load_compressor(args.data_prefix, checkpoint.args.proxy_compression)
+    if compressor.vocabulary.size > checkpoint.args.padded_vocab_size:
+        raise ConfigurationError(
+            f"the {compressor.name} view of this dataset has {compressor.vocabulary.size:,} ids, the model "
+            f"{checkpoint.args.padded_vocab_size:,}",
+            where="--data-prefix",
+            fix="name the dataset that the model was trained on",
+        )
+    return compressor
+
+
+def _documents(args: argparse.Namespace) -> Iterator[Document]:
+    from ..evaluation import bits
+
+    documents = bits.read_documents(args.input, args.json_key, args.domain_key, skip_bad_lines=args.skip_bad_lines)
+    return itertools.islice(documents, args.max_documents)
 
 
 def _progress(shown: bool) -> Any:
@@ -101,24 +140,13 @@ def _check_flags(args: argparse.Namespace) -> None:
         value = getattr(args, flag)
         if value is not None and value < 1:
             raise ConfigurationError(f"must be at least 1, not {value}", where=f"--{flag.replace('_', '-')}")
-    if args.view == "compressed" and not args.data_prefix:
-        raise ConfigurationError(
-            "the compressed view needs the compressor of the prepared dataset",
-            where="--view compressed",
-            fix="give --data-prefix PREFIX, as in training",
-        )
-
-
-def _view(args: argparse.Namespace, checkpoint: Checkpoint) -> View:
-    from ..evaluation import bits
-
-    if args.view == "raw":
-        return bits.raw_view(checkpoint.sentinels)
-    from ..manifest import load_compressor
-
-    compressor = load_compressor(args.data_prefix, checkpoint.args.proxy_compression)
-    offset = compressor.vocabulary.code_offset
-    return bits.compressed_view(lambda text: compressor.encode(text).astype("int64") + offset, checkpoint.sentinels)
+    for flag, given in (("--view compressed", args.view == "compressed"), ("--translate", args.translate)):
+        if given and not args.data_prefix:
+            raise ConfigurationError(
+                "the compressed view needs the compressor of the prepared dataset",
+                where=flag,
+                fix="give --data-prefix PREFIX, as in training",
+            )
 
 
 @contextmanager
@@ -134,9 +162,3 @@ def _process_group() -> Iterator[None]:
         yield
     finally:
         torch.distributed.destroy_process_group()
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    from ..manifest import replace_file
-
-    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -56,6 +56,26 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
+@dataclass(frozen=True)
+class Shares:
+    """How work is shared out over the processes that torchrun started (by default those of the environment)."""
+
+    rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
+    processes: int = field(default_factory=lambda: int(os.environ.get("WORLD_SIZE", "1")))
+
+    def mine(self, number: int) -> bool:
+        """Whether this process does the piece of work with this number."""
+        return number % self.processes == self.rank
+
+    def add(self, sums: Sequence[NDArray[np.float64]], columns: int) -> NDArray[np.float64]:
+        """All processes' sums, shape (rows, columns), where each row is zero but in the process that took it."""
+        joined = np.concatenate(sums) if sums else np.zeros((0, columns))
+        if self.processes > 1:
+            # One number and zeros: adding them up changes no bit of it.
+            torch.distributed.all_reduce(torch.from_numpy(joined))
+        return joined
+
+
 class Segment(NamedTuple):
     """A stretch of a stream's ids that belongs to one document: ``[begin, end)`` counts for ``tally``."""
 
@@ -103,8 +123,7 @@ class Scorer:
     stride: int
     batch: int = 8
     progress: Callable[[int], None] | None = None
-    rank: int = field(default_factory=lambda: int(os.environ.get("RANK", "0")))
-    processes: int = field(default_factory=lambda: int(os.environ.get("WORLD_SIZE", "1")))
+    shares: Shares = field(default_factory=Shares)
 
     def score(self, streams: Iterable[Scored]) -> None:
         """Add nats, targets and first choices of the streams' counted ids to the tallies of their segments."""
@@ -112,10 +131,10 @@ class Scorer:
         sums: list[NDArray[np.float64]] = []
         for number, batch in enumerate(_batches(self._windows(streams), self.batch)):
             own = [part.tally for _, parts in batch for part in parts]
-            mine = number % self.processes == self.rank
-            sums.append(self._sums(batch) if mine else np.zeros((len(own), 4)))
+            sums.append(self._sums(batch) if self.shares.mine(number) else np.zeros((len(own), 4)))
             tallies += own
-        self._share(tallies, np.concatenate(sums) if sums else np.zeros((0, 4)))
+        for tally, (nats, byte_nats, targets, correct) in zip(tallies, self.shares.add(sums, 4).tolist(), strict=True):
+            tally.add(Tally(nats, byte_nats, int(targets), 0, int(correct)))
 
     def _windows(self, streams: Iterable[Scored]) -> Iterator[_Item]:
         for stream, segments in streams:
@@ -147,13 +166,6 @@ class Scorer:
         if self.progress is not None:
             self.progress(sum(len(window.targets) - window.skip for window, _ in batch))
         return torch.stack(summed).numpy() if summed else np.zeros((0, 4))
-
-    def _share(self, tallies: Sequence[Tally], sums: NDArray[np.float64]) -> None:
-        if self.processes > 1:
-            # Every sum was taken by one process, the others hold zeros: adding them up changes no bit.
-            torch.distributed.all_reduce(torch.from_numpy(sums))
-        for tally, (nats, byte_nats, targets, correct) in zip(tallies, sums.tolist(), strict=True):
-            tally.add(Tally(nats, byte_nats, int(targets), 0, int(correct)))
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

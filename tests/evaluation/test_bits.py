@@ -147,8 +147,12 @@ def test_the_command(trained, held_out, tmp_path, capsys):
     # What is there is not replaced unless told.
     assert cli.main(command) == 1
     assert "exists already" in capsys.readouterr().err
-    assert cli.main([*command, "--overwrite", "--view", "compressed", "--data-prefix", str(trained.prefix)]) == 0
+    more = ["--overwrite", "--view", "compressed", "--data-prefix", str(trained.prefix), "--translate"]
+    assert cli.main([*command, *more]) == 0
     compressed = json.loads(output.read_text())
+    assert compressed["translation"]["raw_given_compressed"]["bytes"] == 116
+    assert compressed["translation"]["compressed_given_raw"]["exact_match"] == 0.0
+    assert "raw given compressed" in capsys.readouterr().out
     assert compressed["bytes"] == 116
     assert compressed["targets"] < 116
 
@@ -180,6 +184,7 @@ def test_two_processes_find_the_same_number(trained, held_out, tmp_path, trainin
         (["--batch", "0"], "--batch: must be at least 1"),
         (["--device", "nowhere"], "--device: 'nowhere' cannot be used"),
         (["--view", "compressed"], "--view compressed: the compressed view needs"),
+        (["--translate"], "--translate: the compressed view needs"),
         (["--iteration", "9"], "there is no 'iter_0000009'"),
     ],
 )
