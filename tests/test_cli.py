@@ -1,11 +1,15 @@
 """The command line as a whole: help without torch, exit codes, never a traceback for what users do."""
 
+import contextlib
+import io
 import subprocess
 import sys
 import time
 from importlib import import_module
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from megatron_proxy import __version__, cli
 from megatron_proxy.errors import ConfigurationError
@@ -104,3 +108,31 @@ def test_a_reader_that_goes_away_is_no_traceback():
     done = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     assert done.stdout.strip() in ("0", "141")
+
+
+FLAGS = {
+    "prepare": ["--input", "--output-prefix", "--compressor", "--workers", "--shard", "--max-documents", "--json-keys",
+                "--partitions", "--compressor-from", "--skip-bad-lines", "--overwrite", "--gzip-level"],
+    "train-compressor": ["--input", "--output", "--json-key", "--gzip-level", "gzip", "zstd"],
+    "verify": ["--deep", "--workers", "--log-interval"],
+    "merge": ["--overwrite", "--remove-shards"],
+}  # fmt: skip
+words = st.sampled_from(
+    ["c.jsonl", "*.jsonl", "0", "-1", "1", "gzip", "text", "0/2", "p", "q_manifest.json"]
+) | st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), max_size=6)
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_any_command_line_ends_with_an_exit_code(tmp_path_factory, data):
+    """Whatever is typed: an exit code and a message, never a traceback."""
+    name = data.draw(st.sampled_from(list(FLAGS)))
+    rest = data.draw(st.lists(st.sampled_from(FLAGS[name]) | words, max_size=8))
+    folder = tmp_path_factory.mktemp("command")
+    (folder / "c.jsonl").write_text('{"text": "a"}\n')
+    with contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            code = cli.main([name, *rest])
+        except SystemExit as stopped:
+            code = stopped.code
+    assert code in (0, 1, 2)
