@@ -76,7 +76,7 @@ def bits(stream: np.uint64 | NDArray[np.uint64], counters: ArrayLike) -> NDArray
     -------
     uint64 array of the broadcast shape.
     """
-    counters = np.asarray(counters).astype(np.uint64)
+    counters = np.asarray(counters, dtype=np.uint64)
     with np.errstate(over="ignore"):
         return _mix(np.asarray(stream) + (counters + np.uint64(1)) * _GOLDEN_GAMMA)
 
@@ -88,7 +88,7 @@ def uniform(stream: np.uint64 | NDArray[np.uint64], counters: ArrayLike) -> NDAr
 
 def subkeys(stream: np.uint64, parts: ArrayLike) -> NDArray[np.uint64]:
     """Many keys at once: ``subkeys(key(seed, purpose), [p])[0] == key(seed, purpose, p)``, for integers p >= 0."""
-    parts = np.asarray(parts).astype(np.uint64)
+    parts = np.asarray(parts, dtype=np.uint64)
     with np.errstate(over="ignore"):
         return _mix((parts ^ stream) + _GOLDEN_GAMMA)
 

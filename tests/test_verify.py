@@ -92,7 +92,8 @@ def forge(prefix, view_path, edit, kind):
     ]
     content = manifest.read(prefix)
     entry = content.compressed["toy"]
-    new = dataclasses.replace(getattr(entry, kind), bin=stored[0], idx=stored[1], units=sum(map(len, sequences)))
+    counts = {"units": sum(map(len, sequences)), "below_256": sum(int((one < 256).sum()) for one in sequences)}
+    new = dataclasses.replace(getattr(entry, kind), bin=stored[0], idx=stored[1], **counts)
     manifest.write(prefix, content.with_compressed("toy", dataclasses.replace(entry, **{kind: new})))
 
 

@@ -38,7 +38,7 @@ def data(tmp_path_factory):
     tiny_data.prepare(folder / "a", texts)
     tiny_data.prepare(folder / "b", tiny_data.documents(30, seed=2), trained_on=texts)
     tiny_data.prepare(folder / "other", tiny_data.documents(60, seed=3))
-    tiny_data.prepare(folder / "bytes", [b"ab" * 40] * 9)
+    tiny_data.prepare(folder / "bytes", [b"ab"] * 9)
     tiny_data.prepare(folder / "gzip", texts, name="gzip")
     return folder
 
