@@ -15,10 +15,11 @@ from itertools import islice
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from . import rng
 from .compressors import Compressor
+from .distances import edit_distance, longest_common_run
 from .jit import jit
 from .rng import Purpose
 
@@ -124,26 +125,6 @@ def delete_span(text: str, *, share: float = DELETED_SHARE, seed: int = 0, numbe
     count = round(share * len(text))
     start = _below(len(text) - count + 1, seed, 1, number)
     return text[:start] + text[start + count :]
-
-
-def edit_distance(left: ArrayLike, right: ArrayLike) -> int:
-    """Levenshtein distance of two sequences of integers (insert, delete, replace: 1 each).
-
-    Bit-parallel over the differences of neighbouring cells (Myers, "A fast bit-vector algorithm for approximate string
-    matching based on dynamic programming", JACM 46(3), 1999, with Hyyrö's blocks), 64 rows at a time: time
-    len(left) * len(right) / 64, memory linear, whatever the alphabet.
-    """
-    left, right = np.ravel(np.asarray(left)), np.ravel(np.asarray(right))
-    if not len(left) or not len(right):
-        return max(len(left), len(right))
-    symbols = np.unique(np.concatenate([left, right]), return_inverse=True)[1]
-    rows, columns = symbols[: len(left)], symbols[len(left) :]
-    return int(_myers(rows.astype(np.int64), columns.astype(np.int64), int(symbols.max()) + 1))
-
-
-def longest_common_run(left: ArrayLike, right: ArrayLike) -> int:
-    """Length of the longest contiguous run that two sequences of integers have in common."""
-    return int(_common_run(np.asarray(left).astype(np.int64), np.asarray(right).astype(np.int64)))
 
 
 @dataclass(frozen=True)
@@ -276,54 +257,3 @@ def _window_hashes(data: NDArray[np.uint8], size: int) -> NDArray[np.uint64]:
         if i >= size - 1:
             hashes[i - size + 1] = value
     return hashes
-
-
-@jit
-def _myers(rows: NDArray[np.int64], columns: NDArray[np.int64], alphabet: int) -> int:
-    """Distance of two sequences over ``range(alphabet)``; ``rows`` in blocks of 64, one bit each.
-
-    ``across[j]`` is the difference of column ``j`` to the one before it in the block's last row.
-    """
-    one = np.uint64(1)
-    across = np.ones(len(columns), dtype=np.int8)
-    matches = np.zeros(alphabet, dtype=np.uint64)
-    for begin in range(0, len(rows), 64):
-        end = min(begin + 64, len(rows))
-        for i in range(begin, end):
-            matches[rows[i]] |= one << np.uint64(i - begin)
-        last = np.uint64(end - begin - 1)
-        rises, falls = ~np.uint64(0), np.uint64(0)
-        for j in range(len(columns)):
-            entering = across[j]
-            equal = matches[columns[j]]
-            down = equal | falls
-            if entering < 0:
-                equal |= one
-            right = (((equal & rises) + rises) ^ rises) | equal
-            plus, minus = falls | ~(right | rises), rises & right
-            across[j] = np.int8((plus >> last) & one) - np.int8((minus >> last) & one)
-            plus, minus = plus << one, minus << one
-            if entering < 0:
-                minus |= one
-            elif entering > 0:
-                plus |= one
-            rises, falls = minus | ~(down | plus), plus & down
-        for i in range(begin, end):
-            matches[rows[i]] = np.uint64(0)
-    distance = len(rows)
-    for j in range(len(columns)):
-        distance += across[j]
-    return distance
-
-
-@jit
-def _common_run(left: NDArray[np.int64], right: NDArray[np.int64]) -> int:
-    """The longest diagonal of equal cells, row by row."""
-    runs = np.zeros(len(right) + 1, dtype=np.int64)
-    best = 0
-    for i in range(len(left)):
-        for j in range(len(right) - 1, -1, -1):
-            runs[j + 1] = runs[j] + 1 if left[i] == right[j] else 0
-            if runs[j + 1] > best:
-                best = runs[j + 1]
-    return best

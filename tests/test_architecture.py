@@ -15,6 +15,7 @@ LEVELS = {
     "vocab": 1,
     "schedule": 1,
     "jit": 1,
+    "distances": 2,
     "decompress": 0,
     "jsonl": 0,
     "chunk": 0,
@@ -75,6 +76,7 @@ SAME_LEVEL = {
     ("windows", "plan"),
     ("windows", "spans"),
     ("cli", "commands"),
+    ("evaluation", "generation"),
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))
