@@ -32,7 +32,7 @@ from ._suffixes import buckets, find, suffix_array
 from ._zstd_sequences import read_matches
 from ._zstd_tables import reader_for
 
-_REMEMBERED: Final = 1 << 17
+_REMEMBERED: Final = 1 << 15
 _UNREADABLE: Final = "this version of the zstd library writes frames that cannot be read here"
 
 
