@@ -217,3 +217,10 @@ def test_compressed_files_go_whole_to_one_shard(tmp_path):
     shards = [[read_chunk(c, ["text"]).documents[0][0] for c in chunks(files, shard=(i, 4))] for i in range(4)]
     assert [len(shard) for shard in shards] == [1, 1, 1, 0]
     assert [*itertools.chain(*shards)] == [b"0", b"1", b"2"]
+
+
+def test_a_document_longer_than_an_index_can_hold_is_a_bad_line(monkeypatch):
+    monkeypatch.setattr("megatron_proxy.jsonl.MAX_DOCUMENT_BYTES", 3)
+    assert parse_line(b'{"text": "abc"}', ["text"]) == [b"abc"]
+    with pytest.raises(BadLine, match="the document has 4 bytes, more than an index can hold"):
+        parse_line('{"text": "éé"}'.encode(), ["text"])

@@ -18,6 +18,7 @@ from ..views import ViewReader
 from .pending import PendingView
 
 # A whole number of units of every dtype.
+# A whole number of units, whatever the dtype.
 _BLOCK_BYTES: Final = 4 << 20
 _BLOCK_LENGTHS: Final = 1 << 16
 
