@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "doctor": "tell whether training would start, and the next command",
     "inspect": "look at the views: figures, symbols, stability",
     "evaluate": "bits per byte of held-out documents under a trained model",
+    "evaluate-code": "pass@k on HumanEval, MBPP and ReCode",
     "export": "write a trained model as a Hugging Face folder",
     "generate": "write raw bytes with a trained model",
     "patch": "add the plugin's import line to a pretraining script",
