@@ -26,7 +26,12 @@ def prepare(prefix: Path, texts: list[bytes], name: str = "trie", trained_on: li
     kind = compressors.get(name)
     small = {"symbols": 100, "dictionary-bytes": 256}
     options = {option.name: small.get(option.name, option.default) for option in kind.options}
-    compressor = kind.build(options, lambda: iter(texts if trained_on is None else trained_on))
+    return prepare_with(prefix, texts, kind.build(options, lambda: iter(texts if trained_on is None else trained_on)))
+
+
+def prepare_with(prefix: Path, texts: list[bytes], compressor: compressors.Compressor) -> Manifest:
+    """Write both views of ``texts`` and the manifest."""
+    name = compressor.name
     encoded = [compressor.encode_spans(text) for text in texts]
     raw = _write(views.raw_path(prefix), [np.frombuffer(text, np.uint8) for text in texts], np.uint8)
     codes = _write(

@@ -1,0 +1,43 @@
+"""Every compressor trains end to end: its views, Megatron's loop, both views' BPB in the log."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("megatron.training", reason="megatron-core is not installed")
+
+import tiny_data
+
+from megatron_proxy import compressors, training_log
+
+pytestmark = pytest.mark.megatron
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+# One of each kind in every run of the tests: with spans, without, with literals.
+ALWAYS = ("zstd", "gzip", "sentencepiece")
+# It holds a view that was made elsewhere, and cannot encode.
+NO_ENCODER = ("imported",)
+NAMES = [name for name in compressors.names() if name not in NO_ENCODER]
+
+
+def golden(name):
+    """The small compressor of the golden codes."""
+    folder = FIXTURES / name
+    made = json.loads((folder / "golden.json").read_text())
+    return compressors.load(name, made["config"], {suffix: (folder / suffix).read_bytes() for suffix in made["files"]})
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.slow) for n in NAMES])
+def test_it_trains(training, tmp_path, name):
+    compressor = golden(name)
+    tiny_data.prepare_with(tmp_path / "p", tiny_data.documents(200, words=8), compressor)
+    flags = f"--proxy-compression {name} --data-path {tmp_path / 'p'} --split 90,10,0 --proxy-validation-view both"
+    run = training.train(training.TINY, training.LLAMA, training.NO_DROPOUT, flags, cwd=tmp_path)
+    log = training_log.parse(run.log.splitlines())
+    assert [entry.iteration for entry in log.training] == [1, 2, 3, 4]
+    assert f"; {compressor.vocabulary.size:,} ids" in run.log
+    measured = log.validation[-1].values
+    assert 4 < measured["raw bpb"] < 20
+    # A bit is a symbol: eight of them for a byte, each of about log2(vocabulary) bits.
+    assert 0 < measured["compressed bpb"] < 80
