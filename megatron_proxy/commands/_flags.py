@@ -49,7 +49,7 @@ def add_running(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=_cores(),
         metavar="N",
         help="worker processes (default: one per core, here %(default)s); 0 works in this process",
     )
@@ -60,6 +60,11 @@ def add_running(parser: argparse._ActionsContainer) -> None:
         metavar="N",
         help="documents between two lines of progress, where standard error is not a terminal (default: %(default)s)",
     )
+
+
+def _cores() -> int:
+    """The cores that this process may use; all of the machine's where the system cannot tell (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_compressor_options(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
