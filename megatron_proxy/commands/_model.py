@@ -36,9 +36,12 @@ def load(args: argparse.Namespace) -> tuple[Checkpoint, ByteModel]:
     import torch
 
     from ..adaptor.checkpoint import open_checkpoint
+    from ..adaptor.cpu import memory
     from ..model import Architecture, ByteModel
 
     device = _device(args.device)
+    if device == "cpu":
+        memory.keep_freed()
     dtype = getattr(torch, args.dtype or ("float32" if device == "cpu" else "bfloat16"))
     checkpoint = open_checkpoint(args.load, args.iteration)
     return checkpoint, ByteModel(Architecture.from_args(checkpoint.args), checkpoint.tensors, device, dtype)

@@ -13,6 +13,7 @@ Any Megatron script can be started under it, with or without this package's impo
 device.py      tensors asked for on ``"cuda"`` are made on the CPU (a ``TorchFunctionMode``)
 cuda.py        what ``torch.cuda`` answers: devices, streams, events, memory, random generators
 distributed.py ``nccl`` becomes ``gloo``; a process started without torchrun becomes a group of one
+memory.py      freed memory is kept for the next tensor
 defaults.py    flags that a CPU needs, put in as defaults where the user did not set them
 __main__.py    the launcher
 =============  ======================================================================================
@@ -50,8 +51,9 @@ def install() -> bool:
     if torch.cuda.is_available():
         return False
     _disable_dynamo()
-    from . import cuda, defaults, device, distributed
+    from . import cuda, defaults, device, distributed, memory
 
+    memory.keep_freed()
     cuda.install()
     device.install()
     distributed.install()
