@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "inspect": "look at the views: figures, symbols, stability",
     "evaluate": "bits per byte of held-out documents under a trained model",
     "evaluate-code": "pass@k on HumanEval, MBPP and ReCode",
+    "robustness": "bits per byte behind perturbed prompts",
     "export": "write a trained model as a Hugging Face folder",
     "generate": "write raw bytes with a trained model",
     "patch": "add the plugin's import line to a pretraining script",

@@ -35,6 +35,7 @@ class Purpose(IntEnum):
     STABILITY = 7
     COMPRESSOR = 8
     SAMPLING = 9
+    PERTURBATION = 10
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

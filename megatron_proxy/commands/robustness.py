@@ -1,0 +1,77 @@
+"""How a model copes with perturbed prompts: spaces, case, renamed identifiers, typos, indentation.
+
+  megatron-proxy robustness --load checkpoints/run --input held_out.jsonl --output robust.json --plot robust.png
+
+The first half of every document is perturbed; bits per byte and the share of right next bytes are told over its second
+half, which is left as it is, beside those behind the clean first half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+from pathlib import Path
+
+from ..corpus import DEFAULT_KEY
+from ..errors import ConfigurationError
+from . import _flags, _model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    _model.add_arguments(parser)
+    corpus = parser.add_argument_group("documents")
+    _flags.add_input(corpus, required=True)
+    corpus.add_argument("--json-key", default=DEFAULT_KEY, metavar="KEY", help="key of the text (default: %(default)s)")
+    corpus.add_argument("--max-documents", type=int, metavar="N", help="take only the first N documents")
+    corpus.add_argument("--perturbations", nargs="+", metavar="NAME", help="which (default: all)")
+    corpus.add_argument("--rate", type=float, default=0.05, help="share of places changed (default: %(default)s)")
+    corpus.add_argument("--seed", type=int, default=0)
+    running = parser.add_argument_group("running")
+    running.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
+    running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
+    running.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
+    running.add_argument("--output", metavar="FILE", help="write the figures as JSON")
+    running.add_argument("--plot", metavar="FILE", help="draw them as a PNG")
+    running.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    for flag, path in (("--output", args.output), ("--plot", args.plot)):
+        if path and os.path.exists(path) and not args.overwrite:
+            raise ConfigurationError(f"{path!r} exists already", where=flag, fix="give another name, or --overwrite")
+    if not 0.0 < args.rate <= 1.0:
+        raise ConfigurationError(f"must lie in (0, 1], not {args.rate}", where="--rate")
+    from .. import corpus
+    from ..evaluation import perturbations, robustness
+    from ..evaluation.scoring import Scorer
+    from ..manifest import replace_file
+
+    checkpoint, model = _model.load(args)
+    if not checkpoint.sentinels:
+        raise ConfigurationError("the model was trained without sentinels", where="--load", fix="use `evaluate`")
+    context = _model.context(args, model)
+    stride = max(1, context // 2) if args.stride is None else args.stride
+    if not 1 <= stride <= context:
+        raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
+    texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines)
+    names = args.perturbations or list(perturbations.ALL)
+    tallies = robustness.measure(
+        list(itertools.islice(texts, args.max_documents)),
+        names,
+        Scorer(model, context, stride, args.batch),
+        rate=args.rate,
+        seed=args.seed,
+    )
+    found = robustness.figures(tallies)
+    print(robustness.as_table(found))
+    if args.output:
+        settings = {"context": context, "stride": stride, "rate": args.rate, "seed": args.seed}
+        content = {"checkpoint": str(checkpoint.folder), **settings, "prompts": found}
+        replace_file(Path(args.output), (json.dumps(content, indent=2) + "\n").encode())
+    if args.plot:
+        robustness.plot(found, Path(args.plot))
+    return 0

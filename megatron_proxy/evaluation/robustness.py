@@ -1,0 +1,111 @@
+"""How much worse a model predicts a text whose beginning was perturbed.
+
+Each document is parted into a prompt (its first half, up to a line's end) and a rest. Told are BPB and the share of
+next bytes that are right, over the bytes of the rest alone, given the clean prompt and given each perturbed one. The
+rest is never changed: all figures are over the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..bpb import bits_per_byte
+from ..errors import CorpusError
+from ..vocab import RAW_OPEN, raw_ids
+from .perturbations import apply
+from .scoring import Scored, Scorer, Segment, Tally
+from .windows import Stream
+
+CLEAN: Final = "clean"
+
+
+def parted(content: bytes) -> tuple[bytes, bytes]:
+    """Prompt and rest: the last line end in the first half parts them, or the middle if there is none."""
+    middle = len(content) // 2
+    cut = content.rfind(b"\n", 0, middle) + 1 or middle
+    # Not inside a character.
+    while cut < len(content) and content[cut] & 0xC0 == 0x80:
+        cut += 1
+    return content[:cut], content[cut:]
+
+
+def measure(
+    documents: Sequence[bytes], names: Sequence[str], scorer: Scorer, *, rate: float = 0.05, seed: int = 0
+) -> dict[str, Tally]:
+    """Score the documents' second halves behind clean and perturbed prompts; tallies by perturbation.
+
+    Raises
+    ------
+    CorpusError
+        If no document has a second half.
+    """
+    tallies = {name: Tally() for name in (CLEAN, *names)}
+    scorer.score(_streams(documents, tallies, rate, seed))
+    if tallies[CLEAN].source_bytes == 0:
+        raise CorpusError("there is nothing to evaluate: no document holds a byte", where="--input")
+    return tallies
+
+
+def _streams(documents: Iterable[bytes], tallies: dict[str, Tally], rate: float, seed: int) -> Iterator[Scored]:
+    for number, content in enumerate(documents):
+        prompt, rest = parted(content)
+        for name, tally in tallies.items():
+            read = prompt if name == CLEAN else apply(name, prompt, rate, seed, number)
+            tally.documents += 1
+            tally.source_bytes += len(rest)
+            stream = Stream(raw_ids(read + rest), RAW_OPEN)
+            yield Scored(stream, [Segment(len(read), len(read) + len(rest), tally)])
+
+
+def figures(tallies: dict[str, Tally]) -> dict[str, dict[str, Any]]:
+    """BPB and accuracy by perturbation, with the differences to the clean prompts; JSON-able."""
+    clean = tallies[CLEAN]
+    clean_bpb = bits_per_byte(clean.nats, clean.source_bytes) or 0.0
+    clean_accuracy = clean.correct / max(1, clean.targets)
+    found = {}
+    for name, tally in tallies.items():
+        bpb = bits_per_byte(tally.nats, tally.source_bytes) or 0.0
+        accuracy = tally.correct / max(1, tally.targets)
+        found[name] = {
+            "bytes": tally.source_bytes,
+            "bpb": bpb,
+            "bpb_added": bpb - clean_bpb,
+            "accuracy": accuracy,
+            "accuracy_lost": clean_accuracy - accuracy,
+        }
+    return found
+
+
+def as_table(found: dict[str, dict[str, Any]]) -> str:
+    """The figures as a table."""
+    width = max(map(len, found))
+    lines = [f"{'prompt':<{width}}  {'bytes':>12}  {'BPB':>7}  {'added':>8}  {'next byte right':>15}  {'lost':>7}"]
+    for name, one in found.items():
+        lines.append(
+            f"{name:<{width}}  {one['bytes']:>12,}  {one['bpb']:>7.4f}  {one['bpb_added']:>+8.4f}  "
+            f"{one['accuracy']:>15.2%}  {one['accuracy_lost']:>+7.2%}"
+        )
+    return "\n".join(lines)
+
+
+def plot(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Two bars per perturbation, as a PNG: bits per byte added, accuracy lost."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    names = [name for name in found if name != CLEAN]
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
+    for axis, key, title, scale in (
+        (axes[0], "bpb_added", "bits per byte added", 1.0),
+        (axes[1], "accuracy_lost", "next bytes lost, in points of %", 100.0),
+    ):
+        axis.barh(names, [scale * found[name][key] for name in names], color="#4477aa")
+        axis.axvline(0.0, color="black", linewidth=0.8)
+        axis.set_title(title)
+        axis.invert_yaxis()
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
