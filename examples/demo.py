@@ -27,7 +27,10 @@ COMPRESSOR = "zstd"
 # The vocabulary of the defaults is made for large models: here its rows would outweigh the whole network.
 SMALL_VOCABULARY = ("--zstd-dictionary-bytes", "2048", "--zstd-phrases", "1024")
 HELD_OUT = "8"
-PROMPTS = ("def fib(", "import ", "class Node:\n    def __init__(self")
+PROMPTS = (
+    "import os\nimport sys\n\ndef main(args):\n    ",
+    'class Node:\n    """A node of a list."""\n\n    def __init__(self, value):\n        self.value = value\n\n    def ',
+)
 
 MODEL = """
     --num-layers 4 --hidden-size 128 --ffn-hidden-size 384 --num-attention-heads 4 --seq-length 512
@@ -116,7 +119,7 @@ def table(summary: dict[str, object]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/demo"))
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--max-documents", type=int, help="take only a part of the standard library")
     args = parser.parse_args()
     folder: Path = args.folder
@@ -137,8 +140,8 @@ def main() -> None:
     log = training_log.parse(run(pretrain(folder, checkpoint, args.steps), folder / "pretrain.log").splitlines())
     raw_bpb = evaluate(folder, checkpoint, "evaluate")
     for i, prompt in enumerate(PROMPTS):
-        arguments = ("--load", checkpoint, "--prompt", prompt, "--max-bytes", "300", "--temperature", "0.7")
-        print(run(tool("generate", *arguments, "--seed", "1"), folder / f"generate-{i}.log"))
+        arguments = ("--load", checkpoint, "--prompt", prompt, "--max-bytes", "300", "--temperature", "0.8")
+        print(run(tool("generate", *arguments, "--top-p", "0.9", "--seed", "1"), folder / f"generate-{i}.log"))
     plot(log, raw_bpb_untrained, folder / "bpb.png")
 
     prepared = manifest.read(prefix)
