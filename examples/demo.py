@@ -29,7 +29,7 @@ SMALL_VOCABULARY = ("--zstd-dictionary-bytes", "2048", "--zstd-phrases", "1024")
 HELD_OUT = "8"
 PROMPTS = (
     "import os\nimport sys\n\ndef main(args):\n    ",
-    'class Node:\n    """A node of a list."""\n\n    def __init__(self, value):\n        self.value = value\n\n    def ',
+    'class Node:\n    """A node."""\n\n    def __init__(self, value):\n        self.value = value\n\n    def ',
 )
 
 MODEL = """
