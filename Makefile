@@ -17,7 +17,7 @@ WORKERS ?= 2
 MEGATRON_LM ?=
 ARGS ?=
 
-.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults docs clean
+.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,16 @@ test: setup ## run the tests
 
 faults: setup ## inject faults, the long way: kills, full disks, flipped bits; prints the counts
 	FAULTS=long $(BIN)/python -m pytest -m faults $(ARGS)
+
+bench: setup ## planning and sample access beside stock GPTDataset, generation with and without the cache
+	$(BIN)/python tests/bench/bench_plan.py --output build/bench/plan.json $(ARGS)
+	$(BIN)/python tests/bench/bench_generation.py --bytes 512
+
+bench-quick: setup ## the same, smaller
+	$(BIN)/python tests/bench/bench_plan.py --quick --output build/bench/plan.json $(ARGS)
+
+faults: setup ## the long form of the fault tests: kills, full disks, flipped bits
+	FAULTS=long $(BIN)/python -m pytest tests/faults -m faults $(ARGS)
 
 check: setup ## lint, formatting, types
 	$(BIN)/ruff check .
