@@ -60,9 +60,6 @@ bench: setup ## planning and sample access beside stock GPTDataset, generation w
 bench-quick: setup ## the same, smaller
 	$(BIN)/python tests/bench/bench_plan.py --quick --output build/bench/plan.json $(ARGS)
 
-faults: setup ## the long form of the fault tests: kills, full disks, flipped bits
-	FAULTS=long $(BIN)/python -m pytest tests/faults -m faults $(ARGS)
-
 check: setup ## lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
