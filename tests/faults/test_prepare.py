@@ -1,5 +1,6 @@
 """Faults while preparing: whatever happens, what is there is whole, and the next run gives the bytes of a quiet one."""
 
+import contextlib
 import json
 import random
 import resource
@@ -68,8 +69,14 @@ def quiet(corpus, tmp_path_factory):
     """The files of an undisturbed run, and how long it took."""
     folder = tmp_path_factory.mktemp("quiet")
     begin = time.monotonic()
-    assert finish(start(corpus, folder / "p"))[0] == 0
+    finish_well(start(corpus, folder / "p"))
     return files_of(folder), time.monotonic() - begin
+
+
+def finish_well(process):
+    """Wait for a run that nothing disturbs; tells what it said if it fails."""
+    code, out, err = finish(process)
+    assert code == 0, f"exit code {code}\n{out}\n{err}"
 
 
 def check_whole(prefix):
@@ -92,10 +99,10 @@ def test_killed_at_random_moments(corpus, quiet, tmp_path, long, inject, survive
             family = psutil.Process(process.pid).children(recursive=True)
             process.kill()
             finish(process)
-            assert not psutil.wait_procs(family, timeout=20)[1], "workers outlive their parent"
+            assert not psutil.wait_procs(family, timeout=60)[1], "workers outlive their parent"
             check_whole(prefix)
             survived("prepare killed at a random moment")
-        assert finish(start(corpus, prefix))[0] == 0
+        finish_well(start(corpus, prefix))
         assert files_of(prefix.parent) == expected, delay
         assert leftovers(prefix.parent) == []
 
@@ -111,13 +118,13 @@ def test_a_killed_worker(corpus, quiet, tmp_path, long, inject, survived):
         victim = kill_a_worker(process, choose.uniform(0, seconds / 2))
         code, _, err = finish(process)
         # The run may have had no need of this worker any more.
-        assert code in (0, 1)
+        assert code in (0, 1), (code, err)
         assert code == 0 or f"worker process {victim} died (killed by SIGKILL)" in err
         assert "Traceback" not in err
         ended_by_it += code
         assert leftovers(prefix.parent) == []
         check_whole(prefix)
-        assert finish(start(corpus, prefix))[0] == 0
+        finish_well(start(corpus, prefix))
         assert files_of(prefix.parent) == expected
         survived("worker killed")
     assert ended_by_it
@@ -129,8 +136,10 @@ def kill_a_worker(process, delay):
     while process.poll() is None:
         workers = [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
         if workers and time.monotonic() - begin > delay:
-            workers[0].kill()
-            return workers[0].pid
+            # A worker whose view is done may end just now; then the next one will do.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                workers[0].kill()
+                return workers[0].pid
         time.sleep(0.005)
     return None
 
@@ -159,7 +168,7 @@ def test_a_full_disk(corpus, quiet, tmp_path, long, inject, survived):
         assert leftovers(tmp_path) == []
         check_whole(prefix)
         survived("disk full")
-    assert finish(start(corpus, prefix))[0] == 0
+    finish_well(start(corpus, prefix))
     assert files_of(tmp_path) == expected
 
 
@@ -175,7 +184,7 @@ def test_two_runs_on_one_prefix(corpus, quiet, tmp_path, long, inject, survived)
         ends = [finish(first), finish(second)]
         assert 0 in [code for code, _, _ in ends]
         for code, out, err in ends:
-            assert code in (0, 1)
+            assert code in (0, 1), (code, err)
             assert code == 0 or "another run is preparing" in err
             assert "Traceback" not in err + out
         assert files_of(prefix.parent) == expected
@@ -186,7 +195,7 @@ def test_two_runs_on_one_prefix(corpus, quiet, tmp_path, long, inject, survived)
 def test_bit_flips(corpus, tmp_path, long, inject, survived):
     """Every flipped bit of every file is found by verify, whatever it hits."""
     prefix = tmp_path / "p"
-    assert finish(start(corpus, prefix, names="gzip,zstd,trie"))[0] == 0
+    finish_well(start(corpus, prefix, names="gzip,zstd,trie"))
     check_whole(prefix)
     good = {path: path.read_bytes() for path in tmp_path.glob("p_*")}
     choose = random.Random()
