@@ -7,11 +7,11 @@ own progress. Bounds are 5 standard deviations of the counts.
 import numpy as np
 import pytest
 
-from megatron_proxy.draws import Form, form_lengths
-from megatron_proxy.plan import DocumentSizes, PlanSpec
-from megatron_proxy.planner import build
+from megatron_proxy.planning.draws import Form, form_lengths
+from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
+from megatron_proxy.planning.planner import build
+from megatron_proxy.planning.spans import SpanTable
 from megatron_proxy.schedule import Mode, Schedule
-from megatron_proxy.spans import SpanTable
 
 DOCUMENTS, SPANS, SPAN_BYTES, SPAN_CODES = 500, 6, 40, 13
 HORIZON, SEQ_LENGTH, STRETCHES = 40_000, 128, 20

@@ -11,7 +11,7 @@ from megatron_proxy.errors import DatasetError
 from megatron_proxy.manifest import StoredFile, sha256_of
 from megatron_proxy.prepare import Job, Recipe, prepare
 from megatron_proxy.verify import verify
-from megatron_proxy.view_writer import StreamWriter
+from megatron_proxy.views.writer import StreamWriter
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import ConfigurationError
-from ..plan import MIN_SEQ_LENGTH
+from ..planning.plan import MIN_SEQ_LENGTH
 from ..schedule import Mode, Schedule, Setting
 
 MODES: Final = [mode.value for mode in Mode]

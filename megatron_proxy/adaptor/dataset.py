@@ -1,8 +1,8 @@
 """The dataset that takes the place of Megatron's GPTDataset: windows over two views instead of samples of one.
 
 Megatron's builder stays in charge of splits, blends and ranks; it only builds another class. A dataset of a split is a
-plan (which draws make up each sample, :mod:`megatron_proxy.plan`) over the documents of that split. Rank 0 computes the
-plan and stores it in Megatron's cache folder, the other ranks map the stored one.
+plan (which draws make up each sample, :mod:`megatron_proxy.planning.plan`) over the documents of that split. Rank 0
+computes the plan and stores it in Megatron's cache folder, the other ranks map the stored one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from megatron.core.datasets.utils import Split
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import plan_cache, planner
 from ..errors import UnsupportedError
-from ..plan import Plan, PlanSpec
-from ..windows import Windows
+from ..planning import cache as plan_cache
+from ..planning import planner
+from ..planning.plan import Plan, PlanSpec
+from ..planning.windows import Windows
 from . import run, samples, splits
 from .prepared import PreparedViews
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from .. import bpb, compressors, manifest, views
 from ..errors import ConfigurationError, DatasetError, UnsupportedError
 from ..manifest import CompressedView, Manifest
-from ..plan import DocumentSizes
+from ..planning.plan import DocumentSizes
+from ..planning.spans import SpanTable
 from ..schedule import Mode
-from ..spans import SpanTable
 from ..vocab import Vocabulary
 
 _VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", ".idx")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import masks
+from ..planning import masks
 
 
 class Sampler:

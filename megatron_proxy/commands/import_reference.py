@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 
-from ..importing import import_reference
 from ..prepare import Job
-from ..reference import compressor_for
+from ..reference.codes import compressor_for
+from ..reference.importing import import_reference
 from . import _flags
 from .prepare import megatron_writer
 

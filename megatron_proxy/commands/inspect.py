@@ -19,8 +19,8 @@ from .. import manifest
 from ..errors import ConfigurationError
 from ..inspection import Figures, inspect
 from ..inspection.page import page
+from ..inspection.stability import PIECES
 from ..inspection.text import comparison, report
-from ..stability import PIECES
 from ._flags import split_names
 
 

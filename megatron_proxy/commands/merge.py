@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from ..prepare.merge import merge
-from ..view_writer import StreamWriter
+from ..views.writer import StreamWriter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from .. import compressors
 from ..prepare import Job, prepare
 from ..prepare.on_ray import prepare_on_ray
 from ..prepare.recipe import recipes
-from ..view_writer import MakeWriter
+from ..views.writer import MakeWriter
 from . import _flags
 
 

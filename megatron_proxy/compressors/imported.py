@@ -1,6 +1,6 @@
 """A compressed view that another tool has made: its codes are taken as they are, and it cannot make or undo any.
 
-``megatron-proxy import-reference`` makes such views; see :mod:`megatron_proxy.reference`.
+``megatron-proxy import-reference`` makes such views; see :mod:`megatron_proxy.reference.codes`.
 """
 
 from __future__ import annotations

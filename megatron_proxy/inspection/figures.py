@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from .. import manifest, views
 from ..compressors import Compressor
 from ..errors import CompressorError, ConfigurationError
-from ..stability import PIECES, Stability, stability
 from ..views import ViewReader
 from ..vocab import NUM_BYTES, Vocabulary
 from .alignment import Pair, align
+from .stability import PIECES, Stability, stability
 
 COUNTED_CODES: Final = 1 << 26
 FREQUENT: Final = 20

@@ -17,7 +17,7 @@ from .. import __version__, compressors, manifest, views
 from ..compressors import Compressor
 from ..errors import DatasetError
 from ..manifest import CompressedView, Manifest, StoredFile, View
-from ..view_writer import MakeWriter
+from ..views.writer import MakeWriter
 from .lock import Lock
 from .pending import PendingView, publish_file, writing
 

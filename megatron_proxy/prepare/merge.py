@@ -12,7 +12,7 @@ from typing import Any
 from .. import manifest, views
 from ..errors import CorpusError, DatasetError
 from ..manifest import Manifest
-from ..view_writer import MakeWriter
+from ..views.writer import MakeWriter
 from .dataset import Dataset
 from .lock import locked
 from .parts import concatenate, shard_prefix
@@ -45,7 +45,7 @@ def merge(
     prefix
         The prefix that the shards were made for.
     make_writer
-        What writes the views; :class:`~megatron_proxy.view_writer.StreamWriter` takes constant memory.
+        What writes the views; :class:`~megatron_proxy.views.writer.StreamWriter` takes constant memory.
     overwrite
         Whether a dataset that is there may be replaced.
     remove_shards

@@ -17,7 +17,7 @@ from .. import manifest
 from ..corpus import documents, expand
 from ..errors import ConfigurationError, ProxyError
 from ..progress import Progress
-from ..view_writer import StreamWriter
+from ..views.writer import StreamWriter
 from .job import Job
 from .merge import check_free, merge
 from .recipe import Recipe

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DatasetError
 from ..manifest import StoredFile, View, sha256_of
-from ..view_writer import MakeWriter
+from ..views.writer import MakeWriter
 
 
 class PendingView:

@@ -15,8 +15,8 @@ from typing import Final, Protocol, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..chunk import Block, Chunk, LineNumbers
 from ..corpus import Bad, CorpusFile, bad_line, chunks, read_chunk
+from ..corpus.chunk import Block, Chunk, LineNumbers
 from ..errors import CorpusError
 from ..manifest import View
 from ..parallel import Workers

@@ -13,7 +13,7 @@ from ..corpus import expand
 from ..errors import ConfigurationError, CorpusError, DatasetError
 from ..manifest import View
 from ..progress import Progress
-from ..view_writer import MakeWriter
+from ..views.writer import MakeWriter
 from .dataset import Dataset
 from .job import Job
 from .lock import locked
@@ -32,7 +32,7 @@ def prepare(job: Job, make_writer: MakeWriter) -> list[str]:
     job
         What to prepare.
     make_writer
-        What writes views: Megatron's builder, or :class:`~megatron_proxy.view_writer.StreamWriter`.
+        What writes views: Megatron's builder, or :class:`~megatron_proxy.views.writer.StreamWriter`.
 
     Raises
     ------

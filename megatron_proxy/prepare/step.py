@@ -13,8 +13,8 @@ from ..compressors import Compressor
 from ..errors import ConfigurationError, DatasetError
 from ..manifest import CompressedView, Manifest
 from ..progress import Progress
-from ..view_writer import MakeWriter, StreamWriter
 from ..views import ViewReader
+from ..views.writer import MakeWriter, StreamWriter
 from .dataset import Dataset, describe
 from .encode import encode
 from .job import Job

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from megatron_proxy.compressors import Compressor
+from megatron_proxy.inspection.stability import stability
 from megatron_proxy.prepare.recipe import Recipe, load, save
-from megatron_proxy.stability import stability
 
 BPE_SIZE = 32_768
 COLUMNS = ("bytes per code", "elsewhere", "literals, of bytes", "random", "span", "repeats", "MB/s", "built in")

@@ -33,10 +33,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from numpy.typing import NDArray
 
-from megatron_proxy import plan_cache, planner
-from megatron_proxy.plan import DocumentSizes, PlanSpec
+from megatron_proxy.planning import cache as plan_cache
+from megatron_proxy.planning import planner
+from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
+from megatron_proxy.planning.spans import SpanTable
 from megatron_proxy.schedule import Mode, Schedule
-from megatron_proxy.spans import SpanTable
 
 SEQ_LENGTH = 8192
 SPAN_BYTES, SPAN_CODES = 256, 86
@@ -173,8 +174,8 @@ class AccessBench:
         from torch.utils.data import default_collate
 
         from megatron_proxy.adaptor.samples import Sampler
+        from megatron_proxy.planning.windows import Windows
         from megatron_proxy.vocab import Vocabulary
-        from megatron_proxy.windows import Windows
 
         sizes = DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, self.spans)
         spec = PlanSpec(1, seq_length, Schedule.constant(rate, mode), 1000, None, range(len(self.raw)))

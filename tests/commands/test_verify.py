@@ -3,7 +3,7 @@
 from preparing import TEXTS, write_corpus
 
 from megatron_proxy.prepare import Job, Recipe, prepare
-from megatron_proxy.view_writer import StreamWriter
+from megatron_proxy.views.writer import StreamWriter
 
 
 def test_tells_what_was_checked_and_what_is_wrong(tmp_path, command):

@@ -24,7 +24,7 @@ from megatron_proxy.prepare.merge import merge
 from megatron_proxy.prepare.pending import PendingView
 from megatron_proxy.prepare.recipe import recipes
 from megatron_proxy.verify import verify
-from megatron_proxy.view_writer import StreamWriter
+from megatron_proxy.views.writer import StreamWriter
 
 CALLS = [
     (os, "replace"),

@@ -7,7 +7,7 @@ import sys
 
 from megatron_proxy import cli
 from megatron_proxy.commands import prepare
-from megatron_proxy.view_writer import StreamWriter
+from megatron_proxy.views.writer import StreamWriter
 
 
 def main(corpus, prefix, workers, names):

@@ -5,7 +5,7 @@ from preparing import TEXTS, write_corpus
 
 from megatron_proxy import compressors
 from megatron_proxy.prepare import Job, Recipe, prepare
-from megatron_proxy.view_writer import StreamWriter
+from megatron_proxy.views.writer import StreamWriter
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from megatron_proxy.manifest import StoredFile, View, sha256_of
 from megatron_proxy.prepare.lock import lock_path, locked
 from megatron_proxy.prepare.parts import concatenate
 from megatron_proxy.prepare.pending import PendingView
-from megatron_proxy.view_writer import StreamWriter
 from megatron_proxy.views import ViewReader
+from megatron_proxy.views.writer import StreamWriter
 
 DTYPES = {"uint8": np.uint8, "uint16": np.uint16, "int32": np.int32}
 
@@ -68,7 +68,7 @@ def test_megatron_reads_what_is_written(tmp_path, megatron, monkeypatch):
 
 
 def test_long_indices_are_written_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("megatron_proxy.view_writer._BLOCK", 3)
+    monkeypatch.setattr("megatron_proxy.views.writer._BLOCK", 3)
     monkeypatch.setattr("megatron_proxy.prepare.parts._BLOCK_LENGTHS", 2)
     monkeypatch.setattr("megatron_proxy.prepare.parts._BLOCK_BYTES", 8)
     blocks = [[[number] * (number % 3) for number in range(11)], [[7, 7]]]

@@ -11,7 +11,7 @@ from megatron_proxy import manifest
 from megatron_proxy.errors import CorpusError, DatasetError
 from megatron_proxy.prepare import Job, Recipe, prepare
 from megatron_proxy.prepare.merge import merge
-from megatron_proxy.view_writer import StreamWriter
+from megatron_proxy.views.writer import StreamWriter
 
 NAMES = ("toy", "whole")
 

@@ -9,7 +9,7 @@ from megatron_proxy import manifest
 from megatron_proxy.errors import CompressorError, ConfigurationError, DatasetError
 from megatron_proxy.prepare import Job, prepare
 from megatron_proxy.prepare.recipe import load, recipes, save
-from megatron_proxy.view_writer import StreamWriter
+from megatron_proxy.views.writer import StreamWriter
 
 
 @pytest.fixture

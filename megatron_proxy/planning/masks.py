@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .vocab import EOS, PAD
+from ..vocab import EOS, PAD
 
 
 def document_begins(tokens: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from megatron_proxy import cli, compressors, manifest, views
 from megatron_proxy.errors import CompressorError, ConfigurationError
-from megatron_proxy.reference import BadCodes, codes_of, compressor_for, unpack
+from megatron_proxy.reference.codes import BadCodes, codes_of, compressor_for, unpack
 
 
 def packed(values) -> bytes:

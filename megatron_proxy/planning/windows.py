@@ -18,12 +18,12 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DatasetError
+from ..schedule import Mode
+from ..vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
 from .draws import LAYOUTS, Form, Part
-from .errors import DatasetError
 from .plan import Plan
-from .schedule import Mode
 from .spans import SpanTable, SpanWriter, require_spans, threshold
-from .vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
 
 
 class View(Protocol):

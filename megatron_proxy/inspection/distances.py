@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .jit import jit
+from ..jit import jit
 
 
 def edit_distance(left: ArrayLike, right: ArrayLike) -> int:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy import draws, rng
-from megatron_proxy.draws import DocumentOrder, Form
+from megatron_proxy import rng
+from megatron_proxy.planning import draws
+from megatron_proxy.planning.draws import DocumentOrder, Form
 from megatron_proxy.rng import Purpose
 from megatron_proxy.schedule import Mode, Setting
 

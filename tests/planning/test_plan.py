@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_proxy.draws import Form, form_lengths
 from megatron_proxy.errors import ConfigurationError, DatasetError
-from megatron_proxy.plan import DocumentSizes, PlanSpec, default_block
-from megatron_proxy.planner import build, collect, plan_parts
+from megatron_proxy.planning.draws import Form, form_lengths
+from megatron_proxy.planning.plan import DocumentSizes, PlanSpec, default_block
+from megatron_proxy.planning.planner import build, collect, plan_parts
+from megatron_proxy.planning.spans import SpanTable
 from megatron_proxy.schedule import Mode, Schedule, Setting
-from megatron_proxy.spans import SpanTable
 
 
 def sizes_of(count, seed=0, spans=True):

@@ -27,9 +27,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..errors import CorpusError
 from .chunk import Block, Chunk, Stretch
 from .decompress import DamagedStream, compression_of, pieces
-from .errors import CorpusError
 from .jsonl import BadLine, parse_line
 
 DEFAULT_KEY: Final = "text"

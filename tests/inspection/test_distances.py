@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_proxy.distances import edit_distance, longest_common_run
+from megatron_proxy.inspection.distances import edit_distance, longest_common_run
 
 
 def plain_distance(left, right):

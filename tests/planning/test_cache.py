@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from megatron_proxy import plan_cache
 from megatron_proxy.errors import DatasetError
+from megatron_proxy.planning import cache as plan_cache
 
 DESCRIPTION = {"seed": 1, "views": ["a", "b"], "rate": 0.1}
 KEY = plan_cache.key_of(DESCRIPTION)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from megatron_proxy import rng
 from megatron_proxy.errors import ConfigurationError, DatasetError
-from megatron_proxy.plan import DocumentSizes, PlanSpec
-from megatron_proxy.planner import build
+from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
+from megatron_proxy.planning.planner import build
+from megatron_proxy.planning.spans import SpanTable
+from megatron_proxy.planning.windows import FlatView, Windows
 from megatron_proxy.rng import Purpose
 from megatron_proxy.schedule import Mode, Schedule
-from megatron_proxy.spans import SpanTable
 from megatron_proxy.vocab import Vocabulary
-from megatron_proxy.windows import FlatView, Windows
 
 EOS, R, R_, C, C_ = 2, 12, 13, 14, 15
 

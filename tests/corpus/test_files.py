@@ -11,11 +11,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy import decompress
-from megatron_proxy.chunk import LineNumbers, Stretch
-from megatron_proxy.corpus import Bad, chunks, documents, expand, read_chunk
+from megatron_proxy.corpus import Bad, chunks, decompress, documents, expand, read_chunk
+from megatron_proxy.corpus.chunk import LineNumbers, Stretch
+from megatron_proxy.corpus.jsonl import BadLine, parse_line
 from megatron_proxy.errors import CorpusError
-from megatron_proxy.jsonl import BadLine, parse_line
 
 TEXTS = ["def f():\r\n\treturn 0\n", "", "NUL \0 inside", "🦜 ćé", "\udc80\udcff", "\ud800", "a\u2028b\x85c\rd"]
 BYTES = [
@@ -220,7 +219,7 @@ def test_compressed_files_go_whole_to_one_shard(tmp_path):
 
 
 def test_a_document_longer_than_an_index_can_hold_is_a_bad_line(monkeypatch):
-    monkeypatch.setattr("megatron_proxy.jsonl.MAX_DOCUMENT_BYTES", 3)
+    monkeypatch.setattr("megatron_proxy.corpus.jsonl.MAX_DOCUMENT_BYTES", 3)
     assert parse_line(b'{"text": "abc"}', ["text"]) == [b"abc"]
     with pytest.raises(BadLine, match="the document has 4 bytes, more than an index can hold"):
         parse_line('{"text": "éé"}'.encode(), ["text"])

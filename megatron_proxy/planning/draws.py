@@ -19,7 +19,7 @@ form                    ids (``R``: the bytes, ``C``: the codes of the document)
 ``PARALLEL_CR``         the same, the other way round
 ``VANILLA_RAW``         ``R eos``
 ``VANILLA_COMPRESSED``  ``C eos``
-``INTERLEAVED``         runs of spans, each run in its sentinels, then ``eos``: see :mod:`megatron_proxy.spans`
+``INTERLEAVED``         runs of spans, each run in its sentinels, then ``eos``: see :mod:`megatron_proxy.planning.spans`
 ======================  =========================================================================
 
 An empty document keeps its sentinels: ``<raw> </raw> eos``. So every form has at least one id.
@@ -33,10 +33,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rng
-from .rng import Purpose
-from .schedule import Mode, Setting
-from .vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
+from .. import rng
+from ..rng import Purpose
+from ..schedule import Mode, Setting
+from ..vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
 
 
 class Part(Enum):

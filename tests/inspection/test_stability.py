@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_proxy.compressors import Compressor
-from megatron_proxy.stability import (
+from megatron_proxy.inspection.stability import (
     delete_random,
     delete_span,
     repeated_substrings,

@@ -15,7 +15,7 @@ from typing import IO, Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .views import DTYPES, HEADER, MAGIC
+from .reader import DTYPES, HEADER, MAGIC
 
 _BLOCK: Final = 1 << 16
 

@@ -17,11 +17,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rng
-from .compressors import Compressor
+from .. import rng
+from ..compressors import Compressor
+from ..jit import jit
+from ..rng import Purpose
 from .distances import edit_distance, longest_common_run
-from .jit import jit
-from .rng import Purpose
 
 DELETED_SHARE: Final = 0.1
 PIECE_BYTES: Final = 4_000

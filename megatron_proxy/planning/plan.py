@@ -4,8 +4,8 @@ The draws form one stream of ids; window w is the stretch ``[w S, (w + 1) S)`` o
 are windows, permuted inside blocks. Planning needs the documents' sizes only. Three documents in one epoch:
 
 >>> import numpy as np
->>> from megatron_proxy.draws import Form
->>> from megatron_proxy.planner import build
+>>> from megatron_proxy.planning.draws import Form
+>>> from megatron_proxy.planning.planner import build
 >>> from megatron_proxy.schedule import Mode, Schedule
 >>> sizes = DocumentSizes(raw=np.array([5, 3, 9], np.int32), codes=np.array([2, 1, 4], np.int32))
 >>> spec = PlanSpec(seed=1, seq_length=8, schedule=Schedule.constant(0.5, Mode.SENTINEL), horizon_samples=2,
@@ -30,8 +30,8 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConfigurationError, DatasetError
-from .schedule import Schedule, Setting
+from ..errors import ConfigurationError, DatasetError
+from ..schedule import Schedule, Setting
 from .spans import SpanTable
 
 FORMAT_VERSION: Final = 1
@@ -173,7 +173,7 @@ class Plan:
     draw_documents
         int32, shape (D,): the document of each draw.
     draw_forms
-        uint8, shape (D,): its form, a value of :class:`megatron_proxy.draws.Form`.
+        uint8, shape (D,): its form, a value of :class:`megatron_proxy.planning.draws.Form`.
     sample_index
         int64, shape (W + 1, 2): where each window begins: draw, and offset in that draw's ids. Window w has its targets
         in rows w … w + 1; the last row is the end.
@@ -195,7 +195,7 @@ class Plan:
 
     @classmethod
     def from_arrays(cls, spec: PlanSpec, arrays: Parts) -> Self:
-        """The plan with these arrays (what :func:`megatron_proxy.planner.plan_parts` yields, put together by name)."""
+        """The plan with these arrays (what :func:`.planner.plan_parts` yields, put together by name)."""
         return cls(spec, **arrays)
 
     def __len__(self) -> int:

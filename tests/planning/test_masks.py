@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_proxy import masks
+from megatron_proxy.planning import masks
 
 EOS, PAD = 2, 0
 

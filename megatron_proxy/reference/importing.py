@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from . import views
-from .compressors.imported import ImportedCompressor
-from .corpus import expand
-from .errors import DatasetError
-from .prepare import Job, prepare
-from .prepare.dataset import Dataset
-from .prepare.lock import locked
-from .prepare.raw import BadLines, Comparison, Corpus, Different, take
-from .progress import Progress
-from .reference import ReferenceSink
-from .view_writer import MakeWriter
+from .. import views
+from ..compressors.imported import ImportedCompressor
+from ..corpus import expand
+from ..errors import DatasetError
+from ..prepare import Job, prepare
+from ..prepare.dataset import Dataset
+from ..prepare.lock import locked
+from ..prepare.raw import BadLines, Comparison, Corpus, Different, take
+from ..progress import Progress
+from ..views.writer import MakeWriter
+from .codes import ReferenceSink
 
 
 def import_reference(job: Job, compressor: ImportedCompressor, make_writer: MakeWriter) -> None:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy import kernels, rng, spans
+from megatron_proxy import rng
 from megatron_proxy.errors import DatasetError
+from megatron_proxy.planning import kernels, spans
+from megatron_proxy.planning.spans import SpanTable
 from megatron_proxy.rng import Purpose
-from megatron_proxy.spans import SpanTable
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**62), st.integers(0, 2**40), st.floats(0, 1))

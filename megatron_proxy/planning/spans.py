@@ -18,9 +18,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from . import rng
-from .errors import ConfigurationError, DatasetError
-from .rng import Purpose
+from .. import rng
+from ..errors import ConfigurationError, DatasetError
+from ..rng import Purpose
 
 
 class SpanView(Protocol):

@@ -30,8 +30,8 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DatasetError
-from .manifest import replace_file
+from ..errors import DatasetError
+from ..manifest import replace_file
 from .plan import Parts
 
 FORMAT: Final = "megatron_proxy plan 1"

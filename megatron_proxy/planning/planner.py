@@ -1,4 +1,4 @@
-"""The work of planning: draws in chunks, cut into windows, in blocks of samples (see :mod:`megatron_proxy.plan`).
+"""The work of planning: draws in chunks, cut into windows, in blocks of samples (see :mod:`.plan`).
 
 Step by step through the schedule; inside a step all draws of a chunk are computed at once. A draw belongs to the step
 in which its first id lies, so a chunk that runs over the end of its step is cut there and the rest drawn anew. Memory
@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import draws, rng, spans
+from .. import rng
+from ..errors import DatasetError
+from ..rng import Purpose
+from ..schedule import Mode, Setting
+from . import draws, spans
 from .draws import DocumentOrder
-from .errors import DatasetError
 from .plan import DocumentSizes, Parts, Plan, PlanSpec, collect
-from .rng import Purpose
-from .schedule import Mode, Setting
 
 CHUNK: Final = 1 << 18
 _ENDLESS: Final = 2**62
@@ -213,7 +214,7 @@ def build(spec: PlanSpec, sizes: DocumentSizes) -> Plan:
 
 
 def plan_parts(spec: PlanSpec, sizes: DocumentSizes, chunk: int = CHUNK) -> Iterator[Parts]:
-    """Plan, chunk by chunk: yields the next rows of some arrays of :class:`megatron_proxy.plan.Plan`, by name.
+    """Plan, chunk by chunk: yields the next rows of some arrays of :class:`megatron_proxy.planning.plan.Plan`, by name.
 
     Parameters
     ----------

@@ -17,10 +17,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .compressors.imported import ImportedCompressor
-from .errors import ConfigurationError, CorpusError
-from .jit import jit
-from .prepare.pending import PendingView
+from ..compressors.imported import ImportedCompressor
+from ..errors import ConfigurationError, CorpusError
+from ..jit import jit
+from ..prepare.pending import PendingView
 
 MAX_WINDOW_BITS: Final = 64
 

@@ -29,8 +29,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DatasetError
-from .manifest import Manifest, View, compressed_view
+from ..errors import DatasetError
+from ..manifest import Manifest, View, compressed_view
 
 MAGIC: Final = b"MMIDIDX\x00\x00"
 HEADER: Final = struct.Struct("<9sQBQQ")
