@@ -1,7 +1,7 @@
 """What every benchmark shares: comparisons of two sides, the machine they ran on, and the file they are kept in.
 
-A benchmark is a script of its own that makes :class:`Row` objects and hands them to :func:`report`, which prints them as
-a table and puts them under the benchmark's name into one JSON file. ``python tests/bench/bench.py`` runs them all.
+A benchmark is a script of its own that makes :class:`Row` objects and hands them to :func:`report`, which prints them
+as a table and puts them under the benchmark's name into one JSON file. ``python tests/bench/bench.py`` runs them all.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         peer, ratio = (f"{row.peer:,.4g} {row.unit}", f"{row.ratio:.3f}") if row.peer is not None else ("", "")
         reached = {None: "", True: "yes", False: "no"}[row.reached]
-        note = f" ({row.note})" if row.note else ""
-        lines.append(f"| {row.name}{note} | {row.ours:,.4g} {row.unit} | {peer} | {ratio} | {row.goal or ''} | {reached} |")
+        name = f"{row.name} ({row.note})" if row.note else row.name
+        lines.append(f"| {name} | {row.ours:,.4g} {row.unit} | {peer} | {ratio} | {row.goal or ''} | {reached} |")
     return "\n".join(lines)
 
 
