@@ -16,6 +16,7 @@ LEVELS = {
     "schedule": 1,
     "jit": 1,
     "corpus": 1,
+    "pages": 1,
     "parallel": 1,
     "progress": 1,
     "punkt": 1,
@@ -38,8 +39,10 @@ LEVELS = {
     "export": 5,
     "doctor": 5,
     "inspection": 5,
+    "report": 5,
     "commands": 6,
     "cli": 6,
+    "__main__": 6,
 }
 # Modules that their own room's other modules need, one level finer than the table above.
 SAME_LEVEL = {
@@ -51,6 +54,7 @@ SAME_LEVEL = {
     ("views", "manifest"),
     ("vocab", "errors"),
     ("cli", "commands"),
+    ("__main__", "cli"),
     ("evaluation", "generation"),
 }
 

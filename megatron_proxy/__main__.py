@@ -1,0 +1,8 @@
+"""``python -m megatron_proxy`` is ``megatron-proxy``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
