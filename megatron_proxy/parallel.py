@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from types import TracebackType
@@ -35,6 +36,9 @@ _PER_WORKER: Final = 2
 # Items finished but not yet taken, so that a slow item does not leave the other workers idle.
 _AHEAD_PER_WORKER: Final = 4
 _END_SECONDS: Final = 10.0
+_RUN_AGAIN: Final = (
+    "if memory ran out, use fewer --workers; nothing half-made was left behind, so run the command again"
+)
 
 
 @dataclass(frozen=True)
@@ -71,17 +75,20 @@ class Workers[Item, Result]:
     def __enter__(self) -> Self:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(self._preload)
-        for _ in range(self._count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, self._setup), daemon=True)
-            process.start()
-            theirs.close()
-            self._workers.append(_Worker(process, ours))
+        try:
+            for _ in range(self._count):
+                self._workers.append(_start(context, self._setup))
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for worker in self._workers:
             worker.connection.close()
         for worker in self._workers:
@@ -157,14 +164,31 @@ def _with_errors[Item](items: Iterable[Item]) -> Iterator[Item | _Failure]:
         yield _Failure(error)
 
 
+def _start(context: ForkServerContext, setup: Setup[Any, Any]) -> _Worker:
+    """Start a worker.
+
+    Raises
+    ------
+    ProxyError
+        If it is dead before it has been told what to do (the pipe to it breaks), or there is no room for it.
+    """
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, setup), daemon=True)
+    try:
+        process.start()
+    except (OSError, EOFError) as error:
+        ours.close()
+        raise ProxyError(f"a worker process died before it began ({error or 'killed'})", fix=_RUN_AGAIN) from error
+    finally:
+        theirs.close()
+    return _Worker(process, ours)
+
+
 def _died(worker: _Worker) -> ProxyError:
     worker.process.join(_END_SECONDS)
     code = worker.process.exitcode
     how = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
-    return ProxyError(
-        f"worker process {worker.process.pid} died ({how})",
-        fix="if memory ran out, use fewer --workers; nothing half-made was left behind, so run the command again",
-    )
+    return ProxyError(f"worker process {worker.process.pid} died ({how})", fix=_RUN_AGAIN)
 
 
 def _serve(connection: Connection, setup: Setup[Any, Any]) -> None:

@@ -97,6 +97,12 @@ def test_a_killed_worker_ends_the_map(jobs, when):
     assert time.monotonic() - begin < 20
 
 
+def test_a_worker_that_dies_before_it_begins_is_an_error(jobs):
+    """It is gone before the parent has told it what to do: the pipe to it breaks."""
+    with pytest.raises(ProxyError, match="a worker process died before it began"), Workers(jobs.Fatal(), 2):
+        pass
+
+
 def test_a_worker_without_memory_ends_the_map(jobs):
     limit = resource.getrlimit(resource.RLIMIT_AS)
     with Workers(jobs.hungry, 1) as workers:

@@ -1,5 +1,7 @@
 """What the workers of tests/test_parallel.py do. Its folder is put on the path of parent and workers."""
 
+import os
+import signal
 import sys
 import time
 
@@ -44,6 +46,32 @@ def bad_setup():
 def huge():
     """Results far larger than a pipe holds, so that the writer is in the midst of one when it is killed."""
     return lambda _: bytes(64 << 20)
+
+
+class Fatal:
+    """Kills the worker that unpickles it: before it has begun, while the parent still writes its setup."""
+
+    def __init__(self):
+        # Much more than a pipe holds, and after the fatal part.
+        self.rest = bytes(1 << 20)
+
+    def __getstate__(self):
+        return [_Kill(), self.rest]
+
+    def __setstate__(self, state):
+        raise AssertionError("not dead")
+
+    def __call__(self):
+        raise AssertionError("not dead")
+
+
+class _Kill:
+    def __reduce__(self):
+        return _kill_self, ()
+
+
+def _kill_self():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hungry():
