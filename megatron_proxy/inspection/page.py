@@ -6,29 +6,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from . import plots
+from ..pages import document, plots
+from ..pages.plots import Series
 from .alignment import Pair
 from .figures import Figures
-from .plots import Series
 from .text import ROWS, code_name, percent, readable
 
 _STYLE: Final = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; } td, th { padding: .15rem .9rem .15rem 0; text-align: left; vertical-align: top; }
-th { font-weight: 600; } tr + tr td, tr + tr th { border-top: 1px solid #8884; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 1rem; }
-svg { width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; fill: currentColor; }
-figure { margin: 0; } figcaption { font-size: .9rem; }
-.key { margin-right: 1rem; } .key i { display: inline-block; width: .8em; height: .8em; margin-right: .35em; }
 .view { font: 13px/1.75 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 .view span { border-radius: 3px; padding: 1px 0; }
 .a { background: #1f6f8b30; } .b { background: #c8553d30; } .l { background: #8883; }
 .sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem; }
-small { opacity: .75; }
 """
-
 _GROUPS: Final = ("10 % at random", "one span of 10 %", "repeats lost")
 
 
@@ -37,11 +26,7 @@ def page(prefix: str, several: Sequence[Figures]) -> str:
     first = several[0]
     title = f"{escape(prefix)}: {first.documents:,} documents, {first.bytes:,} bytes"
     sections = "".join(_section(figures) for figures in several)
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
-        f"<body><h1>{title}</h1>\n{_table(several)}\n{_plots(several)}\n{sections}</body></html>\n"
-    )
+    return document(title, f"<h1>{title}</h1>\n{_table(several)}\n{_plots(several)}\n{sections}", _STYLE)
 
 
 def _table(several: Sequence[Figures]) -> str:

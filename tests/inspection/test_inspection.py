@@ -12,8 +12,8 @@ from megatron_proxy.inspection import inspect
 from megatron_proxy.inspection.alignment import align
 from megatron_proxy.inspection.figures import LengthClass, by_length, entropy_of, evenly_spaced
 from megatron_proxy.inspection.page import page
-from megatron_proxy.inspection.plots import Series, bars, lines
 from megatron_proxy.inspection.text import comparison, readable, report
+from megatron_proxy.pages.plots import Series, bars, lines
 
 TEXTS = [f"<b>line {n}</b> & the quick brown fox {n * n}\n" * 12 for n in range(12)] + ["", "żółć 🦊\n" * 9, "x"]
 NAMES = ["gzip", "identity", "neural-ac", "trie"]
