@@ -1,23 +1,58 @@
 """Compiling loops over arrays with numba: one decorator for the whole package.
 
+numba is loaded when a compiled function is first called, not when it is defined: it takes a quarter of a second, and
+many commands (``--help`` above all) only look at the modules that hold such functions.
+
 Compiled code is cached beside the module, or in the user's cache folder. Where neither can be written (a read-only
 container), numba refuses to cache; then the function is compiled in each process instead of failing.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, cast
 
-import numba
+
+class Compiled:
+    """A function that numba compiles on its first call.
+
+    Parameters
+    ----------
+    function
+        What to compile; ``py_func`` is the function as it was written.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func = function
+
+    @functools.cached_property
+    def dispatcher(self) -> Any:
+        """numba's own object for the function."""
+        import numba
+
+        try:
+            return numba.njit(cache=True, nogil=True)(self.py_func)
+        except RuntimeError:
+            return numba.njit(nogil=True)(self.py_func)
+
+    @property
+    def _numba_type_(self) -> Any:
+        # numba asks any value for this: so one compiled function can call another.
+        return self.dispatcher._numba_type_
+
+    def __call__(self, *args: Any) -> Any:
+        return self.dispatcher(*args)
+
+    def __reduce__(self) -> str:
+        # As functions are pickled: by name.
+        return str(self.py_func.__qualname__)
 
 
 def jit[F: Callable[..., Any]](function: F) -> F:
     """Compile ``function`` on its first call, without the interpreter lock, cached where that is possible.
 
-    numba does not check array bounds: every caller validates what it passes.
+    It takes positional arguments only. numba does not check array bounds: every caller validates what it passes.
     """
-    try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:
-        return cast(F, numba.njit(nogil=True)(function))
+    return cast(F, Compiled(function))
