@@ -29,7 +29,7 @@ class Compiled:
 
     @functools.cached_property
     def dispatcher(self) -> Any:
-        """numba's own object for the function."""
+        """The object that numba makes of the function."""
         import numba
 
         try:
@@ -43,6 +43,7 @@ class Compiled:
         return self.dispatcher._numba_type_
 
     def __call__(self, *args: Any) -> Any:
+        """Run the compiled function, compiling it first if need be."""
         return self.dispatcher(*args)
 
     def __reduce__(self) -> str:
