@@ -17,7 +17,7 @@ WORKERS ?= 2
 MEGATRON_LM ?=
 ARGS ?=
 
-.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults clean
+.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults docs errors clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -68,6 +68,16 @@ check: setup ## lint, formatting, types
 fix: setup ## repair what lint and formatting can repair
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## rewrite the pages and figures that are made from the code
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_figures.py
+
+errors: setup ## run all tests, note which error messages they produce, and list those that none does
+	@mkdir -p build && rm -f build/errors.jsonl
+	MEGATRON_PROXY_ERRORS_SEEN=$(CURDIR)/build/errors.jsonl PYTHONPATH=$(CURDIR)/tests/helpers/recording \
+	  $(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python docs/make_errors.py build/errors.jsonl
 
 clean: ## remove what the other targets made, except the virtual environment
 	rm -rf build .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 from . import __version__
 from .errors import ProxyError
@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "evaluate-code": "pass@k on HumanEval, MBPP and ReCode",
     "robustness": "bits per byte behind perturbed prompts",
     "export": "write a trained model as a Hugging Face folder",
+    "import": "make a checkpoint of an exported folder, to train on",
     "generate": "write raw bytes with a trained model",
     "patch": "add the plugin's import line to a pretraining script",
 }
@@ -54,7 +55,13 @@ def _run(argv: Sequence[str]) -> int:
     if not argv or argv[0] not in COMMANDS:
         _top_level_parser().parse_args(argv or ["--help"])
     name, *rest = argv
-    command = import_module(f"{__package__}.commands.{name.replace('-', '_')}")
+    args = parser_of(name).parse_args(rest)
+    return int(_module_of(name).run(args))
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command's flags."""
+    command = _module_of(name)
     parser = argparse.ArgumentParser(
         prog=f"megatron-proxy {name}",
         description=command.__doc__,
@@ -62,7 +69,11 @@ def _run(argv: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     command.add_arguments(parser)
-    return int(command.run(parser.parse_args(rest)))
+    return parser
+
+
+def _module_of(name: str) -> Any:
+    return import_module(f"{__package__}.commands.{name.replace('-', '_')}")
 
 
 def _top_level_parser() -> argparse.ArgumentParser:

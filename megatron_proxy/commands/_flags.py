@@ -51,7 +51,7 @@ def add_running(parser: argparse._ActionsContainer) -> None:
         type=int,
         default=_cores(),
         metavar="N",
-        help="worker processes (default: one per core, here %(default)s); 0 works in this process",
+        help="worker processes (default: one per core); 0 works in this process",
     )
     parser.add_argument(
         "--log-interval",
@@ -76,7 +76,7 @@ def add_compressor_options(parser: argparse.ArgumentParser, names: Sequence[str]
             continue
         group = parser.add_argument_group(f"options of {name}") if options else parser
         for option in options:
-            shown = "" if option.default is None else f" (default: {option.default})"
+            shown = "" if option.default in (None, "") else f" (default: {option.default})"
             group.add_argument(
                 f"--{name}-{option.name}",
                 dest=f"{_DESTINATION}:{name}:{option.name}",

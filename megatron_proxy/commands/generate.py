@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--temperature", type=float, default=0.0, help="0 takes the most probable byte (default)")
     sampling.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable bytes")
     sampling.add_argument("--top-p", type=float, metavar="P", help="choose among the fewest bytes of probability P")
-    sampling.add_argument("--seed", type=int, default=0)
+    sampling.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampling (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="completions written at once")
     parser.add_argument("--no-kv-cache", action="store_true", help="read everything again at every byte")
 

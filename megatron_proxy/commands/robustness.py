@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument("--max-documents", type=int, metavar="N", help="take only the first N documents")
     corpus.add_argument("--perturbations", nargs="+", metavar="NAME", help="which (default: all)")
     corpus.add_argument("--rate", type=float, default=0.05, help="share of places changed (default: %(default)s)")
-    corpus.add_argument("--seed", type=int, default=0)
+    corpus.add_argument("--seed", type=int, default=0, metavar="N", help="of the changes (default: %(default)s)")
     running = parser.add_argument_group("running")
     running.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
     running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
