@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import still_running
 
 from megatron_proxy.errors import CorpusError, ProxyError
 from megatron_proxy.parallel import Workers
@@ -116,7 +117,7 @@ def test_giving_up_ends_workers_at_once(jobs):
     with Workers(partial(jobs.slow_first, 60.0), 2) as workers:
         processes = [psutil.Process(number) for number in workers.process_ids]
         workers._hand_out(enumerate(range(4)), 0)
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert not still_running(processes, seconds=5)
     assert time.monotonic() - begin < 10
 
 
@@ -140,4 +141,4 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     parent.wait()
     parent.stdout.close()
     assert len(processes) == 2
-    assert not psutil.wait_procs(processes, timeout=5)[1]
+    assert not still_running(processes, seconds=5)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from crashing import SCENARIOS
 from preparing import files_of, leftovers, write_corpus
+from processes import still_running
 
 from megatron_proxy import manifest
 from megatron_proxy.errors import ProxyError
@@ -67,10 +68,16 @@ def finish(process, seconds=120):
 @pytest.fixture(scope="module")
 def quiet(corpus, tmp_path_factory):
     """The files of an undisturbed run, and how long it took."""
-    folder = tmp_path_factory.mktemp("quiet")
-    begin = time.monotonic()
-    finish_well(start(corpus, folder / "p"))
-    return files_of(folder), time.monotonic() - begin
+    found, seconds = [], 0.0
+    # The first run of a new checkout compiles: only the second tells when to kill.
+    for name in ("first", "second"):
+        folder = tmp_path_factory.mktemp(name)
+        begin = time.monotonic()
+        finish_well(start(corpus, folder / "p"))
+        seconds = time.monotonic() - begin
+        found.append(files_of(folder))
+    assert found[0] == found[1]
+    return found[0], seconds
 
 
 def finish_well(process):
@@ -99,7 +106,7 @@ def test_killed_at_random_moments(corpus, quiet, tmp_path, long, inject, survive
             family = psutil.Process(process.pid).children(recursive=True)
             process.kill()
             finish(process)
-            assert not psutil.wait_procs(family, timeout=60)[1], "workers outlive their parent"
+            assert not still_running(family, seconds=60), "workers outlive their parent"
             check_whole(prefix)
             survived("prepare killed at a random moment")
         finish_well(start(corpus, prefix))
@@ -115,11 +122,13 @@ def test_a_killed_worker(corpus, quiet, tmp_path, long, inject, survived):
         prefix = tmp_path / str(number) / "p"
         inject("worker killed")
         process = start(corpus, prefix)
-        victim = kill_a_worker(process, choose.uniform(0, seconds / 2))
+        # The first one dies as soon as it is there, when the run cannot do without it.
+        victim = kill_a_worker(process, choose.uniform(0, seconds / 2) if number else 0.0)
         code, _, err = finish(process)
-        # The run may have had no need of this worker any more.
+        # The run may have had no need of a later one any more.
         assert code in (0, 1), (code, err)
-        assert code == 0 or f"worker process {victim} died (killed by SIGKILL)" in err
+        deaths = (f"worker process {victim} died (killed by SIGKILL)", "a worker process died before it began")
+        assert code == 0 or any(death in err for death in deaths), err
         assert "Traceback" not in err
         ended_by_it += code
         assert leftovers(prefix.parent) == []
