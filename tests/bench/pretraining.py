@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "tests" / "helpers"))
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 
 import tiny_data
 
-from megatron_proxy import views
 from megatron_proxy.compressors.trie import TrieCompressor
 from megatron_proxy.vocab import EOS, raw_ids
 
+ROOT = Path(__file__).parents[2]
 SYMBOLS = 3_520
 """With specials and bytes 3,840 ids: a multiple of 128, so that nothing is padded."""
-_TINY_VIEWS = 1_500_000
+_CORPUS_BYTES = 1_500_000
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def stdlib_sources(total: int) -> list[bytes]:
 
 def write_data(folder: Path) -> tuple[Path, Path]:
     """A prepared prefix, and one dataset for stock with about the ids that it gives: nine of ten documents as codes."""
-    documents = stdlib_sources(_TINY_VIEWS)
+    documents = stdlib_sources(_CORPUS_BYTES)
     options: dict[str, Any] = {option.name: option.default for option in TrieCompressor.options}
     trie = TrieCompressor.build(options | {"symbols": SYMBOLS}, lambda: iter(documents[::4]))
     ours, stock = folder / "ours", folder / "stock_document"
