@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -167,7 +167,7 @@ class Manifest:
             manifest = cls(
                 documents=_integer(content["documents"]),
                 raw=_view(content["raw"]),
-                compressed={str(name): _compressed(view) for name, view in content["compressed"].items()},
+                compressed={name_in_folder(name): _compressed(view) for name, view in content["compressed"].items()},
                 source=dict(content["source"]),
                 versions={str(name): str(version) for name, version in content["versions"].items()},
             )
@@ -210,6 +210,15 @@ def read(prefix: str | os.PathLike[str]) -> Manifest:
 def write(prefix: str | os.PathLike[str], manifest: Manifest) -> None:
     """Write ``PREFIX_manifest.json`` atomically and durably."""
     replace_file(path_of(prefix), manifest.to_json().encode())
+
+
+def own_paths(prefix: str | os.PathLike[str], files: Iterable[StoredFile]) -> list[Path]:
+    """Where those of some files are that bear the prefix's name: the ones that may be removed with it.
+
+    A manifest by somebody else may name any file of its folder; that must not cost another dataset its files.
+    """
+    path = Path(prefix)
+    return [path.parent / stored.name for stored in files if stored.name.startswith(f"{path.name}_")]
 
 
 def compressed_view(prefix: str | os.PathLike[str], manifest: Manifest, name: str) -> CompressedView:
@@ -295,10 +304,27 @@ def _integer(value: object) -> int:
 
 def stored_file(value: Mapping[str, Any]) -> StoredFile:
     """Parse one file's entry; its name cannot leave the folder."""
-    name = str(value["name"])
+    return StoredFile(name_in_folder(value["name"]), _integer(value["size"]), str(value["sha256"]))
+
+
+def name_in_folder(value: object) -> str:
+    """A name out of a manifest that is used in a path: one part, which a file system takes.
+
+    Raises
+    ------
+    DatasetError
+        For one that leads elsewhere (a slash, ``..``), or that no file can have (a NUL, half a surrogate pair).
+    """
+    name = str(value)
     if name != os.path.basename(name) or name in ("", ".", ".."):
         raise DatasetError(f"the file name {name!r} leaves the manifest's folder")
-    return StoredFile(name, _integer(value["size"]), str(value["sha256"]))
+    try:
+        usable = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise DatasetError(f"no file can have the name {name!r}")
+    return name
 
 
 def _view(value: Mapping[str, Any]) -> View:
@@ -318,5 +344,5 @@ def _compressed(value: Mapping[str, Any]) -> CompressedView:
         lossless=bool(value["lossless"]),
         view=_view(value["view"]),
         spans=None if spans is None else _view(spans),
-        files={str(suffix): stored_file(stored) for suffix, stored in value["files"].items()},
+        files={name_in_folder(suffix): stored_file(stored) for suffix, stored in value["files"].items()},
     )

@@ -127,8 +127,7 @@ class Dataset:
         return StoredFile(path.name, len(content), hashlib.sha256(content).hexdigest())
 
     def _remove_view(self, view: CompressedView) -> None:
-        for stored in view.stored_files():
-            path = Path(self.prefix).parent / stored.name
+        for path in manifest.own_paths(self.prefix, view.stored_files()):
             with writing(path):
                 path.unlink(missing_ok=True)
 

@@ -200,8 +200,7 @@ def _merge_view(dataset: Dataset, shards: Sequence[Shard], name: str, make_write
 
 def _remove(shard: Shard) -> None:
     """Remove a shard, its manifest first: what is left then is no dataset."""
-    folder = Path(shard.prefix).parent
     paths = [manifest.path_of(shard.prefix), skipped_lines_path(shard.prefix)]
-    for path in [*paths, *(folder / stored.name for stored in shard.manifest.stored_files())]:
+    for path in [*paths, *manifest.own_paths(shard.prefix, shard.manifest.stored_files())]:
         with writing(path):
             path.unlink(missing_ok=True)

@@ -148,7 +148,7 @@ def load(path: Path) -> Compressor:
         if content["format"] != FORMAT or content["version"] != VERSION:
             raise DatasetError(f"this is not a description of a compressor, version {VERSION}", where=str(path))
         files = {
-            suffix: manifest.read_checked(path.parent, manifest.stored_file(stored))
+            manifest.name_in_folder(suffix): manifest.read_checked(path.parent, manifest.stored_file(stored))
             for suffix, stored in content["files"].items()
         }
         compressor = compressors.load(str(content["compressor"]), content["config"], files)
