@@ -1,0 +1,257 @@
+"""Draw the figures of docs/how-it-works.md with the package's own functions: ``make docs``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from svg import BLUE, GREEN, GREY, INK, ORANGE, PALE_ORANGE, Axes, Picture
+
+from megatron_proxy.compressors.base import Compressor
+from megatron_proxy.compressors.trie import TrieCompressor
+from megatron_proxy.planning import draws
+from megatron_proxy.planning.draws import Form
+from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
+from megatron_proxy.planning.planner import build
+from megatron_proxy.planning.spans import SpanTable
+from megatron_proxy.planning.windows import Windows
+from megatron_proxy.schedule import Mode, Schedule, Setting
+from megatron_proxy.vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, SPECIAL_NAMES, is_byte, is_symbol
+
+FOLDER: Final = Path(__file__).with_name("figures")
+MEASURED: Final = Path(__file__).with_name("compressors-measured.md")
+
+TEXTS: Final = (
+    b"def area(width, height):\n    return width * height\n",
+    b"for width in widths:\n    print(area(width, 2))\n",
+    b"def volume(width, height, depth):\n    return area(width, height) * depth\n",
+)
+
+
+def main() -> None:
+    """Write all figures."""
+    for name, picture in figures().items():
+        picture.save(FOLDER / f"{name}.svg")
+
+
+def figures() -> dict[str, Picture]:
+    """Every figure, by the name of its file."""
+    return {
+        "schedule": schedule(),
+        "calibration": calibration(),
+        "windows": windows(Mode.TRANSLATION_RANDOM, "Three windows during the warm-up", 0.65),
+        "interleaved": windows(Mode.INTERLEAVED, "Three windows of the mode interleaved", 0.6),
+        "stability": stability(),
+    }
+
+
+def schedule() -> Picture:
+    """The rate over progress, with the mode of each phase: the defaults, and a run with a decay."""
+    picture = Picture(720, 300, "The rate over a run")
+    cases = (
+        ("defaults", Schedule()),
+        ("--proxy-decay-fraction 0.2 --proxy-final-rate 0.5", Schedule(final_rate=0.5, decay=0.2)),
+    )
+    for number, (name, shown) in enumerate(cases):
+        axes = Axes(picture, (60 + 345 * number, 50, 290, 190), (0, 1), (0, 1))
+        axes.frame([0, 0.2, 0.4, 0.6, 0.8, 1], [0, 0.25, 0.5, 0.75, 1], "progress: share of the horizon", "rate")
+        picture.text(axes.left, 24, name, size=12)
+        borders = [0.0, shown.warmup, *([shown.decay_begin] if shown.decay else []), 1.0]
+        for begin, end in itertools.pairwise(borders):
+            x, top = axes.at(begin, 1)
+            picture.rectangle(x, top, axes.at(end, 1)[0] - x, 190, BLUE if begin == 0 else GREEN, 0.08)
+            phase = "warm-up" if begin == 0 else "steady" if begin < shown.decay_begin else "decay"
+            picture.text(x + 4, axes.top + 160, phase, size=11)
+            picture.text(x + 4, axes.top + 174, shown.at(begin).mode.removesuffix("_random"), size=9.5)
+        line = [axes.at(x / 500, shown.at(x / 500).rate) for x in range(501)]
+        picture.line(line, ORANGE, 2.5)
+    return picture
+
+
+def calibration() -> Picture:
+    """Which forms a pairing mode draws at each rate: counted over draws."""
+    picture = Picture(560, 330, "What a pairing mode draws")
+    axes = Axes(picture, (60, 40, 330, 230), (0, 1), (0, 1))
+    rates = [i / 40 for i in range(41)]
+    shares = np.array([_shares(rate) for rate in rates])
+    heights = np.concatenate([np.zeros((len(rates), 1)), np.cumsum(shares, axis=1)], axis=1)
+    for column, (colour, name, y) in enumerate(
+        ((BLUE, "raw only", 0.15), (GREEN, "pairs: both views", 0.5), (ORANGE, "compressed only", 0.85))
+    ):
+        lower = [axes.at(rate, low) for rate, low in zip(rates, heights[:, column], strict=True)]
+        upper = [axes.at(rate, high) for rate, high in zip(rates, heights[:, column + 1], strict=True)]
+        picture.area([*lower, *reversed(upper)], colour)
+        picture.rectangle(410, axes.at(0, y)[1] - 10, 12, 12, colour)
+        picture.text(428, axes.at(0, y)[1], name)
+    axes.frame([0, 0.25, 0.5, 0.75, 1], [0, 0.25, 0.5, 0.75, 1], "rate: share of compressed segments", "share of draws")
+    picture.text(60, 24, "20,000 draws at each rate, mode translation_random")
+    return picture
+
+
+def _shares(rate: float) -> list[float]:
+    """Shares of draws that are raw only, pairs, compressed only."""
+    forms = draws.draw_forms(1, np.arange(20_000), Setting(rate, Mode.TRANSLATION_RANDOM))
+    raw, compressed = (float(np.mean(forms == form)) for form in (Form.RAW, Form.COMPRESSED))
+    return [raw, 1.0 - raw - compressed, compressed]
+
+
+class Cell(NamedTuple):
+    """One id of a window as it is drawn."""
+
+    text: str
+    colour: str
+
+
+def windows(mode: Mode, title: str, rate: float) -> Picture:
+    """Windows of an actual plan over three tiny documents, id by id."""
+    length = 80
+    rows = list(_windows(Schedule.constant(rate, mode), length, count=3))
+    picture = Picture(920, 0, title)
+    picture.text(20, 24, f"{title}: {length} ids each, and the opener before them", size=13)
+    top = 48.0
+    for number, cells in enumerate(rows):
+        top = _draw_window(picture, cells, number, top) + 40
+    _legend(picture, top + 16)
+    picture.height = top + 34
+    return picture
+
+
+def _draw_window(picture: Picture, cells: Sequence[Cell], number: int, top: float) -> float:
+    """One window in lines of boxes, a symbol's as wide as what it stands for; returns where the last line begins."""
+    picture.text(20, top + 13, f"window {number}", size=11)
+    x, y = 90.0, top
+    for index, cell in enumerate(cells):
+        width = 6.6 * len(cell.text) + 5
+        if x + width > 900:
+            x, y = 90.0, y + 22
+        picture.rectangle(x, y, width - 1.5, 18, cell.colour, 0.55)
+        if index == 0:
+            picture.line([(x, y), (x + width - 1.5, y), (x + width - 1.5, y + 18), (x, y + 18), (x, y)], INK, 1.5)
+        picture.text(x + (width - 1.5) / 2, y + 13, cell.text, size=10.5, anchor="middle", family="monospace")
+        x += width
+    return y
+
+
+def _legend(picture: Picture, y: float) -> None:
+    entries = ((BLUE, "a raw byte"), (ORANGE, "a symbol"), (GREEN, "a literal byte in the compressed view"))
+    x = 90.0
+    for colour, name in (*entries, (GREY, "a special; framed: the opener")):
+        picture.rectangle(x, y - 10, 12, 12, colour, 0.55)
+        picture.text(x + 18, y, name, size=11)
+        x += 60 + 6.2 * len(name)
+
+
+def _windows(schedule: Schedule, length: int, count: int) -> Iterator[list[Cell]]:
+    """The first windows of the stream."""
+    compressor = TrieCompressor.build(
+        {"symbols": 96, "longest": 12, "segment-bytes": 64, "sample-bytes": 1 << 20, "rounds": 1}, lambda: iter(TEXTS)
+    )
+    encoded = [compressor.encode_spans(text) for text in TEXTS]
+    spans = [
+        np.stack([np.diff(each.byte_ends, prepend=0), np.diff(each.code_ends, prepend=0)], axis=1) for each in encoded
+    ]
+    offsets = np.cumsum([0, *map(len, spans)], dtype=np.int64)
+    table = SpanTable(offsets, np.concatenate(spans).astype(np.uint16))
+    raw, codes = _View([np.frombuffer(text, np.uint8) for text in TEXTS]), _View([each.codes for each in encoded])
+    sizes = DocumentSizes(raw.sequence_lengths, codes.sequence_lengths, table)
+    spec = PlanSpec(5, length, schedule, horizon_samples=100, num_samples=count, documents=range(len(TEXTS)))
+    made = Windows(build(spec, sizes), raw, codes, compressor.vocabulary, table)
+    ids = np.empty(length + 1, dtype=np.int64)
+    for number in range(count):
+        made.fill(number, ids)
+        yield list(_cells(ids, compressor))
+
+
+class _View:
+    """A view in memory."""
+
+    def __init__(self, documents: Sequence[NDArray[Any]]) -> None:
+        self._documents = documents
+        self.sequence_lengths = np.array([len(document) for document in documents], dtype=np.int32)
+
+    def get(self, idx: int, offset: int = 0, length: int | None = None, /) -> NDArray[Any]:
+        """Units of one document."""
+        end = None if length is None else offset + length
+        return self._documents[idx][offset:end]
+
+
+def _cells(ids: NDArray[np.int64], compressor: Compressor) -> Iterator[Cell]:
+    """What each id stands for; whether a byte is raw or a literal, the special before it tells."""
+    inside = False
+    for id_ in ids.tolist():
+        if id_ in SPECIAL_NAMES:
+            inside = id_ == COMPRESSED_OPEN or (inside and id_ != COMPRESSED_CLOSE)
+            yield Cell(SPECIAL_NAMES[id_], GREY)
+            continue
+        code = np.array([id_ - compressor.vocabulary.code_offset], dtype=np.int64)
+        text = bytes([id_ - 64]) if is_byte(id_) else compressor.decode(code)
+        colour = ORANGE if is_symbol(id_) else GREEN if inside else BLUE
+        yield Cell(text.decode().replace(" ", "␣").replace("\n", "↵"), colour)
+
+
+def stability() -> Picture:
+    """Bytes per code against stability, from the tables of compressors-measured.md."""
+    picture = Picture(820, 470, "Length against stability")
+    axes = Axes(picture, (60, 40, 560, 370), (0, 7), (0, 1.4))
+    axes.frame(range(8), [0, 0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.4], "source bytes per code", "edit distance ÷ length")
+    picture.text(60, 24, "Ten per cent of characters deleted at random: how much of the code stream changes")
+    for y, (corpus, colour) in zip((80, 60), (("debian", PALE_ORANGE), ("stdlib", BLUE)), strict=True):
+        picture.dot(640, y - 4, colour)
+        picture.text(650, y, corpus)
+        for row in _measured(corpus):
+            x, height = axes.at(row.bytes_per_code, row.random)
+            picture.dot(x, height, colour)
+            if corpus == "stdlib" and row.name in _LABELS:
+                across, down, anchor = _LABELS[row.name]
+                picture.text(x + across, height + down, row.name, size=10.5, anchor=anchor)
+    n = np.linspace(1, 7, 61)
+    picture.line([axes.at(x, 1 - 0.9**x) for x in n.tolist()], GREY, 1.5, "5 4")
+    picture.text(640, 108, "- - -  1 \N{MINUS SIGN} 0.9ⁿ: share of symbols", size=11, colour="#777777")
+    picture.text(640, 123, "of n bytes that are hit", size=11, colour="#777777")
+    return picture
+
+
+_LABELS: Final = {
+    "identity": (6, 14, "start"),
+    "doublebyte": (-7, 4, "end"),
+    "sentencepiece, 16,384": (6, 22, "middle"),
+    "hf, byte-level BPE, 32,768": (10, -10, "end"),
+    "trie, 65,280": (8, 6, "start"),
+    "trie, 65,280, 3 rounds": (-8, -4, "end"),
+    "neural-ac, 16 bits": (-8, 4, "end"),
+    "neural-ac, 8 bits": (-4, -8, "middle"),
+    "zstd": (-8, 4, "end"),
+    "zstd, whole documents": (8, 4, "start"),
+    "gzip": (-8, 4, "end"),
+}
+"""Where a label stands from its dot."""
+
+
+class Row(NamedTuple):
+    """What is plotted of one row of the tables."""
+
+    name: str
+    bytes_per_code: float
+    random: float
+
+
+def _measured(corpus: str) -> list[Row]:
+    """The rows of one corpus's table with whole symbols: the regroupings of bits are left out."""
+    text = MEASURED.read_text(encoding="utf-8")
+    section = re.search(rf"^### {corpus}\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
+    if section is None:
+        raise ValueError(f"{MEASURED.name} has no section {corpus}")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section[1].splitlines() if "|" in line]
+    head, _, *body = rows
+    columns = head.index("bytes per code"), head.index("random")
+    found = (Row(row[0], float(row[columns[0]]), float(row[columns[1]])) for row in body)
+    return [row for row in found if row.bytes_per_code >= 1]
+
+
+if __name__ == "__main__":
+    main()
