@@ -26,8 +26,8 @@ def test_shares_are_the_papers():
 
 
 def test_windows_hold_every_id_once():
-    first, second = make_figures._windows(Schedule.constant(0.0, Mode.SENTINEL), 50, count=2)
-    assert [len(first), len(second)] == [51, 51]
+    first, second = make_figures._windows(Schedule.constant(0.0, Mode.SENTINEL), 32, count=2)
+    assert [len(first), len(second)] == [33, 33]
     assert (first[0].text, first[1].text) == ("<eos>", "<raw>")
     # The opener is the sentinel that the second window goes on in; the ids go on where the first window ended.
     texts = [text.decode().replace(" ", "␣").replace("\n", "↵") for text in make_figures.TEXTS]
