@@ -60,7 +60,8 @@ def start(corpus, prefix, workers=2, names=NAMES, **settings):
     )
 
 
-def finish(process, seconds=120):
+# A new checkout compiles its loops first, and a busy machine takes minutes for that: this is for hangs alone.
+def finish(process, seconds=600):
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 
