@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Self, TextIO
-
-from tqdm import tqdm
+from typing import Any, Self, TextIO
 
 DEFAULT_LOG_INTERVAL = 10_000
 
@@ -35,10 +33,7 @@ class Progress:
         self._interval = log_interval
         self._documents = self._bytes = 0
         self._begin = time.monotonic()
-        terminal = self._stream.isatty()
-        self._bar = (
-            tqdm(total=total, desc=label, file=self._stream, bar_format=_BAR, dynamic_ncols=True) if terminal else None
-        )
+        self._bar = _bar(label, total, self._stream) if self._stream.isatty() else None
 
     def __enter__(self) -> Self:
         return self
@@ -69,3 +64,10 @@ class Progress:
             f"{self._documents:,} documents, {self._bytes / 1e6:,.1f} MB of UTF-8 "
             f"({self._documents / seconds:,.0f} documents/s, {self._bytes / seconds / 1e6:.1f} MB/s)"
         )
+
+
+def _bar(label: str, total: int, stream: TextIO) -> Any:
+    """A bar on a terminal; its package is loaded only where there is one."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=label, file=stream, bar_format=_BAR, dynamic_ncols=True)

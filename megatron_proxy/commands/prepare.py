@@ -17,13 +17,13 @@ import argparse
 import logging
 import signal
 import warnings
+from typing import TYPE_CHECKING
 
 from .. import compressors
-from ..prepare import Job, prepare
-from ..prepare.on_ray import prepare_on_ray
-from ..prepare.recipe import recipes
-from ..views.writer import MakeWriter
 from . import _flags
+
+if TYPE_CHECKING:
+    from ..views.writer import MakeWriter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    # Not for --help.
+    from ..prepare import Job, prepare
+    from ..prepare.on_ray import prepare_on_ray
+    from ..prepare.recipe import recipes
+
     names = _flags.split_names(args.compressor)
     job = Job(
         prefix=args.output_prefix,

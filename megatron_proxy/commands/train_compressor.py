@@ -16,8 +16,6 @@ from pathlib import Path
 from .. import compressors
 from ..corpus import DEFAULT_KEY, documents
 from ..errors import CorpusError
-from ..prepare.pending import writing
-from ..prepare.recipe import recipes, save
 from . import _flags
 
 
@@ -34,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    # Not for --help.
+    from ..prepare.pending import writing
+    from ..prepare.recipe import recipes, save
+
     (recipe,) = recipes([args.compressor], _flags.compressor_options(args), [])
     with writing(args.output):
         args.output.parent.mkdir(parents=True, exist_ok=True)
