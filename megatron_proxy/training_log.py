@@ -2,9 +2,10 @@
 
 Megatron prints one line per logging interval, fields parted by ``|``:
 
-    iteration       20/     300 | consumed samples:          320 | lm loss: 4.1E+00 | raw bpb: 5.0E+00 | …
+    iteration       20/     300 | consumed samples:          320 | lm loss: 4.1E+00 | … | mode: sentinel |
 
-and one per validation, ``validation loss at iteration 100 | lm loss value: 3.2E+00 | …``.
+and one per validation, ``validation loss at iteration 100 on validation set | lm loss value: 3.2E+00 | …``; the line
+about the test set, after the last iteration, is left out.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from dataclasses import dataclass
 from typing import Final
 
 _ITERATION: Final = re.compile(r"iteration\s+(\d+)/\s*\d+\s*\|")
-_VALIDATION: Final = re.compile(r"validation loss at iteration (\d+)")
+_VALIDATION: Final = re.compile(r"validation loss at iteration (\d+)(?! on test set)\b")
+_MODE: Final = re.compile(r"\| mode: (\w+) \|")
 _NUMBER: Final = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
 _FIELD: Final = re.compile(rf"([A-Za-z][^|:\]]*?)(?: value)?:\s*{_NUMBER}(?=[\s|]|$)")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One printed line: the iteration, and its fields by name (``{"lm loss": 4.1, "raw bpb": 5.0, …}``)."""
+    """One printed line: its iteration, fields by name (``{"lm loss": 4.1, "raw bpb": 5.0, …}``), and mode if any."""
 
     iteration: int
     values: dict[str, float]
+    mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ def parse(lines: Iterable[str]) -> TrainingLog:
         if match := _VALIDATION.search(line):
             log.validation.append(Entry(int(match[1]), _fields(line[match.end() :])))
         elif match := _ITERATION.search(line):
-            log.training.append(Entry(int(match[1]), _fields(line[match.end() :])))
+            mode = _MODE.search(line)
+            log.training.append(Entry(int(match[1]), _fields(line[match.end() :]), mode[1] if mode else None))
     return log
 
 

@@ -15,6 +15,8 @@ raw bpb: 6.250000E+00 | loss scale: 1.0 | grad norm: 1.234 | number of skipped i
 raw bpb value: 5.049000E+00 | raw bpb PPL: 1.5E+02 |
 """
 
+SETS = [(20, "validation"), (300, "validation"), (300, "test")]
+
 
 def test_training_and_validation_lines():
     log = parse(LOG.splitlines())
@@ -39,3 +41,15 @@ def test_series_skips_intervals_without_the_field():
     assert log.series("raw bpb") == ([10], [6.25])
     assert log.series("raw bpb", validation=True) == ([20], [5.049])
     assert log.series("nothing") == ([], [])
+
+
+def test_the_mode_is_a_word():
+    log = parse([" iteration 10/ 300 | lm loss: 4.0 | compressed rate: 6.5E-01 | mode: translation_random |"])
+    assert log.training[0].mode == "translation_random"
+    assert log.training[0].values == {"lm loss": 4.0, "compressed rate": 0.65}
+    assert parse(LOG.splitlines()).training[0].mode is None
+
+
+def test_the_test_set_is_no_validation():
+    log = parse([f" validation loss at iteration {n} on {name} set | lm loss value: 3.5E+00 |" for n, name in SETS])
+    assert [(entry.iteration, entry.values["lm loss"]) for entry in log.validation] == [(20, 3.5), (300, 3.5)]
