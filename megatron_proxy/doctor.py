@@ -52,7 +52,7 @@ def examine(megatron_lm: Path | None = None, prefix: str | None = None) -> Itera
     """
     yield _python()
     yield from _packages()
-    yield _device()
+    yield from _torch()
     if megatron_lm is not None:
         yield from _scripts(megatron_lm)
         sys.path.insert(0, str(megatron_lm))
@@ -111,19 +111,19 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _device() -> Finding:
+def _torch() -> Iterator[Finding]:
     try:
         import torch
     except ImportError as error:
-        return Finding(Status.FAIL, "torch", f"cannot be imported ({error})", "pip install torch")
+        yield Finding(Status.FAIL, "torch", f"cannot be imported ({error})", "pip install torch")
+        return
+    yield Finding(Status.OK, "torch", torch.__version__)
+    built_for = torch.version.cuda or "none: this is a torch for CPUs"
     if not torch.cuda.is_available():
-        return Finding(Status.NOTE, "torch", f"{torch.__version__}, no GPU: training runs on the CPU with gloo")
+        yield Finding(Status.NOTE, "CUDA", f"{built_for}; no GPU is seen: training runs on the CPU with gloo")
+        return
     names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
-    return Finding(
-        Status.OK,
-        "torch",
-        f"{torch.__version__}, CUDA {torch.version.cuda}, {torch.cuda.device_count()} x {' / '.join(sorted(names))}",
-    )
+    yield Finding(Status.OK, "CUDA", f"{built_for}; {torch.cuda.device_count()} x {' / '.join(sorted(names))}")
 
 
 def _hooks() -> Iterator[Finding]:
@@ -144,7 +144,7 @@ def _hooks() -> Iterator[Finding]:
             problems = [error]
     yield from (_failure("hooks", problem) for problem in problems)
     if not problems:
-        yield Finding(Status.OK, "hooks", f"all fit Megatron-Core {megatron.text}")
+        yield Finding(Status.OK, "hooks", f"all {len(hooks.table())} fit Megatron-Core {megatron.text}")
 
 
 def _scripts(megatron_lm: Path) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """The doctor's findings: what is there, what is missing, and what to do."""
 
+import re
 import sys
 
 import pytest
@@ -30,7 +31,11 @@ def by_subject(findings):
 def test_this_environment_would_train(capsys):
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "ok    hooks                all fit Megatron-Core" in out
+    assert re.search(r"^ok    hooks                all \d+ fit Megatron-Core 0\.\d+\.\d+$", out, re.MULTILINE)
+    for subject in ("python", "torch", "CUDA", "zstd library", "megatron-core"):
+        assert re.search(rf"^(ok|note)  +{subject} +\w", out, re.MULTILINE)
+    assert re.search(r"^(ok|note)  +transformer-engine ", out, re.MULTILINE)
+    assert re.search(r"^(ok|note)  +apex ", out, re.MULTILINE)
     assert out.endswith(
         "\nnext: megatron-proxy prepare --input CORPUS.jsonl --output-prefix data/corpus --compressor zstd\n"
     )
@@ -41,6 +46,9 @@ def test_an_unpatched_checkout_fails_and_is_told_how(checkout, monkeypatch, caps
     assert cli.main(["doctor", "--megatron-lm", str(checkout)]) == 1
     out = capsys.readouterr().out
     assert f"FAIL  pretrain_gpt.py      not patched\n{'':27}→ megatron-proxy patch {checkout}\n" in out
+    assert out.endswith(
+        f"\ntraining would not start: see the lines marked FAIL\nnext: megatron-proxy patch {checkout}\n"
+    )
     assert cli.main(["patch", str(checkout)]) == 0
     assert cli.main(["doctor", "--megatron-lm", str(checkout)]) == 0
 

@@ -20,12 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, and report line by line."""
-    failed = False
+    failures = []
     for finding in doctor.examine(args.megatron_lm, args.prefix):
         print(_line(finding), flush=True)
-        failed |= finding.status is Status.FAIL
-    if failed:
+        if finding.status is Status.FAIL:
+            failures.append(finding)
+    if failures:
         print("\ntraining would not start: see the lines marked FAIL")
+        if fix := next((finding.fix for finding in failures if finding.fix), None):
+            print(f"next: {fix}")
         return 1
     command = doctor.next_command(args.megatron_lm, args.prefix, doctor.first_compressor(args.prefix))
     print(f"\nnext: {command}")
