@@ -7,6 +7,7 @@ megatron. Such a module has a docstring (its help), ``add_arguments(parser)`` an
 from __future__ import annotations
 
 import argparse
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -73,7 +74,9 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 
 def _module_of(name: str) -> Any:
-    return import_module(f"{__package__}.commands.{name.replace('-', '_')}")
+    # A module cannot be called like a keyword (import).
+    module = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
+    return import_module(f"{__package__}.commands.{module}")
 
 
 def _top_level_parser() -> argparse.ArgumentParser:

@@ -36,6 +36,7 @@ class Purpose(IntEnum):
     COMPRESSOR = 8
     SAMPLING = 9
     PERTURBATION = 10
+    NEW_ROWS = 11
 
 
 def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -70,6 +70,9 @@ def differences(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -
             where="--load",
             fix="resume with the same compressor, or give --finetune to begin a new run from these weights",
         )
+    if getattr(checkpoint_args, "consumed_train_samples", None) == 0:
+        # Imported weights, or a checkpoint before the first step: no sample was read yet.
+        return []
     found = []
     for name in _MIXING:
         was, now = getattr(checkpoint_args, name, None), getattr(args, name, None)

@@ -135,3 +135,10 @@ def sort_qkv(mixed: Tensor, shape: Architecture) -> Tensor:
     grouped = mixed.reshape(shape.groups, queries + 2 * shape.head_dim, *mixed.shape[1:])
     parts = torch.split(grouped, [queries, shape.head_dim, shape.head_dim], dim=1)
     return torch.cat([part.flatten(0, 1) for part in parts])
+
+
+def unsort_qkv(sorted_rows: Tensor, shape: Architecture) -> Tensor:
+    """Megatron's order by group, from all queries, then all keys, then all values: undoes :func:`sort_qkv`."""
+    sizes = [size * shape.head_dim for size in (shape.heads, shape.groups, shape.groups)]
+    parts = [part.reshape(shape.groups, -1, *part.shape[1:]) for part in torch.split(sorted_rows, sizes)]
+    return torch.cat(parts, dim=1).flatten(0, 1)

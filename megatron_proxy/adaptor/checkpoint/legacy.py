@@ -67,7 +67,7 @@ class LegacyTensors:
             for rank in range(tensor_parallel):
                 for name, tensor in _model(states[rank, stage], folder).items():
                     if isinstance(tensor, torch.Tensor) and not name.endswith("_extra_state"):
-                        self._pieces.setdefault(_global_name(name, stage * per_stage), []).append(tensor)
+                        self._pieces.setdefault(global_name(name, stage * per_stage), []).append(tensor)
         self._pieces = {name: pieces[-tensor_parallel:] for name, pieces in self._pieces.items()}
         self.shapes = {name: tuple(self._shape(name)) for name in self._pieces}
 
@@ -139,7 +139,8 @@ def _layers_per_stage(args: argparse.Namespace, stages: int) -> int:
     return int(args.num_layers) // stages
 
 
-def _global_name(name: str, first_layer: int) -> str:
+def global_name(name: str, first_layer: int) -> str:
+    """Megatron's global name of a tensor of a pipeline stage whose first layer has this number."""
     match = re.match(r"decoder\.layers\.(\d+)\.(.*)", name)
     if match:
         name = f"decoder.layers.{int(match[1]) + first_layer}.{match[2]}"
