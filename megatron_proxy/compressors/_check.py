@@ -18,7 +18,7 @@ def option(options: Mapping[str, Any], compressor: str, name: str, low: int, hig
     CompressorError
         Naming the flag, if it is not between ``low`` and ``high``.
     """
-    value = options[name]
+    value = options.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise CompressorError(f"{value!r} is not a whole number from {low} to {high}", where=f"--{compressor}-{name}")
     return value
@@ -32,7 +32,7 @@ def choice(options: Mapping[str, Any], compressor: str, name: str, choices: Sequ
     CompressorError
         Naming the flag, if it is none of ``choices``.
     """
-    value = options[name]
+    value = options.get(name)
     if not isinstance(value, str) or value not in choices:
         raise CompressorError(f"{value!r} is none of {', '.join(choices)}", where=f"--{compressor}-{name}")
     return value
