@@ -53,12 +53,11 @@ test: setup ## run the tests
 faults: setup ## inject faults, the long way: kills, full disks, flipped bits; prints the counts
 	FAULTS=long $(BIN)/python -m pytest -m faults $(ARGS)
 
-bench: setup ## planning and sample access beside stock GPTDataset, generation with and without the cache
-	$(BIN)/python tests/bench/bench_plan.py --output build/bench/plan.json $(ARGS)
-	$(BIN)/python tests/bench/bench_generation.py --bytes 512
+bench: setup ## benchmarks beside their peers, with goals; results in build/bench/results.json [MEGATRON_LM=/path]
+	MEGATRON_LM=$(MEGATRON_LM) $(BIN)/python tests/bench/bench.py $(ARGS)
 
-bench-quick: setup ## the same, smaller
-	$(BIN)/python tests/bench/bench_plan.py --quick --output build/bench/plan.json $(ARGS)
+bench-quick: setup ## the same, smaller, within three minutes
+	MEGATRON_LM=$(MEGATRON_LM) $(BIN)/python tests/bench/bench.py --quick $(ARGS)
 
 check: setup ## lint, formatting, types
 	$(BIN)/ruff check .

@@ -11,9 +11,10 @@ import json
 import operator
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,11 +72,18 @@ def report(benchmark: str, rows: Sequence[Row], output: Path = RESULTS, **detail
     kept = json.loads(output.read_text()) if output.exists() else {}
     kept[benchmark] = {
         "machine": machine(),
+        "command": " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]]),
         "rows": [asdict(row) | {"ratio": row.ratio, "reached": row.reached} for row in rows],
         **details,
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def rows_of(result: Mapping[str, Any]) -> list[Row]:
+    """The rows of one benchmark as :func:`report` has kept them."""
+    names = [field.name for field in fields(Row)]
+    return [Row(**{name: row[name] for name in names}) for row in result["rows"]]
 
 
 def table(rows: Sequence[Row]) -> str:
