@@ -17,7 +17,7 @@ WORKERS ?= 2
 MEGATRON_LM ?=
 ARGS ?=
 
-.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults docs errors clean
+.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults fuzz docs errors clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ test: setup ## run the tests
 
 faults: setup ## inject faults, the long way: kills, full disks, flipped bits; prints the counts
 	FAULTS=long $(BIN)/python -m pytest -m faults $(ARGS)
+
+fuzz: setup ## inputs that nobody meant, thirty times as many as with all tests, and new ones; prints the counts
+	FUZZ=long $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 bench: setup ## benchmarks beside their peers, with goals; results in build/bench/results.json [MEGATRON_LM=/path]
 	MEGATRON_LM=$(MEGATRON_LM) $(BIN)/python tests/bench/bench.py $(ARGS)
