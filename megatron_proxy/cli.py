@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "evaluate": "bits per byte of held-out documents under a trained model",
     "evaluate-code": "pass@k on HumanEval, MBPP and ReCode",
     "robustness": "bits per byte behind perturbed prompts",
+    "report": "one page about training runs: BPB, schedule, figures, generations",
     "export": "write a trained model as a Hugging Face folder",
     "import": "make a checkpoint of an exported folder, to train on",
     "generate": "write raw bytes with a trained model",

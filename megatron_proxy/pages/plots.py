@@ -27,8 +27,8 @@ class Series:
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """Values to places along one axis."""
+class Axis:
+    """Values between ``low`` and ``high`` to places between ``begin`` and ``end``, evenly or by logarithm."""
 
     low: float
     high: float
@@ -37,6 +37,7 @@ class _Axis:
     end: float
 
     def place(self, value: float) -> float:
+        """Where a value lies on the page."""
         low, high, value = (
             (math.log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
         )
@@ -60,9 +61,9 @@ def lines(series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool =
     if not points:
         return ""
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    x_axis = _Axis(min(xs), max(xs), log_x, _LEFT, _WIDTH - _RIGHT)
+    x_axis = Axis(min(xs), max(xs), log_x, _LEFT, _WIDTH - _RIGHT)
     low = min(ys) if log_y else 0.0
-    y_axis = _Axis(low, max(ys) * (1.0 if log_y else 1.05) or 1.0, log_y, _HEIGHT - _BOTTOM, _TOP)
+    y_axis = Axis(low, max(ys) * (1.0 if log_y else 1.05) or 1.0, log_y, _HEIGHT - _BOTTOM, _TOP)
     body = _frame(x_axis, y_axis, x_label, y_label)
     for number, one in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
@@ -76,7 +77,7 @@ def lines(series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool =
 
 def bars(groups: Sequence[str], series: Sequence[Series], y_label: str, *, high: float = 1.0) -> str:
     """Bars from 0 to ``high``: one group per name in ``groups``, one bar in it per series; x is the group's place."""
-    y_axis = _Axis(0.0, high, False, _HEIGHT - _BOTTOM, _TOP)
+    y_axis = Axis(0.0, high, False, _HEIGHT - _BOTTOM, _TOP)
     room = (_WIDTH - _LEFT - _RIGHT) / len(groups)
     width = 0.8 * room / max(1, len(series))
     body = _frame(None, y_axis, "", y_label)
@@ -108,18 +109,18 @@ def _svg(body: Sequence[str], title: str) -> str:
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">{content}</svg>'
 
 
-def _frame(x_axis: _Axis | None, y_axis: _Axis, x_label: str, y_label: str) -> list[str]:
+def _frame(x_axis: Axis | None, y_axis: Axis, x_label: str, y_label: str) -> list[str]:
     """Axes, ticks and labels."""
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     body = [f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#888"/>']
     for value in y_axis.ticks():
         y = y_axis.place(value)
         body.append(f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#8883"/>')
-        body.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>')
+        body.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
     for value in x_axis.ticks() if x_axis else []:
         x = x_axis.place(value) if x_axis else 0.0
         body.append(f'<path d="M{x:.1f} {bottom}v4" stroke="#888"/>')
-        body.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{_short(value)}</text>')
+        body.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{short(value)}</text>')
     body.append(f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
     middle = (_TOP + bottom) / 2
     body.append(
@@ -128,8 +129,11 @@ def _frame(x_axis: _Axis | None, y_axis: _Axis, x_label: str, y_label: str) -> l
     return body
 
 
-def _short(value: float) -> str:
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+def short(value: float) -> str:
+    """A value as the label of a tick."""
+    if value >= 1e15:
+        return f"{value:.3g}".replace("e+", "e")
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{unit}"
     return f"{value:.3g}"

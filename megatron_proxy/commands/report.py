@@ -1,0 +1,88 @@
+"""One page about training runs: BPB of both views over steps, FLOPs and source bytes, the schedule, generations.
+
+  megatron-proxy report runs/bytes runs/proxy --output report.html
+
+A RUN is a folder with what the training script printed (.log, .txt, .out or .err files; those of a resumed run are put
+together), or one such file. What else lies in the folder is shown too: the .json of 'evaluate --output' and the .jsonl
+of 'generate'. The page is one HTML file that loads nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..report import Run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder, or its log")
+    parser.add_argument(
+        "--name", action="append", default=[], metavar="NAME", help="what to call a run; once for each RUN, in order"
+    )
+    parser.add_argument("--title", metavar="TEXT", help="the page's heading (default: the runs' names)")
+    parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the table of final figures as JSON")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write the figures as SVG files")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if args.name and len(args.name) != len(args.runs):
+        raise ConfigurationError(f"{len(args.name)} names for {len(args.runs)} runs", where="--name")
+    from ..report import read_run
+
+    names = args.name or _names(args.runs)
+    runs = [read_run(path, name) for path, name in zip(args.runs, names, strict=True)]
+    contents = _contents(args, runs)
+    for path, flag in contents:
+        if path.exists() and not args.overwrite:
+            raise ConfigurationError(f"{path} exists already", where=flag, fix="give another name, or --overwrite")
+    for (path, flag), content in contents.items():
+        _write(path, content, flag)
+        print(f"wrote {path}")
+    return 0
+
+
+def _contents(args: argparse.Namespace, runs: list[Run]) -> dict[tuple[Path, str], str]:
+    """What to write, by path and the flag that asks for it."""
+    from ..report import final_figures
+    from ..report.chart import alone, chart
+    from ..report.page import page
+    from ..report.runs import AXES
+
+    title = args.title or "Runs: " + ", ".join(run.name for run in runs)
+    contents = {(args.output, "--output"): page(runs, title)}
+    if args.json is not None:
+        contents[args.json, "--json"] = json.dumps([final_figures(run) for run in runs], indent=2) + "\n"
+    for axis in AXES if args.figures is not None else ():
+        if drawn := chart(runs, axis):
+            contents[args.figures / f"{axis.lower().replace(' ', '-')}.svg", "--figures"] = alone(drawn)
+    return contents
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """The last part of each path, or more of it where two would be called the same."""
+    parts = [path.resolve().with_suffix("" if path.is_file() else path.suffix).parts for path in paths]
+    for length in range(1, max(map(len, parts))):
+        names = ["/".join(one[-length:]) for one in parts]
+        if len(set(names)) == len(set(parts)):
+            return names
+    return [str(path) for path in paths]
+
+
+def _write(path: Path, content: str, flag: str) -> None:
+    from ..manifest import replace_file
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content.encode())
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written ({error.strerror})", where=flag) from error

@@ -1,0 +1,11 @@
+"""A page about training runs: what their logs, evaluations and generations say, side by side.
+
+:func:`read_run` takes in one run; :func:`final_figures` makes the table of several; :mod:`.page` the HTML.
+"""
+
+from __future__ import annotations
+
+from .figures import final_figures
+from .runs import Run, read_run
+
+__all__ = ["Run", "final_figures", "read_run"]

@@ -1,0 +1,120 @@
+"""The final figures of runs, as JSON and as rows of a table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from .runs import VIEWS, Run
+
+_ELAPSED: Final = "elapsed time per iteration (ms)"
+
+
+def final_figures(run: Run) -> dict[str, Any]:
+    """The figures of a run where it ended, JSON-able; None where the files do not tell.
+
+    BPB of training are those of the last logging interval, of validation those of the last validation, and of held-out
+    documents those of ``megatron-proxy evaluate``.
+    """
+    model, parameters = run.settings, run.settings.parameters
+    embeddings = model.embedding_parameters
+    rest = None if parameters is None or embeddings is None else parameters - embeddings
+    return {
+        "name": run.name,
+        "compressor": model.text("proxy_compression"),
+        "mode": run.log.training[-1].mode,
+        "rate": run.last("compressed rate"),
+        "steps": run.steps,
+        "tokens": run.tokens,
+        "flops": run.flops,
+        "parameters": parameters,
+        "parameters_without_embeddings": rest,
+        "vocabulary": model.vocabulary,
+        "padded_vocabulary": model.padded_vocabulary,
+        "source_bytes": {view: _whole(run.last(f"{view} bytes seen")) for view in VIEWS},
+        "milliseconds_per_step": _median_of(run, _ELAPSED),
+        "lm_loss": run.last("lm loss"),
+        "training_bpb": {view: run.last(f"{view} bpb") for view in VIEWS},
+        "validation_bpb": {view: run.last(f"{view} bpb", validation=True) for view in VIEWS},
+        "held_out_bpb": {view: one.bpb for view, one in run.evaluations.items()},
+        "held_out_accuracy": {view: one.accuracy for view, one in run.evaluations.items()},
+        "lacks": run.lacks(),
+    }
+
+
+def table(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Rows of (label, a cell for each run); a row that no run has a value for is left out."""
+    rows = [(label, [_cell(value(figures), shown) for figures in several]) for label, value, shown in _ROWS]
+    return [(label, cells) for label, cells in rows if any(cell != _NOTHING for cell in cells)]
+
+
+_NOTHING: Final = "-"
+
+
+def _cell(value: Any, shown: Callable[[Any], str]) -> str:
+    return _NOTHING if value is None else shown(value)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _median_of(run: Run, name: str) -> float | None:
+    """Median over logging intervals, the first left out where there are more: it holds the start."""
+    values = run.log.series(name)[1]
+    return statistics.median(values[1:] or values) if values else None
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _power(value: float) -> str:
+    return f"{value:.2e}"
+
+
+def _bits(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _bytes_per_token(figures: dict[str, Any]) -> float | None:
+    seen = [figures["source_bytes"][view] for view in VIEWS]
+    return sum(seen) / figures["tokens"] if None not in seen and figures["tokens"] else None
+
+
+def _of_view(name: str, view: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda figures: figures[name].get(view)
+
+
+def _of(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda figures: figures[name]
+
+
+_ROWS: Final[list[tuple[str, Callable[[dict[str, Any]], Any], Callable[[Any], str]]]] = [
+    ("compressor", lambda f: f["compressor"] if f["source_bytes"]["compressed"] != 0 else None, str),
+    ("mode and rate at the end", lambda f: f["mode"] and f"{f['mode']}, {f['rate']:.2g}", str),
+    ("held-out BPB, raw view", _of_view("held_out_bpb", "raw"), _bits),
+    ("held-out BPB, compressed view", _of_view("held_out_bpb", "compressed"), _bits),
+    ("next id right, held out, raw view", _of_view("held_out_accuracy", "raw"), _percent),
+    ("validation BPB, raw view", _of_view("validation_bpb", "raw"), _bits),
+    ("validation BPB, compressed view", _of_view("validation_bpb", "compressed"), _bits),
+    ("training BPB, raw view", _of_view("training_bpb", "raw"), _bits),
+    ("training BPB, compressed view", _of_view("training_bpb", "compressed"), _bits),
+    ("loss, nats per id", _of("lm_loss"), _bits),
+    ("steps", _of("steps"), _count),
+    ("tokens", _of("tokens"), _count),
+    ("FLOPs", _of("flops"), _power),
+    ("source bytes read, raw view", _of_view("source_bytes", "raw"), _count),
+    ("source bytes read, compressed view", _of_view("source_bytes", "compressed"), _count),
+    ("source bytes per token", _bytes_per_token, "{:.2f}".format),
+    ("parameters", _of("parameters"), _count),
+    ("parameters without embeddings", _of("parameters_without_embeddings"), _count),
+    ("vocabulary", _of("vocabulary"), _count),
+    ("vocabulary, padded", _of("padded_vocabulary"), _count),
+    ("milliseconds per step, median", _of("milliseconds_per_step"), _count),
+]

@@ -1,0 +1,213 @@
+"""One run: its log, merged over restarts, against steps, FLOPs and source bytes; its evaluations and generations."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from .. import training_log
+from ..errors import ConfigurationError
+from ..training_log import Entry, TrainingLog
+from . import files, flops, settings
+from .settings import Settings
+
+VIEWS: Final = ("raw", "compressed")
+AXES: Final = ("steps", "FLOPs", "source bytes")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``megatron-proxy evaluate`` said: BPB of held-out documents in one view, after some iteration."""
+
+    view: str
+    bpb: float
+    iteration: int
+    bytes: int | None = None
+    documents: int | None = None
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A prompt, what the model wrote behind it, and why it ended there."""
+
+    prompt: str
+    completion: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that is known of a run.
+
+    Parameters
+    ----------
+    name
+        What it is called on the page.
+    log
+        Training and validation lines in order of their iterations, each iteration once.
+    settings
+        Megatron's arguments and the model's size.
+    evaluations, generations
+        What was found beside the log; of each view the evaluation of the latest iteration.
+    """
+
+    name: str
+    log: TrainingLog
+    settings: Settings
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    generations: Sequence[Generation] = ()
+
+    @property
+    def steps(self) -> int:
+        """The last iteration."""
+        return self.log.training[-1].iteration
+
+    @property
+    def tokens(self) -> int | None:
+        """Ids that the model was trained on."""
+        samples, length = self.last("consumed samples"), self.settings.number("seq_length")
+        return None if samples is None or length is None else int(samples) * length
+
+    def last(self, name: str, *, validation: bool = False) -> float | None:
+        """The last printed value of a field; None if it never was."""
+        values = self.log.series(name, validation=validation)[1]
+        return values[-1] if values else None
+
+    def places(self, axis: str) -> list[tuple[int, float]]:
+        """(iteration, place on the axis) of each training line, rising; empty where the log does not tell."""
+        if axis == "steps":
+            return [(entry.iteration, float(entry.iteration)) for entry in self.log.training]
+        if axis == "FLOPs":
+            return _flops(self.log.training, self.settings)
+        seen = [(e.iteration, [e.values.get(f"{view} bytes seen") for view in VIEWS]) for e in self.log.training]
+        return [(iteration, sum(filter(None, both))) for iteration, both in seen if None not in both]
+
+    def points(self, name: str, axis: str, *, validation: bool = False) -> list[tuple[float, float]]:
+        """A field against an axis; a training value is its interval's mean, placed at the interval's end."""
+        places = self.places(axis)
+        if not places:
+            return []
+        iterations, values = self.log.series(name, validation=validation)
+        return [(interpolated(places, i), v) for i, v in zip(iterations, values, strict=True) if math.isfinite(v)]
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs of the whole training."""
+        places = self.places("FLOPs")
+        return places[-1][1] if places else None
+
+    def lacks(self) -> list[str]:
+        """What the page cannot show of this run, in words."""
+        found = []
+        if not any(self.log.series(f"{view} bpb")[0] for view in VIEWS):
+            found.append("no BPB in the log: it is there when --proxy-compression is given")
+        if not self.places("FLOPs"):
+            found.append("no FLOPs: the log has neither the arguments of a dense GPT nor a throughput")
+        if not self.places("source bytes"):
+            found.append("no source bytes in the log: they are there when --proxy-compression is given")
+        if not self.log.validation:
+            found.append("no validation in the log")
+        if not self.evaluations:
+            found.append("no evaluation: megatron-proxy evaluate --output FILE.json, in the run's folder")
+        return found
+
+
+def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | Path] = ()) -> Run:
+    """Read the run at ``path``: a folder, or a log file.
+
+    Parameters
+    ----------
+    path
+        A folder with Megatron's output in ``.log``, ``.txt``, ``.out`` or ``.err`` files, and optionally the files
+        that ``evaluate --output`` (``.json``) and ``generate`` (``.jsonl``) wrote; or one file of output.
+    name
+        What to call it; by default the file's or folder's name.
+    also
+        Folders to look for evaluations and generations in, for a run that is one file.
+
+    Raises
+    ------
+    ConfigurationError
+        Nothing is there, a log is binary, or there is no iteration in it.
+    """
+    path = Path(path)
+    found = files.find(path)
+    for folder in map(Path, also):
+        beside = files.find(folder)
+        found.evaluations += beside.evaluations
+        found.generations += beside.generations
+    parsed = {at: training_log.parse(lines) for at, lines in found.logs.items()}
+    parsed = {at: log for at, log in parsed.items() if log.training}
+    if not parsed:
+        raise ConfigurationError(
+            "no line of Megatron's training log is in it, such as 'iteration 10/ 300 | consumed samples: …'",
+            where=str(path),
+            fix="name what the training script printed, or a folder with it in .log, .txt, .out or .err files",
+        )
+    order = sorted(parsed, key=lambda at: (parsed[at].training[0].iteration, at))
+    return Run(
+        name or path.resolve().name.removesuffix(".log"),
+        TrainingLog(_merged(parsed[at].training for at in order), _merged(parsed[at].validation for at in order)),
+        settings.parse(found.logs[order[-1]]),
+        _evaluations(found.evaluations),
+        [_generation(line) for line in found.generations],
+    )
+
+
+def interpolated(places: Sequence[tuple[int, float]], iteration: int) -> float:
+    """Where an iteration lies on an axis whose places at some iterations are known; 0 lies at 0."""
+    at = bisect_left(places, iteration, key=lambda place: place[0])
+    if at == len(places):
+        return places[-1][1]
+    (before, low), (after, high) = places[at - 1] if at else (0, 0.0), places[at]
+    return low + (high - low) * (iteration - before) / (after - before) if after > before else high
+
+
+def _merged(several: Iterable[Sequence[Entry]]) -> list[Entry]:
+    """Entries of successive starts: what one repeats, after its checkpoint, replaces what the start before printed."""
+    merged: list[Entry] = []
+    for entries in several:
+        for entry in entries:
+            while merged and merged[-1].iteration >= entry.iteration:
+                merged.pop()
+            merged.append(entry)
+    return merged
+
+
+def _flops(entries: Sequence[Entry], model: Settings) -> list[tuple[int, float]]:
+    each, length = flops.per_token(model), model.number("seq_length")
+    if each is not None and length is not None:
+        samples = [(entry.iteration, entry.values.get("consumed samples")) for entry in entries]
+        return [(iteration, each * length * count) for iteration, count in samples if count is not None]
+    places: list[tuple[int, float]] = []
+    before, total = 0, 0.0
+    for entry in entries:
+        one = flops.per_iteration(model, entry)
+        if one is None:
+            return []
+        total += one * (entry.iteration - before)
+        before = entry.iteration
+        places.append((entry.iteration, total))
+    return places
+
+
+def _evaluations(contents: Iterable[Mapping[str, Any]]) -> dict[str, Evaluation]:
+    """By view, that of the latest iteration."""
+    found: dict[str, Evaluation] = {}
+    for content in contents:
+        view, bpb, iteration = content["view"], content["bpb"], content.get("iteration")
+        if view not in VIEWS or not isinstance(bpb, int | float) or not isinstance(iteration, int):
+            continue
+        if view not in found or found[view].iteration <= iteration:
+            more = {key: content.get(key) for key in ("bytes", "documents", "accuracy")}
+            found[view] = Evaluation(view, float(bpb), iteration, **more)
+    return found
+
+
+def _generation(content: Mapping[str, Any]) -> Generation:
+    return Generation(str(content["prompt"]), str(content["completion"]), str(content.get("reason", "")))
