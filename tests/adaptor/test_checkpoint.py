@@ -1,9 +1,11 @@
 """Reading checkpoints: that Megatron wrote, that are damaged, and that mean harm."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import warnings
 from argparse import Namespace
 from pathlib import Path
 
@@ -243,3 +245,103 @@ def test_a_model_trained_without_the_flag_is_refused(pieces):
     torch.save(state, path)
     with pytest.raises(CheckpointError, match="the vocabulary of 6 ids does not hold the specials and the 256 bytes"):
         open_checkpoint(pieces)
+
+
+def change(path, **changes):
+    """Replace entries of a saved state; None takes one out."""
+    state = safety.load_safely(path, "") | changes
+    torch.save({name: value for name, value in state.items() if value is not None}, path)
+
+
+def test_pieces_that_megatrons_own_loop_did_not_write(pieces):
+    change(pieces / "mp_rank_00_000" / "model_optim_rng.pt", args={"num_layers": 2})
+    with pytest.raises(CheckpointError, match=r"it holds no training arguments: Megatron's own training loop did not"):
+        legacy.open_folder(pieces)
+    shutil.rmtree(pieces / "mp_rank_00_000")
+    with pytest.raises(CheckpointError, match="the checkpoint is half-written: rank 0 is missing"):
+        legacy.open_folder(pieces)
+
+
+def test_pieces_of_other_pipelines(pieces):
+    first = pieces / "mp_rank_00_000" / "model_optim_rng.pt"
+    args = safety.load_safely(first, "")["args"]
+    change(first, args=Namespace(**vars(args), decoder_first_pipeline_num_layers=1))
+    with pytest.raises(UnsupportedError, match=r"^--decoder-first-pipeline-num-layers: uneven pipeline stages"):
+        legacy.open_folder(pieces)
+    change(first, args=args, model=None, model0={}, model1={})
+    with pytest.raises(UnsupportedError, match="checkpoints of interleaved pipelines in the format 'torch' are not"):
+        legacy.open_folder(pieces)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A checkpoint in the format torch_dist with one tensor, as torch itself writes it, and its index."""
+    from torch.distributed import checkpoint
+
+    folder = tmp_path / "iter_0000001"
+    writer = checkpoint.FileSystemWriter(folder)
+    with warnings.catch_warnings():
+        # That it is one process is what is meant.
+        warnings.simplefilter("ignore")
+        checkpoint.save({"output_layer.weight": torch.arange(6.0).view(3, 2)}, storage_writer=writer, no_dist=True)
+    (folder / "metadata.json").write_text("{}")
+    args = Namespace(proxy_compression="x", padded_vocab_size=320)
+    torch.save({"args": args}, folder / "common.pt")
+    index = checkpoint.FileSystemReader(folder).read_metadata()
+    # Where it was written; Megatron has a string there.
+    index.storage_meta = None
+    write_index(folder, index)
+    return folder, index
+
+
+def write_index(folder, index):
+    (folder / ".metadata").write_bytes(pickle.dumps(index))
+
+
+def test_a_small_checkpoint_is_read(small):
+    assert open_checkpoint(small[0]).tensors.read("output_layer.weight").tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_an_index_that_does_not_fit_its_tensors(small):
+    folder, index = small
+    entry = index.state_dict_metadata["output_layer.weight"]
+    entry.size = torch.Size([4, 2])
+    write_index(folder, index)
+    with pytest.raises(CheckpointError, match=r"parts of 'output_layer\.weight' are missing"):
+        open_checkpoint(folder).tensors.read("output_layer.weight")
+    entry.chunks[0].sizes = torch.Size([4, 2])
+    write_index(folder, index)
+    with pytest.raises(CheckpointError, match=r"a part of 'output_layer\.weight' is not what the index says"):
+        open_checkpoint(folder).tensors.read("output_layer.weight")
+
+
+def test_an_index_that_leaves_its_folder(small):
+    folder, index = small
+    next(iter(index.storage_data.values())).relative_path = "../elsewhere"
+    write_index(folder, index)
+    with pytest.raises(CheckpointError, match=r"the file '\.\./elsewhere' is transformed or outside the folder"):
+        open_checkpoint(folder)
+
+
+def test_an_index_of_something_else(small):
+    folder, _ = small
+    (folder / ".metadata").write_bytes(b"\x80\x02}.")
+    with pytest.raises(CheckpointError, match=r"the index is damaged or half-written \(AttributeError: "):
+        open_checkpoint(folder)
+
+
+def test_a_checkpoint_without_training_arguments(small):
+    folder, _ = small
+    torch.save({"iteration": 1}, folder / "common.pt")
+    with pytest.raises(CheckpointError, match=r"it holds no training arguments: Megatron's own training loop did not"):
+        open_checkpoint(folder)
+    (folder / "common.pt").unlink()
+    with pytest.raises(CheckpointError, match="it holds no common state, and so no training arguments"):
+        open_checkpoint(folder)
+
+
+def test_an_iteration_in_an_unknown_format(tmp_path):
+    (tmp_path / "iter_0000003").mkdir()
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("3")
+    with pytest.raises(CheckpointError, match="the checkpoint is half-written, or in a format that is not read here"):
+        open_checkpoint(tmp_path)

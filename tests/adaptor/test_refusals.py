@@ -1,0 +1,38 @@
+"""What the plugin refuses that no command line of tests/adaptor/test_training.py brings about."""
+
+import sys
+from argparse import Namespace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("megatron.training", reason="megatron-core is not installed")
+
+import megatron_args  # noqa: E402
+from megatron.core.datasets.gpt_dataset import GPTDataset  # noqa: E402
+from megatron.training import global_vars  # noqa: E402
+
+from megatron_proxy.adaptor import dataset, hooks, model, run  # noqa: E402
+from megatron_proxy.errors import UnsupportedError  # noqa: E402
+
+
+def test_a_script_that_wants_shorter_samples():
+    with pytest.raises(UnsupportedError, match=r"^add_extra_token_to_sequence: this script wants samples without"):
+        dataset._swapped(GPTDataset, Namespace(add_extra_token_to_sequence=False))
+
+
+def test_no_megatron(monkeypatch):
+    monkeypatch.setitem(sys.modules, "megatron.core.package_info", None)
+    with pytest.raises(UnsupportedError, match=r"^Megatron-Core cannot be imported \(import of .*\); supported: "):
+        hooks.megatron_version()
+
+
+def test_an_architecture_of_the_stock_script():
+    with pytest.raises(UnsupportedError, match=r"^--mtp-num-layers: this architecture is not built here\n.*patch"):
+        model.build_gpt(megatron_args.parse("--mtp-num-layers 1"), True, True)
+
+
+def test_hooks_without_a_run(monkeypatch):
+    monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", None)
+    with pytest.raises(UnsupportedError, match=r"^--proxy-compression: this needs a run with --proxy-compression$"):
+        run.current()
