@@ -47,8 +47,8 @@ class State:
         try:
             save_file(self._tensors(), temporary, {"identity": identity, "progress": json.dumps(progress)})
             os.replace(temporary, path)
-        except OSError as error:
-            raise CompressorError(f"the checkpoint cannot be written ({error.strerror})", where=str(path)) from error
+        except (SafetensorError, OSError) as error:
+            raise CompressorError(f"the checkpoint cannot be written ({error})", where=str(path)) from error
 
     def restore(self, path: Path, identity: str) -> None:
         """Go back to where the training of a checkpoint stood."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from megatron_proxy import cli, compressors, manifest, views
 from megatron_proxy.errors import CompressorError, ConfigurationError
+from megatron_proxy.reference import importing
 from megatron_proxy.reference.codes import BadCodes, codes_of, compressor_for, unpack
 
 
@@ -135,3 +136,17 @@ def test_lines_without_the_key_name_the_line(tmp_path, capsys):
     write(tmp_path / "c.jsonl", DOCUMENTS, key="other")
     assert run(tmp_path) == 1
     assert "c.jsonl:1: the line lacks the key 'm1_ac_ow16'" in capsys.readouterr().err
+
+
+def test_a_corpus_that_changes_meanwhile(tmp_path, capsys, monkeypatch):
+    write(tmp_path / "c.jsonl", DOCUMENTS)
+    prepare = importing.prepare
+
+    def and_change(*args):
+        prepare(*args)
+        write(tmp_path / "c.jsonl", [("another", encoded([97])), *DOCUMENTS[1:]])
+
+    monkeypatch.setattr(importing, "prepare", and_change)
+    assert run(tmp_path) == 1
+    assert "error: " + str(tmp_path / "p") + ": the corpus changed while it was read (" in capsys.readouterr().err
+    assert list(manifest.read(tmp_path / "p").compressed) == []

