@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# Bytes only, tokenizer only and proxy compression at equal compute, on one corpus: the paper's comparison.
+#
+#   examples/compare.sh examples/compare/cpu.env build/compare                      # minutes a run, 2 CPU cores
+#   INPUT='data/*.jsonl' HELD_OUT=held.jsonl examples/compare.sh examples/compare/gpu.env /data/compare
+#   examples/compare.sh examples/compare/cluster-7B.env /data/compare proxy:neural  # one run of it, as a job of its own
+#
+# usage: compare.sh CONFIG FOLDER [RUN … | prepare | report]
+#
+# Every run has the same model (all vocabularies are padded to one size), the same number of steps and of tokens per
+# step, hence the same FLOPs; they differ in what the tokens are:
+#   bytes             raw bytes only, no sentinels                    (--proxy-mode vanilla, rate 0)
+#   tokenizer:NAME    the compressed view only, no sentinels          (--proxy-mode vanilla, rate 1)
+#   proxy:NAME        both views, the paper's schedule: 0.4 to 0.9    (the defaults)
+#   interleaved:NAME  both views, span by span inside documents       (--proxy-mode interleaved)
+#
+# Prepares, trains, evaluates held-out documents, generates, and writes FOLDER/compare.html, compare.json and figures/.
+# A step that is done is not done again, and a training goes on from its last checkpoint: just run it again. Every command
+# is printed as it is run; with DRY_RUN=1 it is only printed.
+set -euo pipefail
+# Where commands are shown, whatever becomes of their own output.
+exec 3>&2
+
+die() {
+  echo "compare.sh: $*" >&2
+  exit 2
+}
+
+[ $# -ge 2 ] || die "usage: compare.sh CONFIG FOLDER [RUN … | prepare | report]"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+config=$1 folder=$2
+shift 2
+[ -f "$config" ] || die "there is no configuration $config; known: $(cd "$here/compare" && echo *.env)"
+python=$(command -v "${PYTHON:-python}") || die "no ${PYTHON:-python} is found: activate the environment, or set PYTHON"
+# shellcheck source=/dev/null
+. "$config"
+[ -n "${INPUT:-}" ] || [ "$CORPUS" = stdlib ] || die "set INPUT to the corpus, and HELD_OUT to documents outside it"
+[ -z "${INPUT:-}" ] || [ -n "${HELD_OUT:-}" ] || die "INPUT needs HELD_OUT: documents that INPUT does not hold"
+
+proxy=("$python" -m megatron_proxy)
+launch=${LAUNCH:-$python -m torch.distributed.run --standalone --nproc-per-node ${GPUS:-1}}
+script=${SCRIPT:-$here/pretrain_gpt.py}
+data=$folder/data/corpus
+compressors=$(printf '%s\n' $RUNS | sed -n 's/.*://p' | sort -u | paste -sd,)
+
+# Print a command, and run it unless this is a dry run.
+show() {
+  printf '\n$' >&3
+  printf ' %q' "$@" >&3
+  printf '\n' >&3
+  [ -n "${DRY_RUN:-}" ] || "$@"
+}
+
+# step FILE COMMAND…: run COMMAND with its output in FILE, unless FILE exists; a failed one leaves FILE.part.
+step() {
+  local file=$1
+  shift
+  if [ -e "$file" ]; then return; fi
+  mkdir -p "$(dirname "$file")"
+  show "$@" > "$file.part" || {
+    tail -n 20 "$file.part" >&2
+    die "the command above failed; its output is in $file.part"
+  }
+  [ -n "${DRY_RUN:-}" ] && rm "$file.part" || mv "$file.part" "$file"
+}
+
+# What the results depend on: another configuration needs another folder.
+check_settings() {
+  local now
+  now=$(printf '%s\n' "steps $STEPS" "model $(echo $MODEL)" "training $(echo $TRAINING)" "prepare $(echo $PREPARE)" \
+    "corpus ${INPUT:-stdlib} ${MAX_DOCUMENTS:-all}")
+  mkdir -p "$folder/runs"
+  [ -e "$folder/settings" ] || echo "$now" > "$folder/settings"
+  diff "$folder/settings" - <<< "$now" >&2 || die "$folder holds another configuration (above); give another folder"
+}
+
+corpus() {
+  if [ -z "${INPUT:-}" ]; then
+    step "$folder/corpus.log" "$python" "$here/stdlib_corpus.py" "$folder/corpus" \
+      ${MAX_DOCUMENTS:+--max-documents "$MAX_DOCUMENTS"}
+    INPUT=$folder/corpus/train.jsonl HELD_OUT=$folder/corpus/held_out.jsonl
+  fi
+  step "$folder/prepare.log" "${proxy[@]}" prepare --input $INPUT --output-prefix "$data" \
+    --compressor "$compressors" --workers "${WORKERS:-2}" $PREPARE
+}
+
+# The flags of one run. Bytes alone need no compressor; any prepared one stands in, at rate 0.
+flags() {
+  case $1 in
+    bytes) echo "--proxy-compression ${compressors%%,*} --proxy-peak-rate 0 --proxy-validation-view raw" ;;
+    tokenizer:*) echo "--proxy-compression ${1#*:} --proxy-peak-rate 1 --proxy-validation-view compressed" ;;
+    proxy:*) echo "--proxy-compression ${1#*:} --proxy-validation-view both" ;;
+    interleaved:*)
+      echo "--proxy-compression ${1#*:} --proxy-validation-view both"
+      echo "--proxy-mode interleaved --proxy-warmup-mode interleaved" ;;
+    *) die "unknown run $1; known kinds: bytes, tokenizer:NAME, proxy:NAME, interleaved:NAME" ;;
+  esac
+  case $1 in bytes | tokenizer:*) echo "--proxy-mode vanilla --proxy-warmup-fraction 0" ;; esac
+}
+
+train() {
+  local at=$1 chosen=$2 log
+  [ "$(cat "$at/checkpoint/latest_checkpointed_iteration.txt" 2> /dev/null)" != "$STEPS" ] || return 0
+  mkdir -p "$at"
+  log=$at/train-$(find "$at" -name 'train-*.log' | wc -l).log
+  show $launch "$script" --data-path "$data" $chosen $MODEL $TRAINING --train-iters "$STEPS" \
+    --save "$at/checkpoint" --load "$at/checkpoint" --save-interval "$SAVE_INTERVAL" > "$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    die "training failed; its output is in $log"
+  }
+}
+
+evaluate() {
+  local at=$1 view
+  shift
+  for view; do
+    [ -e "$at/evaluate-$view.json" ] || show "${proxy[@]}" evaluate --load "$at/checkpoint" --input $HELD_OUT \
+      --view "$view" --data-prefix "$data" --output "$at/evaluate-$view.json" $EVALUATE
+  done
+}
+
+run() {
+  local at=$folder/runs/${1/:/-} chosen
+  chosen=$(flags "$1")
+  train "$at" "$chosen"
+  case $1 in
+    bytes) evaluate "$at" raw ;;
+    # A model of tokens alone has no raw bytes to read or write.
+    tokenizer:*) evaluate "$at" compressed ;;
+    *) evaluate "$at" $PROXY_VIEWS ;;
+  esac
+  case $1 in
+    tokenizer:*) ;;
+    *) step "$at/generations.jsonl" "${proxy[@]}" generate --load "$at/checkpoint" $GENERATE "${PROMPTS[@]/#/--prompt=}" ;;
+  esac
+}
+
+# The page about all runs that have ended.
+report() {
+  local paths=() one at
+  for one in $RUNS; do
+    at=$folder/runs/${one/:/-}
+    if [ -e "$at/checkpoint/latest_checkpointed_iteration.txt" ] || [ -n "${DRY_RUN:-}" ]; then paths+=("$at"); fi
+  done
+  show "${proxy[@]}" report "${paths[@]}" --title "$TITLE" --output "$folder/compare.html" \
+    --json "$folder/compare.json" --figures "$folder/figures" --overwrite
+}
+
+check_settings
+if [ "${1:-}" != report ]; then
+  corpus
+  [ "${1:-}" != prepare ] || exit 0
+  [ $# -gt 0 ] || set -- $RUNS
+  for one; do run "$one"; done
+fi
+report
