@@ -124,3 +124,17 @@ def _boolean(text: str) -> bool:
         return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
     except KeyError:
         raise argparse.ArgumentTypeError(f"expected true or false, not {text!r}") from None
+
+
+def check_counts(args: argparse.Namespace, *names: str) -> None:
+    """Refuse counts below one; those that were not given are left alone.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the flag.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ConfigurationError(f"must be at least 1, not {value}", where=f"--{name.replace('_', '-')}")

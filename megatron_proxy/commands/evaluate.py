@@ -136,10 +136,7 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"{args.output!r} exists already", where="--output", fix="give another name, or --overwrite"
         )
-    for flag in ("batch", "max_documents"):
-        value = getattr(args, flag)
-        if value is not None and value < 1:
-            raise ConfigurationError(f"must be at least 1, not {value}", where=f"--{flag.replace('_', '-')}")
+    _flags.check_counts(args, "batch", "max_documents")
     for flag, given in (("--view compressed", args.view == "compressed"), ("--translate", args.translate)):
         if given and not args.data_prefix:
             raise ConfigurationError(

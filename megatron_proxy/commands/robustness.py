@@ -1,6 +1,6 @@
 """How a model copes with perturbed prompts: spaces, case, renamed identifiers, typos, indentation.
 
-  megatron-proxy robustness --load checkpoints/run --input held_out.jsonl --output robust.json --plot robust.png
+  megatron-proxy robustness --load checkpoints/run --input held_out.jsonl --output robust.json --plot robust.svg
 
 The first half of every document is perturbed; bits per byte and the share of right next bytes are told over its second
 half, which is left as it is, beside those behind the clean first half.
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
     running.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
     running.add_argument("--output", metavar="FILE", help="write the figures as JSON")
-    running.add_argument("--plot", metavar="FILE", help="draw them as a PNG")
+    running.add_argument("--plot", metavar="FILE", help="draw them, by its ending as SVG or PNG")
     running.add_argument("--overwrite", action="store_true", help="replace files that exist")
 
 
@@ -43,13 +43,16 @@ def run(args: argparse.Namespace) -> int:
     for flag, path in (("--output", args.output), ("--plot", args.plot)):
         if path and os.path.exists(path) and not args.overwrite:
             raise ConfigurationError(f"{path!r} exists already", where=flag, fix="give another name, or --overwrite")
+    _flags.check_counts(args, "batch", "max_documents")
     if not 0.0 < args.rate <= 1.0:
         raise ConfigurationError(f"must lie in (0, 1], not {args.rate}", where="--rate")
     from .. import corpus
-    from ..evaluation import perturbations, robustness
+    from ..evaluation import perturbations, robustness, robustness_plot
     from ..evaluation.scoring import Scorer
     from ..manifest import replace_file
 
+    if args.plot:
+        robustness_plot.check(Path(args.plot))
     checkpoint, model = _model.load(args)
     if not checkpoint.sentinels:
         raise ConfigurationError("the model was trained without sentinels", where="--load", fix="use `evaluate`")
@@ -73,5 +76,5 @@ def run(args: argparse.Namespace) -> int:
         content = {"checkpoint": str(checkpoint.folder), **settings, "prompts": found}
         replace_file(Path(args.output), (json.dumps(content, indent=2) + "\n").encode())
     if args.plot:
-        robustness.plot(found, Path(args.plot))
+        robustness_plot.save(found, Path(args.plot))
     return 0

@@ -8,7 +8,6 @@ rest is never changed: all figures are over the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from ..bpb import bits_per_byte
@@ -88,24 +87,3 @@ def as_table(found: dict[str, dict[str, Any]]) -> str:
             f"{one['accuracy']:>15.2%}  {one['accuracy_lost']:>+7.2%}"
         )
     return "\n".join(lines)
-
-
-def plot(found: dict[str, dict[str, Any]], path: Path) -> None:
-    """Two bars per perturbation, as a PNG: bits per byte added, accuracy lost."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    names = [name for name in found if name != CLEAN]
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), constrained_layout=True)
-    for axis, key, title, scale in (
-        (axes[0], "bpb_added", "bits per byte added", 1.0),
-        (axes[1], "accuracy_lost", "next bytes lost, in points of %", 100.0),
-    ):
-        axis.barh(names, [scale * found[name][key] for name in names], color="#4477aa")
-        axis.axvline(0.0, color="black", linewidth=0.8)
-        axis.set_title(title)
-        axis.invert_yaxis()
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)

@@ -1,0 +1,152 @@
+"""The figures of :mod:`.robustness` as a picture: for each perturbation, bits per byte added and next bytes lost.
+
+An SVG is written by hand and needs nothing; a PNG is drawn by matplotlib, which is in the extra ``demo``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import math
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ..errors import ConfigurationError
+from ..manifest import replace_file
+from .robustness import CLEAN
+
+_COLOUR: Final = "#4477aa"
+_NAMES: Final = 110
+_PANEL: Final = 300
+_VALUE: Final = 60
+_ROW: Final = 30
+_TOP: Final = 72
+_BOTTOM: Final = 34
+
+
+class Panel(NamedTuple):
+    """One half of the picture: what it shows, the values in the order of the names, and how they are written."""
+
+    title: str
+    values: Sequence[float]
+    form: str
+
+
+def check(path: Path) -> None:
+    """Refuse, before anything is measured, a file that could not be drawn.
+
+    Raises
+    ------
+    ConfigurationError
+        An ending that is neither ``.svg`` nor ``.png``, or a PNG without matplotlib.
+    """
+    if path.suffix not in (".svg", ".png"):
+        raise ConfigurationError(f"{str(path)!r} ends neither in .svg nor in .png", where="--plot")
+    if path.suffix == ".png" and importlib.util.find_spec("matplotlib") is None:
+        raise ConfigurationError(
+            "a PNG needs matplotlib, which is not installed",
+            where="--plot",
+            fix="pip install 'megatron_proxy[demo]', or name a file that ends in .svg",
+        )
+
+
+def save(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Draw the figures that :func:`.robustness.figures` made, by the ending of ``path``."""
+    if path.suffix == ".svg":
+        replace_file(path, svg(found).encode())
+    else:
+        _save_png(found, path)
+
+
+def panels(found: dict[str, dict[str, Any]]) -> list[Panel]:
+    """What is drawn."""
+    rows = [one for name, one in found.items() if name != CLEAN]
+    return [
+        Panel("bits per byte added", [one["bpb_added"] for one in rows], "{:+z.4f}"),
+        Panel("next bytes lost, in points", [100 * one["accuracy_lost"] for one in rows], "{:+z.2f}"),
+    ]
+
+
+def _title(found: dict[str, dict[str, Any]]) -> str:
+    clean = found[CLEAN]
+    return f"Behind clean prompts: {clean['bpb']:.3f} bits per byte, {clean['accuracy']:.1%} of next bytes right"
+
+
+def svg(found: dict[str, dict[str, Any]]) -> str:
+    """The picture as SVG: bars from zero, each with its value beside it."""
+    names = [name for name in found if name != CLEAN]
+    width = _NAMES + 2 * (_PANEL + _VALUE)
+    height = _TOP + _ROW * len(names) + _BOTTOM
+    body = [_text(14, 24, _title(found), size=14)]
+    for row, name in enumerate(names):
+        body.append(_text(_NAMES - 12, _TOP + _ROW * (row + 0.5) + 4, name, anchor="end"))
+    for place, panel in enumerate(panels(found)):
+        body += _draw(panel, _NAMES + place * (_PANEL + _VALUE))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'font-family="system-ui, sans-serif">\n<title>{escape(_title(found))}</title>\n'
+        f'<rect width="{width}" height="{height}" fill="white"/>\n' + "\n".join(body) + "\n</svg>\n"
+    )
+
+
+def _draw(panel: Panel, left: float) -> list[str]:
+    low, high = min([0.0, *panel.values]), max([0.0, *panel.values])
+    step = _step(high - low)
+    low, high = step * math.floor(low / step), step * max(1, math.ceil(high / step))
+    # Values stand beside their bars: to the left of zero too, if there are bars.
+    margin = _VALUE if low < 0 else 0
+
+    def place(value: float) -> float:
+        return left + margin + (_PANEL - margin) * (value - low) / (high - low)
+
+    bottom = _TOP + _ROW * len(panel.values)
+    body = [_text(left + _PANEL / 2, _TOP - 18, panel.title, anchor="middle", size=13)]
+    for number in range(round((high - low) / step) + 1):
+        x = place(low + number * step)
+        body.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="#dddddd"/>')
+        body.append(_text(x, bottom + 18, f"{low + number * step:g}", anchor="middle", size=11))
+    for row, value in enumerate(panel.values):
+        begin, end = sorted((place(0.0), place(value)))
+        y = _TOP + _ROW * row
+        body.append(
+            f'<rect x="{begin:.1f}" y="{y + 5}" width="{end - begin:.1f}" height="{_ROW - 10}" fill="{_COLOUR}"/>'
+        )
+        x, anchor = (end + 6, "start") if value >= 0 else (begin - 6, "end")
+        body.append(_text(x, y + _ROW / 2 + 4, panel.form.format(value), anchor=anchor, size=11))
+    body.append(f'<path d="M{place(0.0):.1f} {_TOP}V{bottom}" stroke="#222222"/>')
+    return body
+
+
+def _step(span: float) -> float:
+    """A round step that cuts a span into two to six parts."""
+    if span <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(span))
+    return next(step for step in (power / 5, power / 2, power, 2 * power) if span / step <= 6)
+
+
+def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 12) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'
+    return f'<text {place} fill="#222222">{escape(text)}</text>'
+
+
+def _save_png(found: dict[str, dict[str, Any]], path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = [name for name in found if name != CLEAN]
+    figure = Figure(figsize=(9, 1.7 + 0.35 * len(names)), constrained_layout=True)
+    FigureCanvasAgg(figure)
+    figure.suptitle(_title(found), fontsize=11)
+    for axis, panel in zip(figure.subplots(1, 2), panels(found), strict=True):
+        bars = axis.barh(names, panel.values, color=_COLOUR)
+        axis.bar_label(bars, [panel.form.format(value) for value in panel.values], padding=4, fontsize=8)
+        axis.axvline(0.0, color="black", linewidth=0.8)
+        axis.margins(x=0.2)
+        axis.set_title(panel.title, fontsize=10)
+        axis.invert_yaxis()
+    content = io.BytesIO()
+    figure.savefig(content, dpi=130, format="png")
+    replace_file(path, content.getvalue())
