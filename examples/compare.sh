@@ -56,12 +56,13 @@ step() {
   local file=$1
   shift
   if [ -e "$file" ]; then return; fi
+  if [ -n "${DRY_RUN:-}" ]; then show "$@" && return; fi
   mkdir -p "$(dirname "$file")"
   show "$@" > "$file.part" || {
     tail -n 20 "$file.part" >&2
     die "the command above failed; its output is in $file.part"
   }
-  [ -n "${DRY_RUN:-}" ] && rm "$file.part" || mv "$file.part" "$file"
+  mv "$file.part" "$file"
 }
 
 # What the results depend on: another configuration needs another folder.
@@ -69,8 +70,10 @@ check_settings() {
   local now
   now=$(printf '%s\n' "steps $STEPS" "model $(echo $MODEL)" "training $(echo $TRAINING)" "prepare $(echo $PREPARE)" \
     "corpus ${INPUT:-stdlib} ${MAX_DOCUMENTS:-all}")
-  mkdir -p "$folder/runs"
-  [ -e "$folder/settings" ] || echo "$now" > "$folder/settings"
+  if [ ! -e "$folder/settings" ]; then
+    [ -z "${DRY_RUN:-}" ] || return 0
+    mkdir -p "$folder" && echo "$now" > "$folder/settings"
+  fi
   diff "$folder/settings" - <<< "$now" >&2 || die "$folder holds another configuration (above); give another folder"
 }
 
@@ -101,8 +104,11 @@ flags() {
 train() {
   local at=$1 chosen=$2 log
   [ "$(cat "$at/checkpoint/latest_checkpointed_iteration.txt" 2> /dev/null)" != "$STEPS" ] || return 0
-  mkdir -p "$at"
-  log=$at/train-$(find "$at" -name 'train-*.log' | wc -l).log
+  log=/dev/null
+  if [ -z "${DRY_RUN:-}" ]; then
+    mkdir -p "$at"
+    log=$at/train-$(find "$at" -name 'train-*.log' | wc -l).log
+  fi
   show $launch "$script" --data-path "$data" $chosen $MODEL $TRAINING --train-iters "$STEPS" \
     --save "$at/checkpoint" --load "$at/checkpoint" --save-interval "$SAVE_INTERVAL" > "$log" 2>&1 || {
     tail -n 20 "$log" >&2
