@@ -204,7 +204,9 @@ class _ArrayFile:
 
     def discard(self) -> None:
         """Delete what is not finished; after :meth:`finish` there is nothing to do."""
-        self._file.close()
+        # Closing writes what is left, for which there may be no room.
+        with suppress(OSError):
+            self._file.close()
         Path(self._temporary).unlink(missing_ok=True)
 
 

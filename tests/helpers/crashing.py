@@ -40,13 +40,14 @@ CALLS = [
 class Points:
     """Counts calls, and kills the process at the chosen one."""
 
-    def __init__(self, fatal, before):
+    def __init__(self, fatal, before, calls=CALLS):
+        self.calls = calls
         self.count = 0
         self.fatal = fatal
         self.before = before
 
     def install(self):
-        for owner, name in CALLS:
+        for owner, name in self.calls:
             setattr(owner, name, self.wrapped(getattr(owner, name)))
 
     def wrapped(self, function):

@@ -1,4 +1,4 @@
-"""Prepare a corpus, in a process to be killed: ``python prepare_job.py CORPUS PREFIX WORKERS NAMES``.
+"""Prepare a corpus, in a process to be killed: ``python prepare_job.py CORPUS PREFIX WORKERS NAMES [FLAG…]``.
 
 Like ``megatron-proxy prepare``, but without torch, so that it starts at once.
 """
@@ -10,9 +10,9 @@ from megatron_proxy.commands import prepare
 from megatron_proxy.views.writer import StreamWriter
 
 
-def main(corpus, prefix, workers, names):
+def main(corpus, prefix, workers, names, *more):
     prepare.megatron_writer = lambda: StreamWriter
-    flags = ["--input", corpus, "--output-prefix", prefix, "--workers", workers, "--compressor", names]
+    flags = ["--input", corpus, "--output-prefix", prefix, "--workers", workers, "--compressor", names, *more]
     return cli.main(["prepare", *flags])
 
 
