@@ -154,12 +154,15 @@ class Scorer:
         longest = max(len(window.inputs) for window, _ in batch)
         inputs = np.zeros((len(batch), longest), dtype=np.int64)
         targets = np.zeros_like(inputs)
-        for row, (window, _) in enumerate(batch):
+        counts = np.zeros(inputs.shape, dtype=np.bool_)
+        for row, (window, parts) in enumerate(batch):
             inputs[row, : len(window.inputs)] = window.inputs
             targets[row, : len(window.targets)] = window.targets
-        scores = self.model.scores(torch.from_numpy(inputs), torch.from_numpy(targets))
-        values = torch.stack([scores.nats, scores.byte_nats, torch.ones_like(scores.nats), scores.correct], dim=-1)
-        values[torch.from_numpy(targets < NUM_SPECIALS)] = 0.0
+            for part in parts:
+                counts[row, part.begin : part.end] = True
+        counted = torch.from_numpy(counts & (targets >= NUM_SPECIALS))
+        scores = self.model.scores(torch.from_numpy(inputs), torch.from_numpy(targets), counted)
+        values = torch.stack([scores.nats, scores.byte_nats, counted.double(), scores.correct], dim=-1)
         summed = [
             values[row, part.begin : part.end].sum(dim=0) for row, (_, parts) in enumerate(batch) for part in parts
         ]

@@ -27,7 +27,9 @@ LLAMA3_SCALING: Final = (8.0, 1.0, 4.0, 8192)
 """Factor, low and high frequency factor, trained context: Megatron's script keeps to these whatever its flags say."""
 
 
-_LOGITS_AT_ONCE: Final = 1 << 25
+# On a CPU 16 MiB of logits: what is larger the allocator gets from the system and gives back, page by page, every time.
+_LOGITS_AT_ONCE: Final = {"cpu": 1 << 22}
+_LOGITS_AT_ONCE_ELSEWHERE: Final = 1 << 25
 
 
 class Scores(NamedTuple):
@@ -119,19 +121,25 @@ class ByteModel:
         return F.linear(self._hidden(ids, None), self._output)
 
     @torch.inference_mode()
-    def scores(self, ids: Tensor, targets: Tensor) -> Scores:
+    def scores(self, ids: Tensor, targets: Tensor, counts: Tensor | None = None) -> Scores:
         """How well each id's successor is predicted, without holding all logits at once.
 
         Parameters
         ----------
         ids, targets
             int64, shape (rows, length): what is read, and what follows each id.
+        counts
+            bool, of that shape: where to look; all by default. Elsewhere the scores are 0, and cost nothing.
         """
-        hidden = self._hidden(ids, None).flatten(0, 1)
-        wanted = targets.to(self.device).flatten()
-        step = max(1, _LOGITS_AT_ONCE // self.architecture.vocabulary)
+        hidden = self._hidden(ids, None)
+        counts = torch.ones_like(targets, dtype=torch.bool) if counts is None else counts
+        hidden, wanted = hidden[counts.to(self.device)], targets[counts].to(self.device)
+        step = max(1, _LOGITS_AT_ONCE.get(self.device.type, _LOGITS_AT_ONCE_ELSEWHERE) // self.architecture.vocabulary)
         parts = [self._scores(hidden[at : at + step], wanted[at : at + step]) for at in range(0, len(wanted), step)]
-        return Scores(*(torch.cat(part).view(targets.shape).cpu() for part in zip(*parts, strict=True)))
+        scores = Scores(*(torch.zeros(targets.shape, dtype=torch.float64) for _ in Scores._fields))
+        for values, part in zip(scores, zip(*parts, strict=True), strict=False):
+            values[counts] = torch.cat(part).cpu()
+        return scores
 
     def _scores(self, hidden: Tensor, targets: Tensor) -> Scores:
         logits = F.linear(hidden, self._output).float()

@@ -91,7 +91,7 @@ def test_rows_of_different_lengths_share_a_cache(model, ids):
 def test_scores_are_those_of_the_logits(model, ids, monkeypatch):
     from megatron_proxy.model import transformer
 
-    monkeypatch.setattr(transformer, "_LOGITS_AT_ONCE", 5 * 330)
+    monkeypatch.setattr(transformer, "_LOGITS_AT_ONCE", {"cpu": 5 * 330})
     scores = model.scores(ids[:, :-1], ids[:, 1:])
     logits = model.logits(ids[:, :-1]).double()
     expected = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
@@ -100,6 +100,15 @@ def test_scores_are_those_of_the_logits(model, ids, monkeypatch):
     alone = torch.log_softmax(logits[..., :320], dim=-1).gather(2, ids[:, 1:, None].clamp(max=319))[..., 0]
     torch.testing.assert_close(scores.byte_nats[is_byte], -alone[is_byte], atol=1e-4, rtol=0)
     assert torch.equal(scores.correct, (logits.argmax(-1) == ids[:, 1:]).double())
+
+
+def test_scores_are_zero_where_nothing_counts(model, ids):
+    counts = torch.zeros(ids[:, 1:].shape, dtype=torch.bool)
+    counts[1, 2:5] = counts[2, 0] = True
+    everywhere, some = model.scores(ids[:, :-1], ids[:, 1:]), model.scores(ids[:, :-1], ids[:, 1:], counts)
+    for whole, part in zip(everywhere, some, strict=True):
+        torch.testing.assert_close(part, torch.where(counts, whole, 0.0), atol=1e-5, rtol=0)
+    assert all(torch.equal(part, torch.zeros_like(part)) for part in model.scores(ids, ids, torch.zeros_like(ids) > 0))
 
 
 def test_formats_are_those_of_training(ids):
