@@ -66,13 +66,17 @@ class Seen(NamedTuple):
 
 
 def kinds() -> set[str]:
-    """Names of ProxyError and of its kinds."""
-    tree = ast.parse((PACKAGE / "errors.py").read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    """Names of ProxyError and of its kinds, wherever they are defined."""
+    found = {"ProxyError"}
+    for path in sorted(PACKAGE.rglob("*.py"), key=lambda path: path.name != "errors.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and found & {ast.unparse(base) for base in node.bases}:
+                found.add(node.name)
+    return found
 
 
-def sites_of(path: Path) -> list[Site]:
-    """All places of one file."""
+def sites_of(path: Path, names: set[str]) -> list[Site]:
+    """All places of one file that make an error of one of these kinds."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     constants = {
         target.id: node.value
@@ -84,14 +88,15 @@ def sites_of(path: Path) -> list[Site]:
     name = path.relative_to(PACKAGE).as_posix()
     return [
         Site(_message(name, function, call, constants), call.lineno, call.end_lineno or call.lineno)
-        for function, call in _calls(tree, "", kinds())
+        for function, call in _calls(tree, "", names)
     ]
 
 
 def catalogue() -> list[Message]:
     """All messages, by file and place, each once."""
     files = (path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "errors.py")
-    return list(dict.fromkeys(site.message for path in files for site in sites_of(path)))
+    names = kinds()
+    return list(dict.fromkeys(site.message for path in files for site in sites_of(path, names)))
 
 
 def _calls(node: ast.AST, function: str, names: set[str]) -> Iterator[tuple[str, ast.Call]]:

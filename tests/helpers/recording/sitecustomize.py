@@ -29,9 +29,14 @@ def catalogue():
 
 
 @functools.cache
+def kinds():
+    return catalogue().kinds()
+
+
+@functools.cache
 def message_at(file, line):
     """The message whose call takes up the line; the innermost one, where calls are nested."""
-    sites = [site for site in catalogue().sites_of(Path(file)) if site.first <= line <= site.last]
+    sites = [site for site in catalogue().sites_of(Path(file), kinds()) if site.first <= line <= site.last]
     return min(sites, key=lambda site: site.last - site.first).message if sites else None
 
 
