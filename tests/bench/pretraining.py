@@ -32,9 +32,9 @@ _CORPUS_BYTES = 1_500_000
 class Shape:
     """The model, and what it reads in a step."""
 
-    layers: int = 6
+    layers: int = 4
     hidden: int = 256
-    seq_length: int = 512
+    seq_length: int = 256
     micro_batch: int = 2
     micro_batches: int = 2
 
