@@ -69,13 +69,13 @@ class BlockForm:
         """What a byte of payload stands for depends on its block."""
 
     def encode(
-        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64], dtype: Any
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The codes of one frame per segment, and where each segment's codes end."""
-        codes = np.empty(len(frames), dtype=np.uint16)
+        codes = np.empty(len(frames), dtype=dtype)
         code_ends = np.empty(len(ends), dtype=np.int64)
         count = codes_of_frames(frames, codes, code_ends)
-        return codes[:count], code_ends
+        return codes[:count].copy(), code_ends
 
     def decode(self, codes: NDArray[Any], segmenter: Segmenter) -> bytes:
         """The document of ``codes``.

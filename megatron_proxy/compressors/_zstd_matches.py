@@ -29,23 +29,27 @@ from ..jit import jit
 from ..segment import Segmenter
 from ._phrases import find_phrase, slots_for
 from ._suffixes import buckets, find, suffix_array
-from ._zstd_sequences import read_matches
+from ._zstd_sequences import new_state, read_matches, segment_matches, words_of
 from ._zstd_tables import reader_for
 
 _REMEMBERED: Final = 1 << 15
+_SHORTEST_MATCH: Final = 3
+_LONGEST_GRAM: Final = 6
 _UNREADABLE: Final = "this version of the zstd library writes frames that cannot be read here"
 
 
 class _Names(NamedTuple):
     """What a string's code is looked up in.
 
-    ``content`` is the dictionary, ``suffixes`` its suffix array and ``starts`` that one's buckets; ``phrases`` are
+    ``content`` is the dictionary, ``suffixes`` its suffix array, ``starts`` that one's buckets, and ``grams`` tells
+    which hashes of three to six bytes there are in it; ``phrases`` are
     joined, ``ends`` tells where each ends, and ``slots`` is a hash table of their numbers. ``memory`` holds what was
     looked up before, place, length and code in one word, so that threads never see half an entry. ``max_bytes`` is the
     longest segment.
     """
 
     content: NDArray[np.uint8]
+    grams: NDArray[np.uint8]
     suffixes: NDArray[np.int64]
     starts: NDArray[np.int64]
     phrases: NDArray[np.uint8]
@@ -78,7 +82,15 @@ class MatchForm:
         suffixes = suffix_array(content, max_bytes)
         memory = np.zeros(_REMEMBERED, dtype=np.int64)
         self._names = _Names(
-            content, suffixes, buckets(content, suffixes), joined, ends, slots_for(joined, ends), memory, max_bytes
+            content,
+            _grams(content),
+            suffixes,
+            buckets(content, suffixes),
+            joined,
+            ends,
+            slots_for(joined, ends),
+            memory,
+            max_bytes,
         )
 
     @property
@@ -96,8 +108,8 @@ class MatchForm:
         return sizes
 
     def encode(
-        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64], dtype: Any
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The codes of the segments of ``text`` from ``begin`` on that end at ``ends``, and where each one's codes end.
 
         Raises
@@ -105,20 +117,17 @@ class MatchForm:
         CompressorError
             If ``frames`` are not what zstd makes of these segments.
         """
-        matches = self.matches(frames, begin, ends)
-        codes = np.empty(int(ends[-1]) - begin, dtype=np.int32)
+        codes = np.empty(int(ends[-1]) - begin, dtype=dtype)
         code_ends = np.empty(len(ends), dtype=np.int64)
-        count = _encode(text, matches, begin, ends, self._names, codes, code_ends)
+        count = _encode(frames, words_of(frames), text, begin, ends, self._reader, self._names, codes, code_ends)
         if count < 0:
             raise CompressorError(_UNREADABLE)
-        return codes[:count], code_ends
+        return codes[:count].copy(), code_ends
 
     def matches(self, frames: NDArray[np.uint8], begin: int, ends: NDArray[np.int64]) -> NDArray[np.int64]:
         """The matches in the segments: int64, shape (matches, 3): begin, end, offset."""
         found = np.empty(((int(ends[-1]) - begin) // 3 + 1, 3), dtype=np.int64)
-        # Own tables for every call: threads may read at the same time.
-        reader = self._reader._replace(tables=self._reader.tables.copy(), logs=self._reader.logs.copy())
-        count = read_matches(frames, begin, ends, reader, found)
+        count = read_matches(frames, words_of(frames), begin, ends, self._reader, found)
         if count < 0:
             raise CompressorError(_UNREADABLE)
         return found[:count]
@@ -145,54 +154,123 @@ class MatchForm:
 
 
 @jit
-def _code_of(text: NDArray[np.uint8], begin: Any, end: Any, names: Any) -> Any:
-    """The code of the phrase ``text[begin:end]``, or of its source; 0 if it is neither."""
-    phrase, _ = find_phrase(text, begin, end, names.phrases, names.ends, names.slots)
+def _gram(text: NDArray[np.uint8], place: Any, length: Any) -> Any:
+    """A hash of the ``length`` bytes from ``place`` on: 18 bits."""
+    content = np.uint64(length)
+    for i in range(np.uint64(place), np.uint64(place + length)):
+        content = content << np.uint64(8) | np.uint64(text[i])
+    return (content * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(46)
+
+
+@jit
+def _may_hold(grams: NDArray[np.uint8], text: NDArray[np.uint8], begin: Any, end: Any) -> bool:
+    """False if the dictionary does not hold what ``text[begin:end]`` begins or ends with."""
+    length = min(_LONGEST_GRAM, end - begin)
+    first = _gram(text, begin, length)
+    if not grams[first >> np.uint64(3)] >> (first & np.uint64(7)) & 1:
+        return False
+    last = _gram(text, end - length, length)
+    return bool(grams[last >> np.uint64(3)] >> (last & np.uint64(7)) & 1)
+
+
+@jit
+def _grams(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """By hash of some bytes, whether such ones are in ``content``: one bit each, uint8, shape (32,768,)."""
+    grams = np.zeros(1 << 15, dtype=np.uint8)
+    for length in range(_SHORTEST_MATCH, _LONGEST_GRAM + 1):
+        for place in range(len(content) - length + 1):
+            gram = _gram(content, place, length)
+            grams[gram >> np.uint64(3)] |= np.uint8(1) << np.uint8(gram & np.uint64(7))
+    return grams
+
+
+@jit
+def _code_of(
+    text: NDArray[np.uint8],
+    begin: Any,
+    end: Any,
+    sources: Any,
+    phrases: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    grams: NDArray[np.uint8],
+    content: NDArray[np.uint8],
+    suffixes: NDArray[np.int64],
+    starts: NDArray[np.int64],
+) -> Any:
+    """The code of the phrase ``text[begin:end]``, or of its source; 0 if it is neither. ``sources`` is source 0's code.
+
+    Takes the parts of :class:`_Names` one by one: counting references to all of them takes longer than a lookup.
+    """
+    phrase, _ = find_phrase(text, begin, end, phrases, ends, slots)
     if phrase >= 0:
-        return 257 + 2 * names.max_bytes + phrase
-    source = find(names.content, names.suffixes, names.starts, text, begin, end)
-    return 257 + 2 * names.max_bytes + len(names.ends) + source if source >= 0 else 0
+        return sources - len(ends) + phrase
+    # Most strings that are no phrase are not in the dictionary, and few of these look as if they might be.
+    if not _may_hold(grams, text, begin, end):
+        return np.int64(0)
+    source = find(content, suffixes, starts, text, begin, end)
+    return sources + source if source >= 0 else np.int64(0)
 
 
 @jit
 def _encode(
+    frames: NDArray[np.uint8],
+    words: NDArray[np.uint64],
     text: NDArray[np.uint8],
-    matches: NDArray[np.int64],
     begin: Any,
     ends: NDArray[np.int64],
+    reader: Any,
     names: Any,
-    codes: NDArray[np.int32],
+    codes: NDArray[Any],
     code_ends: NDArray[np.int64],
 ) -> Any:
-    """Fill ``codes`` and ``code_ends``; returns how many codes, or -1 for a match that is none."""
-    content, memory = names.content, names.memory
+    """Fill ``codes`` and ``code_ends``; returns how many codes, or -1 for frames that are not of these segments.
+
+    Segment by segment, so that a segment's matches are still in the nearest cache when they are named.
+    """
+    state = new_state()
+    found = np.empty((names.max_bytes // 3 + 1, 3), dtype=np.int64)
+    at = count = np.int64(0)
+    start = np.int64(begin)
+    for segment in range(len(ends)):
+        end = ends[segment]
+        matches, at = segment_matches(frames, words, at, start, end, reader, state, found)
+        if matches < 0:
+            return np.int64(-1)
+        count = _name_segment(text, start, end, found[:matches], names, codes, count)
+        if count < 0:
+            return count
+        code_ends[segment] = count
+        start = end
+    return count
+
+
+@jit
+def _name_segment(
+    text: NDArray[np.uint8],
+    start: Any,
+    end: Any,
+    matches: NDArray[np.int64],
+    names: Any,
+    codes: NDArray[Any],
+    count: Any,
+) -> Any:
+    """Write the codes of ``text[start:end]`` to ``codes[count:]``; where they end, or -1 for a match that is none."""
+    content, memory, suffixes, starts = names.content, names.memory, names.suffixes, names.starts
+    phrases, phrase_ends, slots, grams = names.phrases, names.ends, names.slots, names.grams
     distances = 257 + names.max_bytes
-    phrases = distances + names.max_bytes
-    sources = phrases + len(names.ends)
-    count = np.int64(0)
-    start = place = np.int64(begin)
-    segment = 0
-    for number in range(len(matches) + 1):
-        first = behind = np.int64(len(text))
-        offset = np.int64(0)
-        if number < len(matches):
-            first, behind, offset = matches[number, 0], matches[number, 1], matches[number, 2]
-        while segment < len(ends) and ends[segment] <= first:
-            for i in range(place, ends[segment]):
-                codes[count] = text[i]
-                count += 1
-            code_ends[segment] = count
-            start = place = ends[segment]
-            segment += 1
-        if segment == len(ends):
-            return count if number == len(matches) else -1
+    first_phrase = distances + names.max_bytes
+    sources = first_phrase + len(phrase_ends)
+    place = start
+    for number in range(len(matches)):
+        first, behind, offset = matches[number, 0], matches[number, 1], matches[number, 2]
         for i in range(place, first):
             codes[count] = text[i]
             count += 1
         place = behind
         length = behind - first
-        if behind > ends[segment] or not _is_match(text, start, first, behind, offset, content):
-            return -1
+        if not _is_match(text, start, first, behind, offset, content):
+            return np.int64(-1)
         source = len(content) + first - start - offset
         if source + length <= len(content):
             # The same string of the dictionary is asked for again and again.
@@ -200,11 +278,24 @@ def _encode(
             slot = ((key * np.int64(0x9E3779B97F4A7C1)) >> 20) & (len(memory) - 1)
             known = memory[slot]
             if known >> 28 != key:
-                known = (key << 28) | np.int64(_code_of(content, source, source + length, names))
+                code = _code_of(
+                    content,
+                    source,
+                    source + length,
+                    sources,
+                    phrases,
+                    phrase_ends,
+                    slots,
+                    grams,
+                    content,
+                    suffixes,
+                    starts,
+                )
+                known = (key << 28) | code
                 memory[slot] = known
             code = known & 0xFFFFFFF
         else:
-            code = np.int64(_code_of(text, first, behind, names))
+            code = _code_of(text, first, behind, sources, phrases, phrase_ends, slots, grams, content, suffixes, starts)
         if code == 0 and offset <= first - start:
             code = distances + offset
         elif code == 0:
@@ -215,10 +306,13 @@ def _encode(
             continue
         codes[count] = code
         count += 1
-        if code < phrases or code >= sources:
+        if code < first_phrase or code >= sources:
             codes[count] = 256 + length
             count += 1
-    return -1
+    for i in range(place, end):
+        codes[count] = text[i]
+        count += 1
+    return count
 
 
 @jit
@@ -226,11 +320,15 @@ def _is_match(
     text: NDArray[np.uint8], start: Any, begin: Any, end: Any, offset: Any, content: NDArray[np.uint8]
 ) -> bool:
     """Whether ``text[begin:end]`` stands ``offset`` bytes before, in the segment from ``start`` or the dictionary."""
-    if offset < 1 or begin - start + len(content) < offset:
+    source = len(content) + begin - start - offset
+    if offset < 1 or source < 0:
         return False
-    for i in range(begin, end):
-        source = i - offset - start
-        if text[i] != (text[start + source] if source >= 0 else content[len(content) + source]):
+    border = min(end, begin + max(0, len(content) - source))
+    for i in range(border - begin):
+        if text[begin + i] != content[source + i]:
+            return False
+    for i in range(border, end):  # noqa: SIM110 - numba compiles loops, not generators
+        if text[i] != text[i - offset]:
             return False
     return True
 

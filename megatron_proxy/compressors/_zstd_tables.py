@@ -15,7 +15,7 @@ LITERALS_LENGTH: Final = 0
 OFFSET: Final = 1
 MATCH_LENGTH: Final = 2
 
-_MOST_STATES: Final = 1 << 9
+MOST_STATES: Final = 1 << 9
 _DICTIONARY_MAGIC: Final = b"\x37\xa4\x30\xec"
 
 # Section 3.1.1.3.2.1.1: baseline and number of extra bits of each code.
@@ -39,14 +39,17 @@ DICTIONARYS: Final = 0
 DEFAULT: Final = 1
 OWN: Final = 2
 
+# A state's entry is one word, so that the tables in use stay in a core's nearest cache: symbol in the lower eight bits,
+# above them the number of bits to read (eight bits), above them the base of the next state.
+
 
 class Reader(NamedTuple):
-    """What reading blocks takes.
+    """What reading blocks takes; nothing in it is written to.
 
     Parameters
     ----------
     tables
-        By owner, kind, {symbol, bits to read, base of the next state}, and state; the own ones are scratch.
+        int32, shape (2, 3, states): entries by owner (the dictionary, the format), kind, and state.
     logs
         log2 of the number of states, by owner and kind.
     offsets
@@ -55,7 +58,7 @@ class Reader(NamedTuple):
         Baseline and number of extra bits, by code.
     """
 
-    tables: NDArray[np.int64]
+    tables: NDArray[np.int32]
     logs: NDArray[np.int64]
     offsets: NDArray[np.int64]
     literals_lengths: NDArray[np.int64]
@@ -73,8 +76,8 @@ def reader_for(dictionary: bytes) -> tuple[Reader, int]:
         If a trained dictionary is damaged.
     """
     reader = Reader(
-        np.zeros((3, 3, 3, _MOST_STATES), dtype=np.int64),
-        np.zeros((3, 3), dtype=np.int64),
+        np.zeros((2, 3, MOST_STATES), dtype=np.int32),
+        np.zeros((2, 3), dtype=np.int64),
         np.array([1, 4, 8], dtype=np.int64),
         _LITERALS_LENGTHS,
         _MATCH_LENGTHS,
@@ -105,30 +108,30 @@ def _read_dictionary(data: NDArray[np.uint8], reader: Reader) -> int:
 
 
 @jit
-def _build_table(shares: NDArray[np.int64], log: Any, table: NDArray[np.int64]) -> None:
+def _build_table(shares: NDArray[np.int64], log: Any, table: NDArray[np.int32]) -> None:
     """Section 4.1.1: spread the symbols over the states, then number each symbol's states."""
     size = 1 << log
     high = size - 1
     for symbol in range(len(shares)):
         if shares[symbol] == -1:
-            table[0, high] = symbol
+            table[high] = symbol
             high -= 1
     place = 0
     for symbol in range(len(shares)):
         for _ in range(shares[symbol]):
-            table[0, place] = symbol
+            table[place] = symbol
             place = (place + (size >> 1) + (size >> 3) + 3) & (size - 1)
             while place > high:
                 place = (place + (size >> 1) + (size >> 3) + 3) & (size - 1)
     following = np.abs(shares)
     for state in range(size):
-        number = following[table[0, state]]
-        following[table[0, state]] += 1
+        symbol = table[state]
+        number = following[symbol]
+        following[symbol] += 1
         bits = log
         while number >> (log - bits + 1):
             bits -= 1
-        table[1, state] = bits
-        table[2, state] = (number << bits) - size
+        table[state] = symbol | bits << 8 | ((number << bits) - size) << 16
 
 
 @jit
@@ -142,7 +145,7 @@ def _forward(data: NDArray[np.uint8], bit: Any, count: Any) -> Any:
 
 
 @jit
-def read_table(data: NDArray[np.uint8], at: Any, table: NDArray[np.int64]) -> tuple[Any, Any]:
+def read_table(data: NDArray[np.uint8], at: Any, table: NDArray[np.int32]) -> tuple[Any, Any]:
     """Read a table's description; (where it ends, log2 of its states), or (-1, 0) if it is damaged."""
     shares = np.zeros(64, dtype=np.int64)
     bit = np.int64(at) * 8

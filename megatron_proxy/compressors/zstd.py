@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Final, Self, override
 
 import numpy as np
@@ -177,17 +178,27 @@ class ZstdCompressor(Compressor):
         return Encoded(codes, byte_ends, code_ends)
 
     def _encode_segments(self, document: bytes, ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        dtype = self.vocabulary.code_dtype
-        parts, part_ends = [np.empty(0, dtype=dtype)], [np.empty(0, dtype=np.int64)]
         text = np.frombuffer(document, dtype=np.uint8)
+        if 0 < len(document) <= _BATCH:
+            return self._encode_batch(document, text, 0, ends)
+        parts, part_ends = [np.empty(0, dtype=self._dtype)], [np.empty(0, dtype=np.int64)]
         done = 0
         for begin, batch in _batches(ends):
-            frames = np.frombuffer(self._compress(document, begin, batch), dtype=np.uint8)
-            codes, code_ends = self._form.encode(frames, text, begin, batch)
-            parts.append(codes.astype(dtype))
+            codes, code_ends = self._encode_batch(document, text, begin, batch)
+            parts.append(codes)
             part_ends.append(code_ends + done)
             done += len(codes)
-        return (parts[1] if len(parts) == 2 else np.concatenate(parts)), np.concatenate(part_ends)
+        return np.concatenate(parts), np.concatenate(part_ends)
+
+    def _encode_batch(
+        self, document: bytes, text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        frames = np.frombuffer(self._compress(document, begin, ends), dtype=np.uint8)
+        return self._form.encode(frames, text, begin, ends, self._dtype)
+
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return self.vocabulary.code_dtype
 
     def _matches(self, documents: Sequence[bytes]) -> Iterator[bytes]:
         """Every match in some documents, as a string; for the form ``matches``."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from megatron_proxy import compressors
 from megatron_proxy.compressors._phrases import choose_phrases, read_phrases, write_phrases
 from megatron_proxy.compressors._suffixes import buckets, find, suffix_array
-from megatron_proxy.compressors._zstd_matches import MatchForm, _encode
-from megatron_proxy.compressors._zstd_sequences import read_matches
+from megatron_proxy.compressors._zstd_matches import MatchForm, _name_segment
+from megatron_proxy.compressors._zstd_sequences import read_matches, words_of
 from megatron_proxy.compressors._zstd_tables import reader_for
 from megatron_proxy.compressors.zstd import ZstdCompressor
 from megatron_proxy.errors import CompressorError
@@ -40,7 +40,8 @@ def read(frame: bytes, size: int, dictionary: bytes = b"") -> list[tuple[int, in
     """Matches of one frame of a text of ``size`` bytes."""
     found = np.empty((size // 3 + 1, 3), dtype=np.int64)
     reader, _ = reader_for(dictionary)
-    count = read_matches(np.frombuffer(frame, dtype=np.uint8), 0, np.array([size]), reader, found)
+    data = np.frombuffer(frame, dtype=np.uint8)
+    count = read_matches(data, words_of(data), 0, np.array([size]), reader, found)
     return [tuple(match) for match in found[:count].tolist()] if count >= 0 else []
 
 
@@ -95,7 +96,7 @@ def test_frames_that_are_not_of_the_text_are_noticed(compressor):
     frames = np.frombuffer(compressor._compress(document, 0, ends), dtype=np.uint8)
     for other in (document[::-1], b"?" * len(document)):
         with pytest.raises(CompressorError, match="cannot be read here"):
-            compressor._form.encode(frames, np.frombuffer(other, dtype=np.uint8), 0, ends)
+            compressor._form.encode(frames, np.frombuffer(other, dtype=np.uint8), 0, ends, np.uint16)
     with pytest.raises(CompressorError, match="cannot be read here"):
         compressor._form.matches(frames, 0, ends - 1)
 
@@ -155,8 +156,8 @@ def test_a_string_is_named_the_same_everywhere():
     for place in (0, 11, 22):
         # A match with each of the places: from 2 to 10 in the text.
         matches = np.array([[2, 10, 2 + len(content) - place]])
-        out, ends = np.empty(12, dtype=np.int32), np.empty(1, dtype=np.int64)
-        count = _encode(text, matches, 0, np.array([12]), form._names, out, ends)
+        out = np.empty(12, dtype=np.int32)
+        count = _name_segment(text, 0, 12, matches, form._names, out, 0)
         codes.add(tuple(out[:count].tolist()))
     assert len(codes) == 1
     (found,) = codes
