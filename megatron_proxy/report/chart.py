@@ -16,13 +16,14 @@ from .runs import VIEWS, Run, interpolated
 
 _WIDTH: Final = 940
 _LEFT: Final = 62
-_RIGHT: Final = 190
+_RIGHT: Final = 210
 _TOP: Final = 12
 _GAP: Final = 26
 _FOOT: Final = 46
 _TALL: Final = 230
 _LOW: Final = 110
 _LABEL: Final = 13
+_NAME: Final = 28
 _DASHES: Final = ("", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 4", "6 2 1 2 1 2")
 _MARKERS: Final = ("circle", "square", "triangle", "diamond", "wedge")
 # More markers than this on a line hide it.
@@ -47,7 +48,7 @@ class Look:
     def line(self, points: Sequence[tuple[float, float]], *, faint: bool = False) -> str:
         """A line through places."""
         dash = f' stroke-dasharray="{self.dash}"' if self.dash else ""
-        dash += ' stroke-opacity="0.6"' if faint else ""
+        dash += ' stroke-opacity="0.75"' if faint else ""
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         return f'<polyline points="{path}" fill="none" stroke="{self.colour}" stroke-width="1.7"{dash}/>'
 
@@ -118,7 +119,7 @@ def swatch(look: Look) -> str:
 def spread(places: Sequence[float], low: float, high: float, apart: float = _LABEL) -> list[float]:
     """Heights for labels that belong to ``places``, in the same order, at least ``apart`` and within [low, high]."""
     order = sorted(range(len(places)), key=lambda n: places[n])
-    heights = [places[n] for n in order]
+    heights = [max(low, places[n]) for n in order]
     for n in range(1, len(heights)):
         heights[n] = max(heights[n], heights[n - 1] + apart)
     if heights:
@@ -212,7 +213,7 @@ def _names(ends: Sequence[tuple[str, Look, float]], panel: Panel) -> Iterator[st
     for (name, look, y), height in zip(ends, heights, strict=True):
         yield f'<path d="M{begin} {y:.1f}L{begin + 14} {height:.1f}" stroke="{look.colour}" fill="none"/>'
         yield look.mark(begin + 20, height)
-        shown = name if len(name) <= 24 else name[:23] + "…"
+        shown = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
         yield f'<text x="{begin + 28}" y="{height + 4:.1f}">{escape(shown)}</text>'
 
 

@@ -106,8 +106,8 @@ def test_a_chart_alone_is_whole_xml_with_its_own_background(folder):
 def test_points_lie_where_they_should(folder):
     drawn = chart([read_run(folder)], "steps")
     schedule = re.findall(r'<polyline points="([^"]*)"', drawn)[-1].split()
-    # Iterations 10 to 40 of 40 between 62 and 750 on the page; the rates 0.4 and 0.9.
-    assert [float(point.split(",")[0]) for point in schedule] == [234.0, 406.0, 578.0, 750.0]
+    # Iterations 10 to 40 of 40 between 62 and 730 on the page; the rates 0.4 and 0.9.
+    assert [float(point.split(",")[0]) for point in schedule] == [229.0, 396.0, 563.0, 730.0]
     heights = [float(point.split(",")[1]) for point in schedule]
     assert heights[0] - heights[1] == pytest.approx(0.5 * 110)
 
@@ -121,6 +121,7 @@ def test_runs_differ_in_more_than_colour():
 def test_labels_keep_apart():
     assert spread([10.0, 50.0], 0, 100) == [10.0, 50.0]
     assert spread([50.0, 10.0, 12.0], 0, 100) == [50.0, 10.0, 23.0]
+    assert spread([-3.0, 2.0, 100.0], 4, 100) == [4.0, 17.0, 100.0]
     assert spread([99.0, 98.0], 0, 100) == [100.0, 87.0]
     assert spread([5.0, 5.0, 5.0], 0, 20, apart=10) == [0.0, 10.0, 20.0]
     assert spread([], 0, 10) == []
