@@ -1,0 +1,143 @@
+"""What a corpus of any size takes, worked out from a prepared sample and from measured rates: a Markdown table.
+
+    megatron-proxy prepare --input sample.jsonl --output-prefix data/sample --compressor zstd
+    make bench
+    python tests/bench/scale.py data/sample [--compressor zstd] [--bytes 3e12] [--ids 100e9] [--cores 64]
+
+Files are scaled from the sample's: bytes per source byte for contents, per document for indices. Rates are the rows of
+build/bench/results.json; a line whose rate is not there says so. Processor time is of one core like the one measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import harness
+
+from megatron_proxy import manifest
+from megatron_proxy.manifest import CompressedView, Manifest, View
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The rows of a results file."""
+
+    rows: dict[str, list[harness.Row]]
+
+    @classmethod
+    def read(cls, path: Path) -> Rates:
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        return cls({name: harness.rows_of(result) for name, result in kept.items()})
+
+    def find(self, benchmark: str, beginning: str) -> float | None:
+        """Ours in the first row whose name begins so."""
+        return next((row.ours for row in self.rows.get(benchmark, ()) if row.name.startswith(beginning)), None)
+
+
+def size_of(view: View, sample: Manifest, total: float, documents: float) -> float:
+    """Bytes of a view's two files for a corpus of ``total`` bytes."""
+    return view.bin.size / sample.raw.units * total + view.idx.size / sample.documents * documents
+
+
+def bytes_text(value: float) -> str:
+    return next(
+        f"{value / unit:,.3g} {name}" for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")) if value >= unit
+    )
+
+
+def hours_text(seconds: float | None) -> str:
+    """A time, or that its rate was not measured."""
+    if seconds is None:
+        return "not measured"
+    units = ((3600, "h"), (60, "min"), (1, "s"))
+    return next((f"{seconds / unit:,.3g} {name}" for unit, name in units if seconds >= unit), f"{seconds:.2g} s")
+
+
+def file_lines(sample: Manifest, view: CompressedView, total: float, documents: float) -> list[tuple[str, str, str]]:
+    """What lies on disk."""
+    pairs = [("raw view", sample.raw), ("compressed view", view.view)]
+    if view.spans is not None:
+        pairs.append(("spans", view.spans))
+    lines = []
+    for name, stored in pairs:
+        content, index = stored.bin.size / sample.raw.units, stored.idx.size / sample.documents
+        why = f"{content:.3f} bytes per source byte, {index:.0f} per document, sample's manifest"
+        lines.append((f"{name}: .bin and .idx", bytes_text(size_of(stored, sample, total, documents)), why))
+    return lines
+
+
+def preparing_lines(rates: Rates, name: str, total: float, stored: float, cores: int) -> list[tuple[str, str, str]]:
+    """What preparing takes."""
+    lines = []
+    for label, beginning in (("raw view", "raw view"), (f"{name} view", name)):
+        rate = rates.find("prepare", beginning)
+        seconds = None if rate is None else total / rate / 1e6 / cores
+        shown = "" if rate is None else f"{rate:,.0f} MB/s per core, "
+        lines.append(
+            (f"{label}, on {cores} cores", hours_text(seconds), f"{shown}`python tests/bench/bench_prepare.py`")
+        )
+    rate = rates.find("merge", "merge")
+    shown = "" if rate is None else f"{rate:,.0f} MB/s of files, one process, "
+    seconds = None if rate is None else stored / rate / 1e6
+    return [*lines, ("merging shards", hours_text(seconds), f"{shown}`python tests/bench/bench_merge.py`")]
+
+
+def training_lines(rates: Rates, ids_per_draw: float, ids: float) -> list[tuple[str, str, str]]:
+    """What planning and reading take in training."""
+    command = "`python tests/bench/bench_plan.py`"
+    draws = ids / ids_per_draw
+    planned = rates.find("plan", "planning: translation")
+    opened = rates.find("plan", "a plan from cache: translation")
+    memory = rates.find("plan", "memory of planning: translation")
+    cached = rates.find("plan", "bytes of cache per draw: translation")
+    of_50 = draws / 50e6
+    lines = [("draws", f"{draws / 1e6:,.0f} M", f"{ids_per_draw:,.0f} ids per draw, sample's manifest, rate 0.9")]
+    lines.append(("planning, the first time", hours_text(planned and planned * of_50), f"as 50 M draws, {command}"))
+    lines.append(("planning, from cache", hours_text(opened and opened * of_50), f"every byte checked, {command}"))
+    lines.append(("plan on disk", "not measured" if cached is None else bytes_text(cached * draws), command))
+    lines.append(
+        ("memory of planning", "not measured" if memory is None else f"{memory:.2f} GiB", f"50 M documents, {command}")
+    )
+    rate = rates.find("access", "ids into batches")
+    seconds = None if rate is None else ids / rate / 1e6
+    shown = "" if rate is None else f"{rate:,.0f} M ids/s at worst, "
+    return [
+        *lines,
+        ("ids into batches, all ranks together", hours_text(seconds), f"{shown}`python tests/bench/bench_access.py`"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sample", metavar="PREFIX", help="a prepared sample of the corpus")
+    parser.add_argument("--compressor", default="zstd")
+    parser.add_argument("--bytes", type=float, default=3e12, help="source bytes of the corpus")
+    parser.add_argument("--ids", type=float, default=100e9, help="ids to train on")
+    parser.add_argument("--cores", type=int, default=64, help="cores that prepare")
+    args = parser.parse_args()
+    sample = manifest.read(args.sample)
+    view = manifest.compressed_view(args.sample, sample, args.compressor)
+    documents = args.bytes * sample.documents / sample.raw.units
+    stored = sum(size_of(one, sample, args.bytes, documents) for one in (sample.raw, *view.stored_views()))
+    ids_per_draw = (0.1 * sample.raw.units + 0.9 * view.view.units) / sample.documents + 3
+    rates = Rates.read(harness.RESULTS)
+    lines = [
+        (
+            "documents",
+            f"{documents / 1e6:,.0f} M",
+            f"{sample.raw.units / sample.documents:,.0f} bytes each, sample's manifest",
+        ),
+        *file_lines(sample, view, args.bytes, documents),
+        *preparing_lines(rates, args.compressor, args.bytes, stored, args.cores),
+        *training_lines(rates, ids_per_draw, args.ids),
+    ]
+    print(f"| {bytes_text(args.bytes)}, {args.ids / 1e9:,.0f} G ids | takes | from |\n| --- | --- | --- |")
+    for what, takes, why in lines:
+        print(f"| {what} | {takes} | {why} |")
+
+
+if __name__ == "__main__":
+    main()
