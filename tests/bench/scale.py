@@ -94,7 +94,7 @@ def training_lines(rates: Rates, ids_per_draw: float, ids: float) -> list[tuple[
     memory = rates.find("plan", "memory of planning: translation")
     cached = rates.find("plan", "bytes of cache per draw: translation")
     of_50 = draws / 50e6
-    lines = [("draws", f"{draws / 1e6:,.0f} M", f"{ids_per_draw:,.0f} ids per draw, sample's manifest, rate 0.9")]
+    lines = [("draws", f"{draws / 1e6:,.0f} M", f"{ids_per_draw:,.0f} ids per draw at rate 0.9")]
     lines.append(("planning, the first time", hours_text(planned and planned * of_50), f"as 50 M draws, {command}"))
     lines.append(("planning, from cache", hours_text(opened and opened * of_50), f"every byte checked, {command}"))
     lines.append(("plan on disk", "not measured" if cached is None else bytes_text(cached * draws), command))
@@ -115,21 +115,19 @@ def main() -> None:
     parser.add_argument("sample", metavar="PREFIX", help="a prepared sample of the corpus")
     parser.add_argument("--compressor", default="zstd")
     parser.add_argument("--bytes", type=float, default=3e12, help="source bytes of the corpus")
+    parser.add_argument("--document-bytes", type=float, help="source bytes of a document (default: the sample's mean)")
     parser.add_argument("--ids", type=float, default=100e9, help="ids to train on")
     parser.add_argument("--cores", type=int, default=64, help="cores that prepare")
     args = parser.parse_args()
     sample = manifest.read(args.sample)
     view = manifest.compressed_view(args.sample, sample, args.compressor)
-    documents = args.bytes * sample.documents / sample.raw.units
+    mean = args.document_bytes or sample.raw.units / sample.documents
+    documents = args.bytes / mean
     stored = sum(size_of(one, sample, args.bytes, documents) for one in (sample.raw, *view.stored_views()))
-    ids_per_draw = (0.1 * sample.raw.units + 0.9 * view.view.units) / sample.documents + 3
+    ids_per_draw = (0.1 + 0.9 * view.view.units / sample.raw.units) * mean + 3
     rates = Rates.read(harness.RESULTS)
     lines = [
-        (
-            "documents",
-            f"{documents / 1e6:,.0f} M",
-            f"{sample.raw.units / sample.documents:,.0f} bytes each, sample's manifest",
-        ),
+        ("documents", f"{documents / 1e6:,.0f} M", f"{mean:,.0f} bytes each"),
         *file_lines(sample, view, args.bytes, documents),
         *preparing_lines(rates, args.compressor, args.bytes, stored, args.cores),
         *training_lines(rates, ids_per_draw, args.ids),
