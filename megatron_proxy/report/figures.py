@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from .runs import VIEWS, Run
+from .runs import MOST, VIEWS, Run
 
 _ELAPSED: Final = "elapsed time per iteration (ms)"
 
@@ -57,7 +57,7 @@ def _cell(value: Any, shown: Callable[[Any], str]) -> str:
 
 
 def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+    return None if value is None or not abs(value) < MOST else int(value)
 
 
 def _median_of(run: Run, name: str) -> float | None:
@@ -87,6 +87,11 @@ def _bytes_per_token(figures: dict[str, Any]) -> float | None:
     return sum(seen) / figures["tokens"] if None not in seen and figures["tokens"] else None
 
 
+def _mode_and_rate(figures: dict[str, Any]) -> str | None:
+    mode, rate = figures["mode"], figures["rate"]
+    return f"{mode}, {rate:.2g}" if mode is not None and rate is not None else mode
+
+
 def _of_view(name: str, view: str) -> Callable[[dict[str, Any]], Any]:
     return lambda figures: figures[name].get(view)
 
@@ -97,7 +102,7 @@ def _of(name: str) -> Callable[[dict[str, Any]], Any]:
 
 _ROWS: Final[list[tuple[str, Callable[[dict[str, Any]], Any], Callable[[Any], str]]]] = [
     ("compressor", lambda f: f["compressor"] if f["source_bytes"]["compressed"] != 0 else None, str),
-    ("mode and rate at the end", lambda f: f["mode"] and f"{f['mode']}, {f['rate']:.2g}", str),
+    ("mode and rate at the end", _mode_and_rate, str),
     ("held-out BPB, raw view", _of_view("held_out_bpb", "raw"), _bits),
     ("held-out BPB, compressed view", _of_view("held_out_bpb", "compressed"), _bits),
     ("next id right, held out, raw view", _of_view("held_out_accuracy", "raw"), _percent),

@@ -41,7 +41,7 @@ def find(path: Path) -> Files:
     Raises
     ------
     ConfigurationError
-        Nothing is there, or a file named as a log is no text.
+        Nothing is there, it cannot be read, or it is a file and no text.
     """
     if not path.exists():
         raise ConfigurationError(
@@ -49,7 +49,12 @@ def find(path: Path) -> Files:
         )
     files = Files()
     if path.is_file():
-        files.logs[str(path)] = _text(path)
+        lines = _text(path)
+        if lines is None:
+            raise ConfigurationError(
+                "is no text, so no training log", where=str(path), fix="name what the training script printed"
+            )
+        files.logs[str(path)] = lines
         return files
     for found in _walk(path, _DEPTH):
         _take(found, files)
@@ -69,31 +74,27 @@ def _take(path: Path, files: Files) -> None:
     """Add ``path`` to where it belongs; a file of another kind is passed over."""
     if path.suffix in _LOGS:
         lines = _text(path)
-        if any(_MARK in line for line in lines):
+        if lines and any(_MARK in line for line in lines):
             files.logs[str(path)] = lines
     elif path.suffix == ".json":
-        content = _json(path.read_bytes())
+        content = _json(_bytes(path))
         if isinstance(content, dict) and "bpb" in content and "view" in content:
             files.evaluations.append(content)
     elif path.suffix == ".jsonl":
         files.generations += _generations(path)
 
 
-def _text(path: Path) -> list[str]:
-    """Lines of a log.
+def _text(path: Path) -> list[str] | None:
+    """Lines of a log; None if it is binary."""
+    content = _bytes(path)
+    return None if b"\0" in content else content.decode("utf-8", "replace").splitlines()
 
-    Raises
-    ------
-    ConfigurationError
-        It cannot be read, or is binary.
-    """
+
+def _bytes(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror})", where=str(path)) from error
-    if b"\0" in content:
-        raise ConfigurationError("is no text, so no training log", where=str(path), fix="name what Megatron printed")
-    return content.decode("utf-8", "replace").splitlines()
 
 
 def _generations(path: Path) -> Iterator[dict[str, Any]]:
@@ -109,5 +110,5 @@ def _generations(path: Path) -> Iterator[dict[str, Any]]:
 def _json(content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from . import files, flops, settings
 from .settings import Settings
 
 VIEWS: Final = ("raw", "compressed")
+# What is not below this (NaN is not) cannot be drawn.
+MOST: Final = 1e30
 AXES: Final = ("steps", "FLOPs", "source bytes")
 
 
@@ -71,7 +72,7 @@ class Run:
     def tokens(self) -> int | None:
         """Ids that the model was trained on."""
         samples, length = self.last("consumed samples"), self.settings.number("seq_length")
-        return None if samples is None or length is None else int(samples) * length
+        return None if samples is None or length is None or not abs(samples) < MOST else int(samples) * length
 
     def last(self, name: str, *, validation: bool = False) -> float | None:
         """The last printed value of a field; None if it never was."""
@@ -82,10 +83,8 @@ class Run:
         """(iteration, place on the axis) of each training line, rising; empty where the log does not tell."""
         if axis == "steps":
             return [(entry.iteration, float(entry.iteration)) for entry in self.log.training]
-        if axis == "FLOPs":
-            return _flops(self.log.training, self.settings)
-        seen = [(e.iteration, [e.values.get(f"{view} bytes seen") for view in VIEWS]) for e in self.log.training]
-        return [(iteration, sum(filter(None, both))) for iteration, both in seen if None not in both]
+        places = _flops(self.log.training, self.settings) if axis == "FLOPs" else _source_bytes(self.log.training)
+        return [(iteration, place) for iteration, place in places if abs(place) < MOST]
 
     def points(self, name: str, axis: str, *, validation: bool = False) -> list[tuple[float, float]]:
         """A field against an axis; a training value is its interval's mean, placed at the interval's end."""
@@ -93,7 +92,7 @@ class Run:
         if not places:
             return []
         iterations, values = self.log.series(name, validation=validation)
-        return [(interpolated(places, i), v) for i, v in zip(iterations, values, strict=True) if math.isfinite(v)]
+        return [(interpolated(places, i), v) for i, v in zip(iterations, values, strict=True) if abs(v) < MOST]
 
     @property
     def flops(self) -> float | None:
@@ -179,6 +178,11 @@ def _merged(several: Iterable[Sequence[Entry]]) -> list[Entry]:
     return merged
 
 
+def _source_bytes(entries: Sequence[Entry]) -> list[tuple[int, float]]:
+    seen = [(entry.iteration, [entry.values.get(f"{view} bytes seen") for view in VIEWS]) for entry in entries]
+    return [(iteration, sum(filter(None, both))) for iteration, both in seen if None not in both]
+
+
 def _flops(entries: Sequence[Entry], model: Settings) -> list[tuple[int, float]]:
     each, length = flops.per_token(model), model.number("seq_length")
     if each is not None and length is not None:
@@ -201,12 +205,17 @@ def _evaluations(contents: Iterable[Mapping[str, Any]]) -> dict[str, Evaluation]
     found: dict[str, Evaluation] = {}
     for content in contents:
         view, bpb, iteration = content["view"], content["bpb"], content.get("iteration")
-        if view not in VIEWS or not isinstance(bpb, int | float) or not isinstance(iteration, int):
+        if view not in VIEWS or not _is_number(bpb) or not isinstance(iteration, int):
             continue
         if view not in found or found[view].iteration <= iteration:
             more = {key: content.get(key) for key in ("bytes", "documents", "accuracy")}
-            found[view] = Evaluation(view, float(bpb), iteration, **more)
+            known = {key: value for key, value in more.items() if _is_number(value)}
+            found[view] = Evaluation(view, float(bpb), iteration, **known)
     return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < MOST
 
 
 def _generation(content: Mapping[str, Any]) -> Generation:

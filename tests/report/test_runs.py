@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from report_logs import FLOPS_PER_TOKEN, HEAD, LINES, training, validation
 
 from megatron_proxy.errors import ConfigurationError
 from megatron_proxy.report import final_figures, read_run
 from megatron_proxy.report.figures import table
+from megatron_proxy.report.page import page
 from megatron_proxy.report.runs import Evaluation, interpolated
 
 
@@ -104,7 +107,8 @@ def test_nan_is_no_point(tmp_path):
 
 
 def test_evaluations_of_other_shapes_are_passed_over(folder):
-    for number, broken in enumerate(({"bpb": None}, {"view": "both"}, {"iteration": "last"})):
+    broken_ones = ({"bpb": None}, {"bpb": float("nan")}, {"view": "both"}, {"view": []}, {"iteration": "last"})
+    for number, broken in enumerate(broken_ones):
         content = {"bpb": 1.0, "view": "raw", "iteration": 99} | broken
         (folder / f"z{number}.json").write_text(json.dumps(content))
     assert read_run(folder).evaluations["raw"].bpb == 3.1
@@ -130,3 +134,35 @@ def test_bad_input(tmp_path, name, content, said):
 def test_a_folder_without_a_log(tmp_path):
     with pytest.raises(ConfigurationError, match="no line of Megatron's training log"):
         read_run(tmp_path)
+
+
+def test_files_of_other_kinds_in_a_folder_are_passed_over(folder):
+    (folder / "a.out").write_bytes(b"\x7fELF\0iteration")
+    (folder / "deep.json").write_text("[" * 200_000)
+    (folder / "deep.jsonl").write_text("[" * 200_000)
+    (folder / "bad.jsonl").write_bytes(b"\xff\xfe{}")
+    assert final_figures(read_run(folder)) == final_figures(read_run(folder, "proxy-zstd"))
+    assert len(read_run(folder).generations) == 1
+
+
+NAMES = ("consumed samples", "raw bpb", "compressed bpb", "raw bytes seen", "compressed bytes seen", "compressed rate")
+NUMBERS = st.sampled_from(["0", "-3", "5", "1E+308", "nan", "inf", "2.5", "7e-9", "1" * 400])
+FIELDS = st.lists(st.tuples(st.sampled_from(NAMES), NUMBERS), max_size=8)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(-1, 40), FIELDS, st.booleans()), min_size=1, max_size=6))
+def test_any_numbers_give_a_page_or_a_clear_error(tmp_path_factory, lines):
+    path = tmp_path_factory.mktemp("fuzz") / "train.log"
+    told = [" | ".join([f"{name}: {number}" for name, number in fields]) for _, fields, _ in lines]
+    with path.open("w") as file:
+        file.write(HEAD)
+        for (iteration, _, validates), text in zip(lines, told, strict=True):
+            begin = f"validation loss at iteration {iteration} on" if validates else f"iteration {iteration}/ 40 |"
+            file.write(f"{begin} {text} | mode: sentinel |\n")
+    try:
+        run = read_run(path)
+    except ConfigurationError:
+        return
+    json.dumps(final_figures(run))
+    assert "nan," not in page([run], "any")
