@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -174,3 +175,16 @@ def test_bad_input_of_the_command(tmp_path, capsys):
         assert cli.main(["report", str(tmp_path / run), "--output", str(tmp_path / "p.html")]) == 1
         assert "megatron-proxy: error: " in capsys.readouterr().err
     assert not (tmp_path / "p.html").exists()
+
+
+def test_files_that_cannot_be_read_or_written(folder, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["report", str(folder), "--output", str(tmp_path / "file" / "page.html")]) == 1
+    assert "--output: " in capsys.readouterr().err
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert cli.main(["report", str(folder / "train.log"), "--output", str(tmp_path / "page.html")]) == 1
+    assert "train.log: cannot be read (Permission denied)" in capsys.readouterr().err
