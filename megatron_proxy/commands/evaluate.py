@@ -114,6 +114,13 @@ def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor 
             where="--data-prefix",
             fix="name the dataset that the model was trained on",
         )
+    trained_on = getattr(checkpoint.args, "proxy_fingerprints", None)
+    if trained_on and compressor.fingerprint not in trained_on:
+        raise ConfigurationError(
+            f"the model was trained on symbols of another {compressor.name} compressor than this dataset's",
+            where="--data-prefix",
+            fix="name the dataset that the model was trained on",
+        )
     return compressor
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from . import _model
+from . import _flags, _model
 
 if TYPE_CHECKING:
     from ..evaluation.code.completions import Completions
@@ -82,11 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name in ("num_samples", "batch_size", "workers", "memory_mb"):
-        if getattr(args, name) < 1:
-            raise ConfigurationError(
-                f"must be at least 1, not {getattr(args, name)}", where=f"--{name.replace('_', '-')}"
-            )
+    _flags.check_counts(args, "num_samples", "batch_size", "workers", "memory_mb", "max_tasks")
     if args.seconds <= 0:
         raise ConfigurationError(f"must be more than 0, not {args.seconds}", where="--seconds")
     if bad := [k for k in args.pass_k if not 1 <= k <= args.num_samples]:

@@ -19,7 +19,7 @@ from itertools import batched
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from . import _model
+from . import _flags, _model
 
 if TYPE_CHECKING:
     from ..generation import Completion
@@ -53,9 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the model, complete the prompts."""
-    for flag, value in (("--num-samples", args.num_samples), ("--batch-size", args.batch_size)):
-        if value < 1:
-            raise ConfigurationError(f"must be at least 1, not {value}", where=flag)
+    _flags.check_counts(args, "num_samples", "batch_size")
     given = list(_prompts(args))
     from ..generation import Limits, Sampling, generate, stream
 

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import random_model  # noqa: E402
+import tiny_data  # noqa: E402
 
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import CorpusError  # noqa: E402
@@ -155,6 +156,14 @@ def test_the_command(trained, held_out, tmp_path, capsys):
     assert "raw given compressed" in capsys.readouterr().out
     assert compressed["bytes"] == 116
     assert compressed["targets"] < 116
+
+
+@pytest.mark.megatron
+def test_symbols_of_another_compressor_are_refused(trained, held_out, tmp_path, capsys):
+    tiny_data.prepare(tmp_path / "other", trained.texts, trained_on=[b"quite other words " * 40])
+    command = ["evaluate", "--load", str(trained.folder), "--input", str(held_out), "--view", "compressed"]
+    assert cli.main([*command, "--data-prefix", str(tmp_path / "other")]) == 1
+    assert "--data-prefix: the model was trained on symbols of another trie compressor" in capsys.readouterr().err
 
 
 @pytest.mark.megatron

@@ -85,8 +85,8 @@ def import_folder(
         raise ConfigurationError(
             f"{str(target)!r} exists already", where="--output", fix="give another, or --overwrite"
         )
-    vocabulary = manifest.compressed_view(prefix, manifest.read(prefix), compressor).vocabulary
     llama = LlamaFolder(source)
+    vocabulary = manifest.compressed_view(prefix, manifest.read(prefix), compressor).vocabulary
     shape = shape_of(llama)
     model = megatron_flags(shape)
     data = ["--data-path", os.path.abspath(prefix), "--proxy-compression", compressor]

@@ -1,5 +1,7 @@
 """Export → import → export, and Megatron trains on from what was imported."""
 
+import json
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -62,3 +64,24 @@ def test_it_loads_into_two_tensor_parallel_ranks(imported, trained, training):
     one = continued(training, trained, imported)
     two = continued(training, trained, imported, "--tensor-model-parallel-size 2", processes=2)
     assert two.losses == pytest.approx(one.losses, abs=2e-5)
+
+
+@pytest.mark.slow
+def test_sharded_over_two_by_two_ranks_it_evaluates_and_exports_the_same(imported, trained, training, tmp_path):
+    """At a learning rate of nothing Megatron saves what it loaded, in the pieces of TP=2, PP=2."""
+    parallel = "--tensor-model-parallel-size 2 --pipeline-model-parallel-size 2"
+    saving = f"{PADDING} 8 --lr 0 --weight-decay 0 --train-iters 1 --save {tmp_path / 'sharded'} --save-interval 1"
+    own = trained.flags.replace("--proxy-format-embedding", "")
+    training.train(own, f"--load {imported / 'back'}", parallel, saving, processes=4, cwd=tmp_path)
+    assert open_checkpoint(tmp_path / "sharded").args.pipeline_model_parallel_size == 2
+    assert cli.main(["export", "--load", str(tmp_path / "sharded"), "--output", str(tmp_path / "hf")]) == 0
+    weights = (imported / "hf" / "model.safetensors").read_bytes()
+    assert (tmp_path / "hf" / "model.safetensors").read_bytes() == weights
+    (tmp_path / "held.jsonl").write_text(json.dumps({"text": "while value in range " * 9}) + "\n")
+    found = []
+    for folder in (imported / "back", tmp_path / "sharded"):
+        output = tmp_path / f"{folder.name}.json"
+        command = ["evaluate", "--load", str(folder), "--input", str(tmp_path / "held.jsonl"), "--stride", "16"]
+        assert cli.main([*command, "--output", str(output)]) == 0
+        found.append(json.loads(output.read_text())["nats"])
+    assert found[0] == found[1]
