@@ -1,5 +1,6 @@
 """The import line: where it goes, that it is recognised, and that it comes out again byte for byte."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -105,6 +106,20 @@ def test_the_command_says_what_it_did(tmp_path, capsys):
 def test_the_command_fails_without_a_traceback(tmp_path, capsys):
     assert cli.main(["patch", str(tmp_path / "nothing.py")]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_script_that_cannot_be_written(tmp_path, capsys, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    script = tmp_path / "train.py"
+    script.write_text("import time\n")
+    monkeypatch.setattr(patching, "replace_file", full)
+    assert cli.main(["patch", str(script)]) == 1
+    assert capsys.readouterr().err == (
+        f"megatron-proxy: error: {script}: cannot be written (No space left on device)\n"
+    )
+    assert script.read_text() == "import time\n"
 
 
 def test_patch_files_hold_nothing_but_the_line():

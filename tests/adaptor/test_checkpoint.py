@@ -345,3 +345,28 @@ def test_an_iteration_in_an_unknown_format(tmp_path):
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("3")
     with pytest.raises(CheckpointError, match="the checkpoint is half-written, or in a format that is not read here"):
         open_checkpoint(tmp_path)
+
+
+def test_an_index_that_is_cut_off_or_harmful(small):
+    folder, _ = small
+    path = folder / ".metadata"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(CheckpointError, match=r"\.metadata: the index is damaged or half-written \("):
+        open_checkpoint(folder)
+    path.write_bytes(b"\x80\x02cposix\nsystem\n.")
+    with pytest.raises(
+        CheckpointError, match="the index names things that have no place in one, and is not loaded: po"
+    ):
+        open_checkpoint(folder)
+
+
+def test_a_file_of_the_index_that_is_missing_or_short(small):
+    folder, _ = small
+    (path,) = folder.glob("*.distcp")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(CheckpointError, match=rf"the checkpoint is half-written: {path.name} has [\d,]+ bytes of "):
+        open_checkpoint(folder)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=f"the checkpoint is half-written: {path.name} is missing"):
+        open_checkpoint(folder)
