@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from . import files, flops, settings
 from .settings import Settings
 
 VIEWS: Final = ("raw", "compressed")
+_TIME: Final = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]*)\] iteration ")
 # What is not below this (NaN is not) cannot be drawn.
 MOST: Final = 1e30
 AXES: Final = ("steps", "FLOPs", "source bytes")
@@ -148,7 +150,7 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
             where=str(path),
             fix="name what the training script printed, or a folder with it in .log, .txt, .out or .err files",
         )
-    order = sorted(parsed, key=lambda at: (parsed[at].training[0].iteration, at))
+    order = sorted(parsed, key=lambda at: (_began(found.logs[at]), parsed[at].training[0].iteration, at))
     return Run(
         name or path.resolve().name.removesuffix(".log"),
         TrainingLog(_merged(parsed[at].training for at in order), _merged(parsed[at].validation for at in order)),
@@ -165,6 +167,11 @@ def interpolated(places: Sequence[tuple[int, float]], iteration: int) -> float:
         return places[-1][1]
     (before, low), (after, high) = places[at - 1] if at else (0, 0.0), places[at]
     return low + (high - low) * (iteration - before) / (after - before) if after > before else high
+
+
+def _began(lines: Sequence[str]) -> str:
+    """When the first iteration was printed, in an order of text; nothing where Megatron prints no time."""
+    return next((match[1] for match in map(_TIME.search, lines) if match), "")
 
 
 def _merged(several: Iterable[Sequence[Entry]]) -> list[Entry]:

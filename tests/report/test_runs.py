@@ -86,6 +86,16 @@ def test_a_resumed_run_is_put_together(tmp_path):
     assert run.settings.vocabulary == 331
 
 
+def test_of_several_starts_from_the_beginning_the_last_counts(tmp_path):
+    late, early = "\n".join(LINES), training(1, 9.0, 0.4).replace("03:04", "02:04")
+    (tmp_path / "a.log").write_text(HEAD + late)
+    (tmp_path / "b.log").write_text(HEAD + early)
+    run = read_run(tmp_path)
+    assert run.points("raw bpb", "steps") == [(1, 9.0), (10, 5.0), (20, 4.0), (40, 3.0)]
+    (tmp_path / "b.log").write_text(HEAD + early.replace("02:04", "04:04"))
+    assert read_run(tmp_path).points("raw bpb", "steps") == [(1, 9.0)]
+
+
 def test_a_log_without_anything_of_ours_says_so(tmp_path):
     (tmp_path / "plain.log").write_text(" iteration 1/ 2 | consumed samples: 4 | lm loss: 2.0E+00 |\n")
     run = read_run(tmp_path / "plain.log")
