@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, override
 
 import numpy as np
@@ -197,6 +198,31 @@ class TokenCompressor(Compressor):
         symbols = codes >= NUM_BYTES
         sizes[symbols] = self._sizes[codes[symbols] - NUM_BYTES]
         return sizes
+
+    def _in_a_row(
+        self,
+        texts: list[str],
+        ids: list[list[int]],
+        code_of_id: NDArray[np.int32],
+        exactly: Callable[[str, NDArray[np.int32]], NDArray[np.int32]],
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The codes of all texts in a row and where those of each text end, given a tokenizer's ids.
+
+        Where these stand for other texts, ``exactly`` makes each text's codes stand for that text.
+        """
+        ends = np.cumsum(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
+        codes = code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
+        if self._all_exact(texts, codes, ends):
+            return codes, ends
+        parts = [exactly(text, part) for text, part in zip(texts, np.split(codes, ends[:-1]), strict=True)]
+        return np.concatenate(parts), np.cumsum([len(part) for part in parts])
+
+    def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
+        """Whether every text's codes stand for that text."""
+        content = [text.encode("utf-8") for text in texts]
+        byte_ends = np.concatenate(([0], np.cumsum(self._sizes_of(codes))))[ends]
+        expected = np.cumsum(np.fromiter(map(len, content), dtype=np.int64, count=len(content)))
+        return np.array_equal(byte_ends, expected) and self._bytes_of(codes) == b"".join(content)
 
     def _bytes_of(self, codes: NDArray[np.int32]) -> bytes:
         out = np.empty(_total_bytes(codes, self._sizes), dtype=np.uint8)

@@ -21,6 +21,7 @@ from ..errors import CompressorError
 from ..vocab import NUM_BYTES
 from . import _check
 from ._tokens import SPLIT_OPTION, SPLITS, SYMBOLS, SYMBOLS_OPTION, TokenCompressor, literals
+from ._words import Borders, WordEncoder, borders_of
 from .base import Corpus, Option
 
 # Views are prepared by as many processes as there are cores: threads in each of them would only get in the way.
@@ -57,12 +58,16 @@ class HfCompressor(TokenCompressor):
             self._tokenizer = tokenizers.Tokenizer.from_str(model.decode("utf-8"))
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
-            tokens, self._code_of_id = _tokens(self._tokenizer, json.loads(model))
+            content = json.loads(model)
+            tokens, self._code_of_id = _tokens(self._tokenizer, content)
+            self._added = tuple(token["content"] for token in content.get("added_tokens") or ())
+            borders = _borders(content)
         except CompressorError:
             raise
         except Exception as error:  # the package raises plain Exception
             raise CompressorError(f"the tokenizers package cannot load this tokenizer.json: {error}") from error
         super().__init__(tokens, symbols)
+        self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
         self.split = self.spans = split == "lines"
         self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
 
@@ -91,13 +96,24 @@ class HfCompressor(TokenCompressor):
 
     @override
     def _encode_texts(self, texts: list[str]) -> Sequence[NDArray[np.int32]]:
+        return [self._encode_text(text) for text in texts]
+
+    def _encode_text(self, text: str) -> NDArray[np.int32]:
+        # Added tokens are sought before a text is split, so they may hold together what is cut here.
+        if self._words is not None and not any(token in text for token in self._added):
+            content = text.encode("utf-8")
+            if self._words.takes(content):
+                return self._words.encode(content)
+        return self._encode_whole([text])[0]
+
+    def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The codes of all texts in a row, and where those of each text end."""
         with _check.panics("tokenizers"):
             found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [self._exactly(text, encoding) for text, encoding in zip(texts, found, strict=True)]
+        return self._in_a_row(texts, [encoding.ids for encoding in found], self._code_of_id, self._exactly)
 
-    def _exactly(self, text: str, encoding: tokenizers.Encoding) -> NDArray[np.int32]:
-        """The codes of ``encoding``, with literals where they do not stand for ``text``."""
-        codes = self._code_of_id[np.array(encoding.ids, dtype=np.int64)]
+    def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """``codes``, with literals where they do not stand for ``text``."""
         expected = text.encode("utf-8")
         found = self._bytes_of(codes)
         if found == expected:
@@ -144,6 +160,24 @@ def _tokens(tokenizer: tokenizers.Tokenizer, content: dict[str, Any]) -> tuple[l
         elif id_ not in special:
             tokens[id_] = _bytes(text, byte_level and id_ not in added, spaces)
     return tokens, codes
+
+
+def _borders(content: dict[str, Any]) -> Borders | None:
+    """Where texts can be cut without changing their tokens; None if that is not known of this tokenizer.json."""
+    model = content.get("model") or {}
+    steps = content.get("pre_tokenizer") or {}
+    steps = steps.get("pretokenizers") if steps.get("type") == "Sequence" else [steps]
+    if content.get("normalizer") or model.get("type") != "BPE" or model.get("dropout"):
+        return None
+    if not steps or steps[-1].get("type") != "ByteLevel" or steps[-1].get("add_prefix_space"):
+        return None
+    uses_pattern = steps[-1].get("use_regex", True)
+    if len(steps) == 1:
+        return Borders.GPT2 if uses_pattern else None
+    split = {"type": "Split", "behavior": "Isolated", "invert": False}
+    if len(steps) > 2 or uses_pattern or any(steps[0].get(key) != value for key, value in split.items()):
+        return None
+    return borders_of(steps[0].get("pattern", {}).get("Regex", ""))
 
 
 def _bytes(token: str, byte_level: bool, spaces: bool) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, override
 
@@ -106,20 +105,7 @@ class SentencePieceCompressor(TokenCompressor):
     def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """What SentencePiece makes of each text, as far as it is exact; the codes in a row and where each text ends."""
         found = self._processor.encode(texts, out_type=int, num_threads=1)
-        ends = np.cumsum(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))
-        ids = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(ends[-1]))
-        codes = self._code_of_id[ids]
-        if self._all_exact(texts, codes, ends):
-            return codes, ends
-        parts = [self._exactly(text, part) for text, part in zip(texts, np.split(codes, ends[:-1]), strict=True)]
-        return np.concatenate(parts), np.cumsum([len(part) for part in parts])
-
-    def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
-        """Whether every text's codes stand for that text."""
-        content = [text.encode("utf-8") for text in texts]
-        byte_ends = np.concatenate(([0], np.cumsum(self._sizes_of(codes))))[ends]
-        expected = np.cumsum(np.fromiter(map(len, content), dtype=np.int64, count=len(content)))
-        return np.array_equal(byte_ends, expected) and self._bytes_of(codes) == b"".join(content)
+        return self._in_a_row(texts, found, self._code_of_id, self._exactly)
 
     def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """``codes`` if they stand for ``text``, else with literals where they do not."""

@@ -19,18 +19,10 @@ from ..errors import CompressorError
 from ..vocab import NUM_BYTES
 from . import _check
 from ._tokens import SPLIT_OPTION, SPLITS, SYMBOLS, SYMBOLS_OPTION, TokenCompressor, literals
+from ._words import PATTERNS, WordEncoder, borders_of
 from .base import Corpus, Option
 
 RANKS_FILE: Final = "ranks.tiktoken"
-
-PATTERNS: Final = {
-    "gpt2": r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+""",
-    "cl100k": (
-        r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"""
-        r"""\s*[\r\n]+|\s+(?!\S)|\s+"""
-    ),
-}
-"""How a text is split before merging: patterns of published vocabularies."""
 
 
 class TiktokenCompressor(TokenCompressor):
@@ -70,6 +62,9 @@ class TiktokenCompressor(TokenCompressor):
             )
         except Exception as error:  # the package raises what its parts raise
             raise CompressorError(f"tiktoken refuses these ranks or this pattern: {error}") from error
+        self._code_of_id = np.arange(NUM_BYTES, NUM_BYTES + len(tokens), dtype=np.int32)
+        borders = borders_of(PATTERNS.get(pattern, pattern))
+        self._words = None if borders is None else WordEncoder(self._encode_words, borders)
         self.split = self.spans = split == "lines"
         self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
 
@@ -102,12 +97,24 @@ class TiktokenCompressor(TokenCompressor):
 
     @override
     def _encode_texts(self, texts: list[str]) -> Sequence[NDArray[np.int32]]:
-        with _check.panics("tiktoken"):
-            return [self._exactly(text) for text in texts]
+        return [self._encode_text(text) for text in texts]
 
-    def _exactly(self, text: str) -> NDArray[np.int32]:
-        """The codes of ``text``; all literal if the pattern leaves something out."""
-        codes = self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int32) + NUM_BYTES
+    def _encode_text(self, text: str) -> NDArray[np.int32]:
+        content = text.encode("utf-8")
+        if self._words is not None and self._words.takes(content):
+            return self._words.encode(content)
+        with _check.panics("tiktoken"):
+            codes = self._encoding.encode_to_numpy(text, disallowed_special=()).astype(np.int32) + NUM_BYTES
+        return self._exactly(text, codes)
+
+    def _encode_words(self, words: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The codes of all words in a row, and where those of each word end."""
+        with _check.panics("tiktoken"):
+            ids = list(map(self._encoding.encode_ordinary, words))
+        return self._in_a_row(words, ids, self._code_of_id, self._exactly)
+
+    def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """``codes`` if they stand for ``text``; all literal if the pattern leaves something out."""
         content = text.encode("utf-8")
         return codes if self._bytes_of(codes) == content else literals(content)
 
