@@ -178,7 +178,7 @@ def _schedule(runs: Sequence[Run], axis: str, panel: Panel, x_axis: Axis) -> Ite
     said: set[tuple[str, int, int]] = set()
     for number, run in enumerate(runs):
         look = Look.of(number)
-        points = [(x_axis.place(x), panel.axis.place(y)) for x, y in run.points("compressed rate", axis)]
+        points = [(x_axis.place(x), panel.axis.place(y)) for x, y in run.points("compressed rate", axis) if 0 <= y <= 1]
         if not points:
             continue
         yield look.line(points)
@@ -202,7 +202,7 @@ def _modes(
     for mode, group in itertools.groupby(entries, key=lambda entry: entry.mode):
         first = next(group)
         rate = first.values.get("compressed rate")
-        if mode is not None and rate is not None:
+        if mode is not None and rate is not None and 0 <= rate <= 1:
             yield place_x(at[first.iteration] if first is not entries[0] else 0.0), place_y(rate), mode
 
 
