@@ -1,6 +1,7 @@
 """Exported folders, read by transformers and by nothing of ours."""
 
 import json
+import weakref
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,26 @@ def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
     one, many = load(tmp_path / "one").state_dict(), load(tmp_path / "many").state_dict()
     assert sorted(one) == sorted(many)
     assert all(torch.equal(one[name], many[name]) for name in one)
+
+
+def test_no_more_than_a_tensor_and_a_shard_are_held(tmp_path, monkeypatch):
+    made = checkpoint(monkeypatch, replace(LLAMA, layers=6))
+    made_so_far, alive, read = [], [], made.tensors.read
+
+    def watched(name):
+        alive.append(sum(reference() is not None for reference in made_so_far))
+        tensor = read(name)
+        made_so_far.append(weakref.ref(tensor))
+        return tensor
+
+    monkeypatch.setattr(made.tensors, "read", watched)
+    export(made, tmp_path / "hf", dtype=torch.float32, shard_bytes=20_000)
+    assert len(alive) == 6 * 6 + 3
+    assert max(alive) == 1
+    largest = 320 * 24 * 4
+    sizes = [path.stat().st_size for path in (tmp_path / "hf").glob("*.safetensors")]
+    assert max(sizes) < largest + 2000
+    assert len(sizes) > 4
 
 
 def test_the_tokenizer_makes_bytes_behind_the_sentinel(tmp_path, monkeypatch):

@@ -232,3 +232,22 @@ def test_what_megatron_says_is_passed_on_and_nothing_is_left(tmp_path, monkeypat
     with pytest.raises(ProxyError, match=r"(?s)Megatron did not write the checkpoint:.*Is a directory"):
         run.import_folder(folder, tmp_path / "new", prefix=str(tmp_path / "data"), compressor="trie")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_files_that_do_not_fit_together(tmp_path, monkeypatch):
+    folder = exported(tmp_path / "hf", monkeypatch, shard_bytes=20_000)
+    index = folder / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    content["weight_map"]["model.more.weight"] = content["weight_map"]["model.norm.weight"]
+    index.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"half-written: the index promises 'model\.more\.weight', and it is not"):
+        LlamaFolder(folder)
+    (folder / "config.json").write_text("[]")
+    with pytest.raises(CheckpointError, match=r"config\.json: holds no JSON object"):
+        LlamaFolder(folder)
+
+
+def test_a_dtype_that_is_not_trained_in(tmp_path, monkeypatch):
+    llama = LlamaFolder(exported(tmp_path / "hf", monkeypatch))
+    with pytest.raises(ConfigurationError, match=r"^--dtype: Megatron does not train in torch\.float64\n.*float32$"):
+        run._dtype_flags(llama, torch.float64)
