@@ -214,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="less data, fewer turns")
     args = parser.parse_args()
-    measured = bench_access(10 if args.quick else 40, 4_000_000 if args.quick else 20_000_000)
+    measured = bench_access(6 if args.quick else 40, 4_000_000 if args.quick else 20_000_000)
     print_access(measured)
     report("access", rows_of(measured), access=measured)
 

@@ -96,7 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     rounds = 1 if args.quick else args.rounds
     times = measure_training(rounds)
-    rows, helps = help_rows(2 * rounds + 1)
+    rows, helps = help_rows(rounds + 1)
     report("startup", [*training_rows(times), *rows], training=times, help=helps)
 
 
