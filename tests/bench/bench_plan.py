@@ -122,7 +122,6 @@ def rows_of(planned: dict[str, Any]) -> list[Row]:
         ("planning", planned["planned_s"], "s", "<= 60", f"processor time {cpu:.1f} s"),
         ("memory of planning", planned["peak_rss_gib"], "GiB", "<= 2", "peak of the process"),
         ("a plan from cache", planned["opened_s"], "s", "<= 2", f"processor time {opened_cpu:.2f} s"),
-        ("bytes of cache per draw", planned["cache_bytes"] / planned["draws"], "B", None, ""),
     )
     return [
         Row(f"{what}: {label}", value, unit, None, goal if full else None, note)

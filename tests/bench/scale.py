@@ -14,6 +14,7 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import harness
 
@@ -23,14 +24,15 @@ from megatron_proxy.manifest import CompressedView, Manifest, View
 
 @dataclass(frozen=True)
 class Rates:
-    """The rows of a results file."""
+    """What a results file holds: the rows of each benchmark, and what it kept beside them."""
 
     rows: dict[str, list[harness.Row]]
+    kept: dict[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> Rates:
         kept = json.loads(path.read_text()) if path.exists() else {}
-        return cls({name: harness.rows_of(result) for name, result in kept.items()})
+        return cls({name: harness.rows_of(result) for name, result in kept.items()}, kept)
 
     def find(self, benchmark: str, beginning: str) -> float | None:
         """Ours in the first row whose name begins so."""
@@ -85,22 +87,30 @@ def preparing_lines(rates: Rates, name: str, total: float, stored: float, cores:
     return [*lines, ("merging shards", hours_text(seconds), f"{shown}`python tests/bench/bench_merge.py`")]
 
 
+def planning_lines(rates: Rates, documents: float, draws: float) -> list[tuple[str, str, str]]:
+    """What planning takes: it orders all documents once and goes through the draws, as many of both when measured."""
+    measured = rates.kept.get("plan", {}).get("planning")
+    if not measured:
+        return [("planning", "not measured", "`python tests/bench/bench_plan.py`")]
+    plan = measured[0]
+    of_draws = draws / plan["draws"]
+    most = max(of_draws, documents / plan["documents"])
+    size = f"{plan['draws'] / 1e6:.1f} M draws of {plan['documents'] / 1e6:.0f} M documents"
+    why = f"as {size}, `{rates.kept['plan']['command']}`"
+    return [
+        ("planning, the first time, at most", hours_text(plan["planned_s"] * most), why),
+        ("memory of planning, at most", f"{plan['peak_rss_gib'] * most:.2g} GiB", why),
+        ("planning, from cache", hours_text(plan["opened_s"] * of_draws), "every byte checked"),
+        ("plan on disk", bytes_text(plan["cache_bytes"] * of_draws), ""),
+    ]
+
+
 def training_lines(rates: Rates, documents: float, ids_per_draw: float, ids: float) -> list[tuple[str, str, str]]:
     """What planning and reading take in training."""
-    command = "`python tests/bench/bench_plan.py`"
     draws = ids / ids_per_draw
-    planned = rates.find("plan", "planning: translation")
-    opened = rates.find("plan", "a plan from cache: translation")
-    memory = rates.find("plan", "memory of planning: translation")
-    cached = rates.find("plan", "bytes of cache per draw: translation")
-    # Planning orders all documents once, and goes through the draws: both were 50 million when it was measured.
-    most, more_documents = max(draws, documents) / 50e6, max(1.0, documents / 50e6)
     lines = [
         ("draws", f"{draws / 1e6:,.0f} M", f"{ids_per_draw:,.0f} ids per draw at rate 0.9"),
-        ("planning, the first time, at most", hours_text(planned and planned * most), command),
-        ("memory of planning", "not measured" if memory is None else f"{memory * more_documents:.1f} GiB", command),
-        ("planning, from cache", hours_text(opened and opened * draws / 50e6), f"every byte checked, {command}"),
-        ("plan on disk", "not measured" if cached is None else bytes_text(cached * draws), command),
+        *planning_lines(rates, documents, draws),
     ]
     rate = rates.find("access", "ids into batches")
     seconds = None if rate is None else ids / rate / 1e6
