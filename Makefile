@@ -15,9 +15,10 @@ PREFIX ?=
 COMPRESSOR ?= zstd
 WORKERS ?= 2
 MEGATRON_LM ?=
+VERSIONS ?=
 ARGS ?=
 
-.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults fuzz docs errors clean
+.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults fuzz coverage wheels docs errors clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +56,17 @@ faults: setup ## inject faults, the long way: kills, full disks, flipped bits; p
 
 fuzz: setup ## inputs that nobody meant, thirty times as many as with all tests, and new ones; prints the counts
 	FUZZ=long $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+wheels: setup ## training tests against other megatron-core wheels: VERSIONS="0.18.2 0.19.2"
+	PYTHON=$(BIN)/python tests/wheels.sh $(VERSIONS)
+
+COVERED := tests/test_*.py $(addprefix tests/,commands compressors corpus fuzz pages planning prepare reference views) \
+  tests/adaptor/test_tokenizer.py
+
+coverage: setup ## coverage of the rooms below the adaptor, by the quick tests; fails under 95 %
+	rm -rf build/coverage
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -q -m 'not megatron and not faults' --cov --cov-report= $(COVERED) $(ARGS)
+	$(BIN)/python -m coverage report
 
 bench: setup ## benchmarks beside their peers, with goals; results in build/bench/results.json [MEGATRON_LM=/path]
 	MEGATRON_LM=$(MEGATRON_LM) $(BIN)/python tests/bench/bench.py $(ARGS)

@@ -14,7 +14,7 @@ _injected: Counter[str] = Counter()
 _survived: Counter[str] = Counter()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def long():
     """Whether this is the long form."""
     return LONG
