@@ -124,8 +124,8 @@ class LlamaWeights:
     def _all(self) -> Iterator[tuple[str, Tensor]]:
         yield "model.embed_tokens.weight", self._words()
         for number in range(self.shape.layers):
-            for name, tensor in self._layer(number):
-                yield f"model.layers.{number}.{name}", tensor
+            # A loop here would hold the last tensor of all.
+            yield from ((f"model.layers.{number}.{name}", tensor) for name, tensor in self._layer(number))
         yield "model.norm.weight", self._reader.norm("decoder.final_layernorm.").scale
         if not _tied(self.shape):
             name = "embedding.word_embeddings.weight" if self.shape.tied else "output_layer.weight"
@@ -149,6 +149,12 @@ class LlamaWeights:
         yield from self._parts(f"{mlp}linear_fc2", ("mlp.down_proj",), [self.shape.hidden])
 
     def _attention(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
+        yield from self._queries_keys_values(prefix)
+        if self.shape.qkv_bias and not self.shape.linear_bias:
+            yield "self_attn.o_proj.bias", torch.zeros(self.shape.hidden)
+        yield from self._parts(f"{prefix}linear_proj", ("self_attn.o_proj",), [self.shape.hidden])
+
+    def _queries_keys_values(self, prefix: str) -> Iterator[tuple[str, Tensor]]:
         shape = self.shape
         queries, keys = shape.heads * shape.head_dim, shape.groups * shape.head_dim
         mixed = self._reader.sorted_qkv(self._reader.linear(f"{prefix}linear_qkv", shape.qkv_bias))
@@ -158,9 +164,6 @@ class LlamaWeights:
         if mixed.bias is not None:
             for name, bias in zip(names, torch.split(mixed.bias, [queries, keys, keys]), strict=True):
                 yield f"{name}.bias", bias
-            if not shape.linear_bias:
-                yield "self_attn.o_proj.bias", torch.zeros(shape.hidden)
-        yield from self._parts(f"{prefix}linear_proj", ("self_attn.o_proj",), [shape.hidden])
 
     def _parts(self, prefix: str, names: tuple[str, ...], sizes: list[int]) -> Iterator[tuple[str, Tensor]]:
         """A linear layer as several, each with so many outputs."""
