@@ -219,10 +219,11 @@ class TokenCompressor(Compressor):
 
     def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
         """Whether every text's codes stand for that text."""
-        content = [text.encode("utf-8") for text in texts]
         byte_ends = np.concatenate(([0], np.cumsum(self._sizes_of(codes))))[ends]
-        expected = np.cumsum(np.fromiter(map(len, content), dtype=np.int64, count=len(content)))
-        return np.array_equal(byte_ends, expected) and self._bytes_of(codes) == b"".join(content)
+        joined = "".join(texts)
+        sizes = map(len, texts if joined.isascii() else [text.encode("utf-8") for text in texts])
+        expected = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
+        return np.array_equal(byte_ends, expected) and self._bytes_of(codes) == joined.encode("utf-8")
 
     def _bytes_of(self, codes: NDArray[np.int32]) -> bytes:
         out = np.empty(_total_bytes(codes, self._sizes), dtype=np.uint8)

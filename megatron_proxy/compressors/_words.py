@@ -24,9 +24,9 @@ LONGEST_WORD: Final = 65_535
 """Callers cut longer ones before, or ask :meth:`WordEncoder.takes`."""
 
 _CHUNK: Final = 1 << 18
-_WORDS: Final = 1 << 19
-_SLOTS: Final = 1 << 20
-_WORD_BYTES: Final = 1 << 24
+_WORDS: Final = 1 << 20
+_SLOTS: Final = 1 << 21
+_WORD_BYTES: Final = 1 << 25
 
 Batch = Callable[[list[str]], tuple[NDArray[np.int32], NDArray[np.int64]]]
 """The codes of all texts of a list in a row, and where those of each text end."""
@@ -135,8 +135,13 @@ class WordEncoder:
         ends = self._word_ends[known : self._count + 1].tolist()
         content = self._words[ends[0] : ends[-1]].tobytes()
         cuts = [end - ends[0] for end in ends]
+        if content.isascii():
+            text = content.decode("ascii")
+            words = [text[a:b] for a, b in pairwise(cuts)]
+        else:
+            words = [content[a:b].decode("utf-8") for a, b in pairwise(cuts)]
         try:
-            codes, code_ends = self._batch([content[a:b].decode("utf-8") for a, b in pairwise(cuts)])
+            codes, code_ends = self._batch(words)
         except BaseException:
             # Entries without codes must not be found later.
             self._slots.fill(-1)
