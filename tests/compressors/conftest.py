@@ -22,6 +22,16 @@ OPTIONS = {
     "zstd": {"dictionary-bytes": 2_048, "phrases": 64},
 }
 
+# Forms with golden codes of their own, as their codes are others than the default form's: (compressor, changes).
+FORMS = {
+    "zstd-bytes": ("zstd", {"form": "bytes"}),
+    "zstd-bytes-sentences": ("zstd", {"form": "bytes", "segment": "sentences"}),
+    "zstd-document": ("zstd", {"segment": "document"}),
+    "zstd-matches-fixed": ("zstd", {"segment": "fixed", "segment-bytes": 128, "level": 19}),
+    "tiktoken-gray": ("tiktoken", {"symbols": "gray", "pattern": "gpt2"}),
+    "hf-bytes": ("hf", {"symbols": "bytes", "split": "lines"}),
+}
+
 
 def byte_level_tokenizer() -> dict:
     """A tokenizer.json of GPT-2's kind over all bytes, with a few merges."""
@@ -77,3 +87,9 @@ def small(tmp_path_factory):
         return built[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def forms():
+    """The folders of golden codes that are not a compressor's default form."""
+    return set(FORMS)

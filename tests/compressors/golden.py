@@ -1,4 +1,4 @@
-"""Write the golden codes of compressors: python tests/compressors/golden.py NAME…
+"""Write the golden codes of compressors and of their other forms: python tests/compressors/golden.py NAME…
 
 Only for a compressor that is new, or whose codes change on purpose: views that people have prepared change with them.
 """
@@ -19,13 +19,15 @@ def main() -> None:
     spec.loader.exec_module(conftest)
     for name in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
-            compressor = conftest.build_small(name, Path(folder))
+            kind, changes = conftest.FORMS.get(name, (name, {}))
+            compressor = conftest.build_small(kind, Path(folder), **changes)
         codes = compressor.encode(conftest.TEXT)
         target = conftest.FIXTURES / name
         target.mkdir(parents=True, exist_ok=True)
         for suffix, content in compressor.files().items():
             (target / suffix).write_bytes(content)
         golden = {
+            "compressor": kind,
             "config": compressor.config(),
             "files": sorted(compressor.files()),
             "fingerprint": compressor.fingerprint,

@@ -1,7 +1,8 @@
 """What every compressor promises, for every registered one (see ``megatron_proxy/compressors/base.py``).
 
-Golden codes are in ``tests/fixtures/<compressor>/golden.json``, with the compressor's files beside it; they are made,
-once, by ``python tests/compressors/golden.py NAME``.
+Golden codes are in ``tests/fixtures/<compressor>/golden.json``, with the compressor's files beside it, and those of
+forms with other codes (``FORMS`` in conftest.py) in folders of their own; they are made, once, by
+``python tests/compressors/golden.py NAME``.
 """
 
 import ast
@@ -28,6 +29,7 @@ FIXTURES = Path(__file__).parents[1] / "fixtures"
 TEXT = (FIXTURES / "text.txt").read_bytes()
 # What stands for another tool's compressor has nothing to keep this contract with: see test_imported.py.
 NAMES = sorted(set(compressors._BUILT_IN) - {"imported"})
+GOLDEN = sorted(path.parent.name for path in FIXTURES.glob("*/golden.json"))
 
 SAMPLES = {
     "empty": b"",
@@ -201,12 +203,15 @@ def test_damaged_configurations_are_refused_or_work(small, name, data):
 
 
 class TestGolden:
-    @pytest.mark.parametrize("name", NAMES)
+    def test_every_compressor_and_form_has_some(self, forms):
+        assert set(NAMES) | forms == set(GOLDEN)
+
+    @pytest.mark.parametrize("name", GOLDEN)
     def test_codes_are_what_they_were(self, name):
         folder = FIXTURES / name
         golden = json.loads((folder / "golden.json").read_text())
         files = {suffix: (folder / suffix).read_bytes() for suffix in golden["files"]}
-        compressor = compressors.load(name, golden["config"], files)
+        compressor = compressors.load(golden.get("compressor", name), golden["config"], files)
         assert compressor.fingerprint == golden["fingerprint"]
         codes = np.frombuffer(base64.b64decode(golden["codes"]), dtype=golden["dtype"])
         assert not compressor.lossless or compressor.decode(codes) == TEXT
