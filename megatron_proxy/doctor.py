@@ -1,4 +1,7 @@
-"""Would training start? Versions, hooks, patched scripts and prepared views, looked at without changing anything."""
+"""Would training start? Versions, hooks, patched scripts and prepared views, looked at without changing anything.
+
+Other modules are imported once it is known that what they need is there: a missing package is what this one must find.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from . import manifest, patching, views
 from .errors import ProxyError, UnsupportedError
 
 _OLDEST_PYTHON: Final = (3, 12)
@@ -50,9 +52,13 @@ def examine(megatron_lm: Path | None = None, prefix: str | None = None) -> Itera
     prefix
         A prepared dataset.
     """
-    yield _python()
-    yield from _packages()
-    yield from _torch()
+    complete = True
+    for finding in (_python(), *_packages(), *_torch()):
+        complete &= finding.status is not Status.FAIL
+        yield finding
+    if not complete:
+        yield Finding(Status.NOTE, "hooks, data", "not looked at: that needs the packages above")
+        return
     if megatron_lm is not None:
         yield from _scripts(megatron_lm)
         sys.path.insert(0, str(megatron_lm))
@@ -63,6 +69,8 @@ def examine(megatron_lm: Path | None = None, prefix: str | None = None) -> Itera
 
 def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str | None) -> str:
     """The command that comes next for this user."""
+    from . import patching
+
     if megatron_lm is not None and not _is_patched(megatron_lm):
         return f"megatron-proxy patch {megatron_lm}"
     if prefix is None or compressor is None:
@@ -74,6 +82,8 @@ def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str |
 
 def first_compressor(prefix: str | None) -> str | None:
     """The first compressed view of a prefix, if it is prepared and has one."""
+    from . import manifest
+
     try:
         return next(iter(manifest.read(prefix).compressed), None) if prefix is not None else None
     except ProxyError:
@@ -95,9 +105,10 @@ def _packages() -> Iterator[Finding]:
             if found
             else Finding(Status.FAIL, name, "not installed", f"pip install {name}")
         )
-    import zstandard
+    if importlib.util.find_spec("zstandard"):
+        import zstandard
 
-    yield Finding(Status.OK, "zstd library", ".".join(map(str, zstandard.ZSTD_VERSION)))
+        yield Finding(Status.OK, "zstd library", ".".join(map(str, zstandard.ZSTD_VERSION)))
     for name, gain in _FASTER_WITH.items():
         module = name.replace("-", "_")
         found = _version(name) or ("found" if importlib.util.find_spec(module) else None)
@@ -148,6 +159,8 @@ def _hooks() -> Iterator[Finding]:
 
 
 def _scripts(megatron_lm: Path) -> Iterator[Finding]:
+    from . import patching
+
     try:
         for script in patching.scripts_of(megatron_lm):
             if patching.is_patched(script):
@@ -163,6 +176,8 @@ def _is_patched(megatron_lm: Path) -> bool:
 
 
 def _dataset(prefix: str) -> Iterator[Finding]:
+    from . import manifest, views
+
     try:
         prepared = manifest.read(prefix)
     except ProxyError as error:

@@ -1,7 +1,9 @@
 """The doctor's findings: what is there, what is missing, and what to do."""
 
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +64,21 @@ def test_a_folder_that_is_no_checkout(tmp_path):
 def test_a_missing_package(monkeypatch):
     monkeypatch.setattr(doctor, "_version", lambda name: None if name == "nltk" else "1.0")
     assert by_subject(doctor._packages())["nltk"] == Finding(Status.FAIL, "nltk", "not installed", "pip install nltk")
+
+
+def test_without_numpy_it_says_so(tmp_path):
+    """In an interpreter where nothing is installed at all."""
+    script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from megatron_proxy import cli; sys.exit(cli.main())"
+    root = str(Path(doctor.__file__).parents[1])
+    command = [sys.executable, "-I", "-S", "-c", script, root, "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"FAIL  numpy                not installed\n{'':27}→ pip install numpy\n" in done.stdout
+    assert "FAIL  torch                cannot be imported (No module named 'torch')" in done.stdout
+    assert done.stdout.endswith(
+        "note  hooks, data          not looked at: that needs the packages above\n"
+        "\ntraining would not start: see the lines marked FAIL\nnext: pip install numpy\n"
+    )
 
 
 def test_an_unsupported_megatron(monkeypatch):
