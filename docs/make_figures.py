@@ -52,7 +52,7 @@ def figures() -> dict[str, Picture]:
 
 def schedule() -> Picture:
     """The rate over progress, with the mode of each phase: the defaults, and a run with a decay."""
-    picture = Picture(720, 300, "The rate over a run")
+    picture = Picture(720, 306, "The rate over a run")
     cases = (
         ("defaults", Schedule()),
         ("--proxy-decay-fraction 0.2 --proxy-final-rate 0.5", Schedule(final_rate=0.5, decay=0.2)),
@@ -70,7 +70,23 @@ def schedule() -> Picture:
             picture.text(x + 4, axes.top + 174, shown.at(begin).mode.removesuffix("_random"), size=9.5)
         line = [axes.at(x / 500, shown.at(x / 500).rate) for x in range(501)]
         picture.line(line, ORANGE, 2.5)
+        for progress, rate in _counted(shown):
+            picture.dot(*axes.at(progress, rate), INK, 2)
+    picture.text(60, 292, "line: the schedule; dots: compressed segments counted in a plan of 4,000 windows", size=11)
     return picture
+
+
+def _counted(schedule: Schedule) -> list[tuple[float, float]]:
+    """Progress and share of compressed segments, counted in a plan, in 25 stretches of the run."""
+    sizes = DocumentSizes(np.full(5_000, 90, np.int32), np.full(5_000, 30, np.int32))
+    spec = PlanSpec(1, 64, schedule, horizon_samples=4_000, num_samples=4_000, documents=range(5_000))
+    plan = build(spec, sizes)
+    forms = np.asarray(plan.draw_forms)
+    ends = np.cumsum(draws.form_lengths(forms, sizes.raw[plan.draw_documents], sizes.codes[plan.draw_documents]))
+    stretch = np.minimum(ends * 25 // (spec.horizon_samples * spec.seq_length), 24)
+    compressed = np.bincount(stretch, (forms != Form.RAW), 25)
+    raw = np.bincount(stretch, (forms != Form.COMPRESSED), 25)
+    return [((i + 0.5) / 25, share) for i, share in enumerate((compressed / (compressed + raw)).tolist())]
 
 
 def calibration() -> Picture:

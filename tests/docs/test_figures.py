@@ -25,6 +25,12 @@ def test_shares_are_the_papers():
     assert make_figures._shares(0.9)[2] == pytest.approx(2 - 1 / 0.9, abs=0.01)
 
 
+def test_a_plan_has_the_rates_of_the_schedule():
+    schedule = Schedule(final_rate=0.5, decay=0.2)
+    for progress, rate in make_figures._counted(schedule):
+        assert rate == pytest.approx(schedule.at(progress).rate, abs=0.06)
+
+
 def test_windows_hold_every_id_once():
     first, second = make_figures._windows(Schedule.constant(0.0, Mode.SENTINEL), 32, count=2)
     assert [len(first), len(second)] == [33, 33]
