@@ -36,6 +36,8 @@ _PER_WORKER: Final = 2
 # Items finished but not yet taken, so that a slow item does not leave the other workers idle.
 _AHEAD_PER_WORKER: Final = 4
 _END_SECONDS: Final = 10.0
+# An exit code that nothing else uses.
+_NO_MEMORY: Final = 73
 _RUN_AGAIN: Final = (
     "if memory ran out, use fewer --workers; nothing half-made was left behind, so run the command again"
 )
@@ -77,7 +79,9 @@ class Workers[Item, Result]:
         context.set_forkserver_preload(self._preload)
         try:
             for _ in range(self._count):
-                self._workers.append(_start(context, self._setup))
+                self._workers.append(_start(context))
+            for worker in self._workers:
+                _send(worker, self._setup)
         except BaseException:
             self._end()
             raise
@@ -138,10 +142,7 @@ class Workers[Item, Result]:
             if worker.under_way >= _PER_WORKER or (task := next(numbered, None)) is None:
                 return
             worker.under_way += 1
-            try:
-                worker.connection.send(task)
-            except OSError as error:
-                raise _died(worker) from error
+            _send(worker, task)
 
     def _collect(self) -> Iterator[tuple[int, Any]]:
         """Wait for at least one result; yields (number, result)."""
@@ -164,16 +165,16 @@ def _with_errors[Item](items: Iterable[Item]) -> Iterator[Item | _Failure]:
         yield _Failure(error)
 
 
-def _start(context: ForkServerContext, setup: Setup[Any, Any]) -> _Worker:
-    """Start a worker.
+def _start(context: ForkServerContext) -> _Worker:
+    """Start a worker, which then waits to be told what to do.
 
     Raises
     ------
     ProxyError
-        If it is dead before it has been told what to do (the pipe to it breaks), or there is no room for it.
+        If it dies at once, or there is no room for it.
     """
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, setup), daemon=True)
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
     try:
         process.start()
     except (OSError, EOFError) as error:
@@ -184,17 +185,39 @@ def _start(context: ForkServerContext, setup: Setup[Any, Any]) -> _Worker:
     return _Worker(process, ours)
 
 
+def _send(worker: _Worker, message: object) -> None:
+    try:
+        worker.connection.send(message)
+    except OSError as error:
+        raise _died(worker) from error
+
+
 def _died(worker: _Worker) -> ProxyError:
     worker.process.join(_END_SECONDS)
     code = worker.process.exitcode
-    how = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
+    if code == _NO_MEMORY:
+        how = "out of memory"
+    else:
+        how = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
     return ProxyError(f"worker process {worker.process.pid} died ({how})", fix=_RUN_AGAIN)
 
 
-def _serve(connection: Connection, setup: Setup[Any, Any]) -> None:
-    """The life of a worker process."""
+def _serve(connection: Connection) -> None:
+    """The life of a worker process: it is told what to do, and then does it."""
     # An interrupt at the keyboard reaches every process of the terminal; the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _work(connection, connection.recv())
+    except (EOFError, OSError):
+        # The parent is gone.
+        return
+    except (MemoryError, RuntimeError):
+        # There is no room for what is to be done, or for the thread that listens. The parent sees the end of the pipe
+        # and tells of it, where a traceback would only be in the way.
+        os._exit(_NO_MEMORY)
+
+
+def _work(connection: Connection, setup: Setup[Any, Any]) -> None:
     tasks: SimpleQueue[tuple[int, Any]] = SimpleQueue()
     threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
     work: Callable[[Any], Any] | None = None

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -50,9 +51,9 @@ def corpus(tmp_path_factory):
     return write_corpus(tmp_path_factory.mktemp("corpus") / "c.jsonl", texts)
 
 
-def start(corpus, prefix, workers=2, names=NAMES, **settings):
+def start(corpus, prefix, workers=2, names=NAMES, more=(), **settings):
     return subprocess.Popen(
-        [sys.executable, HELPERS / "prepare_job.py", corpus, str(prefix), str(workers), names],
+        [sys.executable, HELPERS / "prepare_job.py", corpus, str(prefix), str(workers), names, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -140,15 +141,46 @@ def test_a_killed_worker(corpus, quiet, tmp_path, long, inject, survived):
     assert ended_by_it
 
 
+def test_a_starved_worker(corpus, quiet, tmp_path, long, inject, survived):
+    """RLIMIT_AS: a worker may have no more memory than it has."""
+    expected, seconds = quiet
+    choose = random.Random()
+    for number in range(20 if long else 1):
+        prefix = tmp_path / str(number) / "p"
+        inject("worker without memory")
+        process = start(corpus, prefix)
+        to_a_worker(process, choose.uniform(0, seconds / 2) if number else 0.0, starve)
+        code, _, err = finish(process)
+        # It may have had all that it needs.
+        assert code in (0, 1), (code, err)
+        assert code == 0 or re.search("a worker process ran out of memory|worker process .*died", err), err
+        assert code == 0 or "fewer --workers" in err
+        assert "Traceback" not in err
+        assert leftovers(prefix.parent) == []
+        check_whole(prefix)
+        finish_well(start(corpus, prefix))
+        assert files_of(prefix.parent) == expected
+        survived("worker without memory")
+
+
+def starve(worker):
+    resource.prlimit(worker.pid, resource.RLIMIT_AS, (worker.memory_info().vms,) * 2)
+
+
 def kill_a_worker(process, delay):
-    """Kill one of a run's workers, after a while or as soon as there is one; returns its process id."""
+    """Kill one of a run's workers; returns its process id."""
+    return to_a_worker(process, delay, psutil.Process.kill)
+
+
+def to_a_worker(process, delay, action):
+    """Do something to one of a run's workers, after a while or as soon as there is one; returns its process id."""
     begin = time.monotonic()
     while process.poll() is None:
         workers = [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
         if workers and time.monotonic() - begin > delay:
             # A worker whose view is done may end just now; then the next one will do.
-            with contextlib.suppress(psutil.NoSuchProcess):
-                workers[0].kill()
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                action(workers[0])
                 return workers[0].pid
         time.sleep(0.005)
     return None
@@ -205,7 +237,8 @@ def test_two_runs_on_one_prefix(corpus, quiet, tmp_path, long, inject, survived)
 def test_bit_flips(corpus, tmp_path, long, inject, survived):
     """Every flipped bit of every file is found by verify, whatever it hits."""
     prefix = tmp_path / "p"
-    finish_well(start(corpus, prefix, names="gzip,zstd,trie"))
+    few = ["--sentencepiece-vocab-size", "300", "--trie-symbols", "300", "--zstd-dictionary-bytes", "2048"]
+    finish_well(start(corpus, prefix, names="gzip,zstd,trie,sentencepiece", more=few))
     check_whole(prefix)
     good = {path: path.read_bytes() for path in tmp_path.glob("p_*")}
     choose = random.Random()
