@@ -100,9 +100,9 @@ def test_a_killed_worker_ends_the_map(jobs, when):
 
 def test_a_worker_that_dies_before_it_begins_is_an_error(jobs):
     """What it is told kills it, before it takes an item or while it is sent one."""
-    with pytest.raises(ProxyError, match=r"worker process \d+ died \(killed by SIGKILL\)"):
-        with Workers(jobs.Fatal(), 2) as workers:
-            list(workers.map(range(9)))
+    death = pytest.raises(ProxyError, match=r"worker process \d+ died \(killed by SIGKILL\)")
+    with death, Workers(jobs.Fatal(), 2) as workers:
+        list(workers.map(range(9)))
 
 
 def test_a_worker_without_memory_ends_the_map(jobs):
