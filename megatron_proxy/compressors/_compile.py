@@ -59,17 +59,20 @@ def compile_windows(predictor: Predictor, bits: int, longest: int, border: float
     return _compile(predictor, longest, border, lambda widths: 1 << (INTERVAL_BITS - bits))
 
 
-def compile_most_probable(predictor: Predictor, size: int, longest: int, border: float | None = None) -> Compiled:
+def compile_most_probable(
+    predictor: Predictor, size: int, longest: int, border: float | None = None, edits: float = 0.0
+) -> Compiled:
     """The ``size`` most probable strings of 2 to ``longest`` bytes or a few more, and all single bytes.
 
-    Fewer come back if fewer have a probability of 2^-22 or more.
+    Fewer come back if fewer have a probability of 2^-22 or more. ``edits`` is the share of bytes at which a text is
+    taken to go on in a way that nothing is known of: a string of n bytes is (1 - edits)^n times as probable.
     """
     finest = 1 << (INTERVAL_BITS - FINEST_BITS)
 
     def least(widths: NDArray[np.int64]) -> int:
         return max(finest, int(np.partition(widths, -size)[-size])) if len(widths) >= size else finest
 
-    return _compile(predictor, longest, border, least)
+    return _compile(predictor, longest, border, least, edits)
 
 
 def split(
@@ -90,17 +93,25 @@ def entropy(frequencies: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _compile(
-    predictor: Predictor, longest: int, border: float | None, least: Callable[[NDArray[np.int64]], int]
+    predictor: Predictor,
+    longest: int,
+    border: float | None,
+    least: Callable[[NDArray[np.int64]], int],
+    edits: float = 0.0,
 ) -> Compiled:
     """Level by level; ``least`` tells from the widths of all strings so far how wide a string must be."""
+    # Intervals that no string has are what the unknown gets.
+    known = round((1.0 - edits) * (1 << FREQUENCY_BITS))
     predictor.start()
     lows, widths = split(np.zeros(1, np.int64), np.array([1 << INTERVAL_BITS]), predictor.frequencies())
+    widths = widths * known >> FREQUENCY_BITS
     found = Compiled(np.empty(0, np.int64), np.empty(0, np.uint8), lows[0], widths[0])
     rows, labels, numbers = np.zeros(NUM_BYTES, np.int64), np.arange(NUM_BYTES, dtype=np.uint8), np.arange(NUM_BYTES)
     for _ in range(2, longest + 1):
         predictor.descend(rows, labels)
         frequencies = predictor.frequencies()
         lows, widths = split(found.lows[numbers], found.widths[numbers], frequencies)
+        widths = widths * known >> FREQUENCY_BITS
         if border is not None:
             widths[entropy(frequencies) > border] = 0
         floor = least(np.concatenate([found.widths[NUM_BYTES:], widths[widths > 0]]))

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 BORDER: Final = Option(
     "border", float, 0.0, "no symbol goes on where the next byte's entropy is above so many bits; 0 for no such border"
 )
+EDITS: Final = Option(
+    "edits",
+    float,
+    0.06,
+    "share of bytes at which other text leaves the corpus's ways; the higher, the shorter and more general the strings",
+)
 LM_OPTIONS: Final[tuple[Option, ...]] = (
     Option(
         "counts",
@@ -54,6 +60,11 @@ _STRINGS: Final = (65_280, 64)
 def border_option(options: Mapping[str, Any], compressor: str) -> float | None:
     """The entropy above which no symbol goes on, in bits; None for none."""
     return _number(options, compressor, "border", 0.0, 8.0) or None
+
+
+def edits_option(options: Mapping[str, Any], compressor: str) -> float:
+    """The share of bytes at which a text goes on in an unknown way."""
+    return _number(options, compressor, "edits", 0.0, 0.5)
 
 
 def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter) -> Predictor:

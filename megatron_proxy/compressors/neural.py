@@ -3,6 +3,10 @@
 The LM is trained on windows of the corpus, and its context begins with the window. So it gives every string a
 probability of its own, and the most probable ones, a set closed under prefixes, become the symbols. By default the
 probabilities are those of a mixture with the sample's own counts, in which the LM is what smooths them.
+
+The most probable strings of the training text are not the best ones for another text, which leaves the ways of the
+first at any byte: the longer a string, the likelier. So a string of n bytes counts as (1 - ``edits``)^n times as
+probable as it is in the corpus. On held-out text, the corpus's own kind included, symbols then get longer.
 :mod:`.neural_ac` has the paper's way of making symbols from an LM.
 """
 
@@ -20,7 +24,7 @@ from ._longest_match import (
     segmenter_option,
     string_options,
 )
-from ._neural_options import BORDER, LM_OPTIONS, border_option, trained_predictor
+from ._neural_options import BORDER, EDITS, LM_OPTIONS, border_option, edits_option, trained_predictor
 from ._trie import ranked
 from .base import Corpus, Option
 
@@ -29,14 +33,15 @@ class NeuralCompressor(LongestMatch):
     """The most probable strings of a byte LM, longest match."""
 
     name = "neural"
-    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, BORDER, SEGMENT_BYTES, *LM_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, EDITS, BORDER, SEGMENT_BYTES, *LM_OPTIONS)
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         size, longest = string_options(options, cls.name)
         border = border_option(options, cls.name)
+        edits = edits_option(options, cls.name)
         segmenter = segmenter_option(options, cls.name)
         predictor = trained_predictor(options, cls.name, corpus, segmenter)
-        compiled = compile_most_probable(predictor, size, longest, border)
+        compiled = compile_most_probable(predictor, size, longest, border, edits)
         return cls(ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], size), segmenter)

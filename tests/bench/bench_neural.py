@@ -90,7 +90,7 @@ def main() -> None:
 
     predictor = LmPredictor(model)
     begin = time.perf_counter()
-    compiled = compile_most_probable(predictor, SYMBOLS, LONGEST)
+    compiled = compile_most_probable(predictor, SYMBOLS, LONGEST, edits=options["edits"])
     trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], SYMBOLS)
     neural = NeuralCompressor(trie, segmenter)
     print(f"compiling neural: {time.perf_counter() - begin:.1f} s, {len(trie):,} strings")

@@ -121,6 +121,33 @@ def test_the_most_probable_strings_are_those_of_a_full_search():
     assert len(few.parents) < len(everything.parents)
 
 
+def test_edits_make_long_strings_less_probable():
+    predictor = counts_of(b"the cat sat on the mat and the dog sat on the log" * 3)
+    plain, edited = (compile_most_probable(predictor, 40, 8, edits=edits) for edits in (0.0, 0.25))
+    lengths = {string: len(string) for string in spelt(plain) | spelt(edited)}
+    weights = dict(zip(names(plain), plain.widths[256:], strict=True))
+    for string, width in zip(names(edited), edited.widths[256:], strict=True):
+        if string in weights:
+            assert width == pytest.approx(weights[string] * 0.75 ** lengths[string], rel=1e-6)
+    mean = lambda strings: sum(map(len, strings)) / len(strings)  # noqa: E731
+    assert mean(spelt(edited)) < mean(spelt(plain))
+    assert spelt(build(counts=1.0, edits=0.0).trie) != spelt(build(counts=1.0, edits=0.4).trie)
+    with pytest.raises(CompressorError, match=r"0 to 0\.5"):
+        build(edits=0.6)
+
+
+def names(compiled):
+    """The strings of two bytes and more, by number."""
+    strings = [bytes([byte]) for byte in range(256)]
+    for parent, label in zip(compiled.parents, compiled.labels, strict=True):
+        strings.append(strings[parent] + bytes([label]))
+    return strings[256:]
+
+
+def spelt(compiled):
+    return set(names(compiled))
+
+
 def test_no_string_goes_on_over_a_border():
     assert entropy(np.full((2, 256), 4096)).tolist() == [8.0, 8.0]
     predictor = counts_of(b"xaxbxcxd" * 4)
