@@ -87,11 +87,11 @@ docs: setup ## rewrite the pages and figures that are made from the code
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_figures.py
 
-errors: setup ## run all tests, note which error messages they produce, and list those that none does
+errors: setup ## run all tests, or ARGS=FILE, note which error messages they produce, list those that none does
 	@mkdir -p build && rm -f build/errors.jsonl
 	MEGATRON_PROXY_ERRORS_SEEN=$(CURDIR)/build/errors.jsonl PYTHONPATH=$(CURDIR)/tests/helpers/recording \
-	  $(BIN)/python -m pytest $(ARGS)
-	$(BIN)/python docs/make_errors.py build/errors.jsonl
+	  $(BIN)/python -m pytest --run-slow $(ARGS)
+	$(BIN)/python docs/make_errors.py $(if $(ARGS),--keep) build/errors.jsonl
 
 clean: ## remove what the other targets made, except the virtual environment
 	rm -rf build .pytest_cache .hypothesis .ruff_cache .mypy_cache

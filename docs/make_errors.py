@@ -1,13 +1,13 @@
 """The catalogue of error messages, and which test produces each: ``make errors``.
 
     MEGATRON_PROXY_ERRORS_SEEN=build/errors.jsonl PYTHONPATH=tests/helpers/recording pytest
-    python docs/make_errors.py build/errors.jsonl
+    python docs/make_errors.py --keep build/errors.jsonl
 
 The first line runs the tests and records where each :class:`~megatron_proxy.errors.ProxyError` was made, in every
 process (tests/helpers/recording/sitecustomize.py). The second reads all messages off the package's syntax trees, puts
 the two together and writes docs/errors.md; it ends with exit code 1, and a list, if no test produced some message.
-Several recordings can be given: tests run in parts, for one. What is in the page already is kept for as long as the
-message and the test are there.
+Several recordings can be given: tests run in parts, for one. With --keep what is in the page already stays, for as long
+as the message and the test are there, and only what is new is added.
 """
 
 from __future__ import annotations
@@ -199,13 +199,14 @@ def main(argv: list[str] | None = None) -> int:
     """Write the page, tell what no test produced."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="*", type=Path, metavar="FILE")
+    parser.add_argument("--keep", action="store_true", help="add to what the page has")
     args = parser.parse_args(argv)
-    known = read_page(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
+    known = read_page(PAGE.read_text(encoding="utf-8")) if args.keep else {}
     tests = {key: test for key, test in known.items() if exists(test)}
     lines = (line for path in args.recordings for line in path.read_text(encoding="utf-8").splitlines())
     for message, by in read_seen(lines).items():
-        if key_tests := sorted(filter(exists, by)):
-            tests[message.file, message.text] = key_tests[0]
+        if (found := sorted(filter(exists, by))) and (message.file, message.text) not in tests:
+            tests[message.file, message.text] = found[0]
     messages = catalogue()
     PAGE.write_text(render(messages, tests), encoding="utf-8")
     missing = [message for message in messages if (message.file, message.text) not in tests]
