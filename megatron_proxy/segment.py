@@ -109,6 +109,8 @@ def _fixed(length: int, size: int) -> NDArray[np.int64]:
 
 
 def _lines(document: bytes, data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
+    if len(document) <= _STRETCH:
+        return _cut_long(data, _borders_at_lines(data, max_bytes), max_bytes)
     found = []
     begin = 0
     while begin < len(document):
@@ -129,13 +131,24 @@ def _stretch_end(document: bytes, begin: int) -> int:
 
 def _cut_long(data: NDArray[np.uint8], ends: NDArray[np.int64], max_bytes: int) -> NDArray[np.int64]:
     """Cut the segments that are too long: between words or characters, by the same rule, else at a fixed size."""
+    if not _any_longer(ends, max_bytes):
+        return ends
     sizes = np.diff(ends, prepend=0)
     long = sizes > max_bytes
-    if not long.any():
-        return ends
     # One segment per byte at the very worst; pages that stay untouched take no memory.
     room = np.empty(len(ends) + int(sizes[long].sum()), dtype=np.int64)
     return room[: _fill_cut(data, ends, max_bytes, room)].copy()
+
+
+@jit
+def _any_longer(ends: NDArray[np.int64], max_bytes: int) -> bool:
+    """Whether a segment is longer than ``max_bytes``."""
+    begin = np.int64(0)
+    for end in ends:
+        if end - begin > max_bytes:
+            return True
+        begin = end
+    return False
 
 
 @jit

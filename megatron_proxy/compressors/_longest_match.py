@@ -74,6 +74,10 @@ class LongestMatch(Compressor):
     def _walker(self) -> Walker:
         return Walker.of(self.trie)
 
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return self.vocabulary.code_dtype
+
     @override
     def encode(self, document: bytes) -> NDArray[Any]:
         return self.encode_spans(document).codes
@@ -81,7 +85,7 @@ class LongestMatch(Compressor):
     @override
     def encode_spans(self, document: bytes) -> Encoded:
         ends = self.segmenter.ends(document)
-        out = np.empty(len(document), dtype=self.vocabulary.code_dtype)
+        out = np.empty(len(document), dtype=self._dtype)
         code_ends = self._walker.encode(literal_codes(document), ends, out)
         return Encoded(out[: code_ends[-1] if len(ends) else 0].copy(), ends, code_ends)
 
