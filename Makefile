@@ -65,8 +65,8 @@ COVERED := tests/test_*.py $(addprefix tests/,commands compressors corpus fuzz i
 
 coverage: setup ## coverage of the rooms below the adaptor, by the quick tests; fails under 95 %
 	rm -rf build/coverage
-	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -q -m 'not megatron and not faults' --cov --cov-report= $(COVERED) $(ARGS)
-	$(BIN)/python -m coverage report
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -q -m 'not megatron and not faults' --cov \
+	  --cov-report=term-missing:skip-covered $(COVERED) $(ARGS)
 
 bench: setup ## benchmarks beside their peers, with goals; results in build/bench/results.json [MEGATRON_LM=/path]
 	MEGATRON_LM=$(MEGATRON_LM) $(BIN)/python tests/bench/bench.py $(ARGS)
