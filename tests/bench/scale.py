@@ -5,7 +5,7 @@
     python tests/bench/scale.py data/sample [--compressor zstd] [--bytes 3e12] [--ids 100e9] [--cores 64]
 
 Files are scaled from the sample's: bytes per source byte for contents, per document for indices. Rates are the rows of
-build/bench/results.json; a line whose rate is not there says so. Processor time is of one core like the one measured.
+build/bench/results.json; a line whose rate is not there says so. Times are processor time of cores like the one measured.
 """
 
 from __future__ import annotations
@@ -98,10 +98,10 @@ def planning_lines(rates: Rates, documents: float, draws: float) -> list[tuple[s
     size = f"{plan['draws'] / 1e6:.1f} M draws of {plan['documents'] / 1e6:.0f} M documents"
     why = f"as {size}, `{rates.kept['plan']['command']}`"
     return [
-        ("planning, the first time, at most", hours_text(plan["planned_s"] * most), why),
+        ("planning, the first time, at most", hours_text(plan["planned_cpu_s"] * most), why),
         ("memory of planning, at most", f"{plan['peak_rss_gib'] * most:.2g} GiB", why),
-        ("planning, from cache", hours_text(plan["opened_s"] * of_draws), "every byte checked"),
-        ("plan on disk", bytes_text(plan["cache_bytes"] * of_draws), ""),
+        ("planning, from cache", hours_text(plan["opened_cpu_s"] * of_draws), "the same; every byte checked"),
+        ("plan on disk", bytes_text(plan["cache_bytes"] * of_draws), "the same"),
     ]
 
 
