@@ -24,7 +24,7 @@ from megatron_proxy import training_log
 
 pytestmark = [pytest.mark.megatron, pytest.mark.faults]
 
-ITERATIONS, SAVED_EVERY = 9, 3
+ITERATIONS, SAVED_EVERY = (9 if os.environ.get("FAULTS") == "long" else 6), 3
 MEASURES = ("lm loss", "raw bpb", "compressed bpb", "raw bytes seen", "compressed bytes seen")
 
 
