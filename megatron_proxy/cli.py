@@ -58,12 +58,12 @@ def _run(argv: Sequence[str]) -> int:
         _top_level_parser().parse_args(argv or ["--help"])
     name, *rest = argv
     args = parser_of(name).parse_args(rest)
-    return int(_module_of(name).run(args))
+    return int(module_of(name).run(args))
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one command's flags."""
-    command = _module_of(name)
+    command = module_of(name)
     parser = argparse.ArgumentParser(
         prog=f"megatron-proxy {name}",
         description=command.__doc__,
@@ -74,7 +74,8 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _module_of(name: str) -> Any:
+def module_of(name: str) -> Any:
+    """The module of one command."""
     # A module cannot be called like a keyword (import).
     module = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
     return import_module(f"{__package__}.commands.{module}")

@@ -5,7 +5,6 @@ import io
 import subprocess
 import sys
 import time
-from importlib import import_module
 
 import pytest
 from hypothesis import given, settings
@@ -15,10 +14,6 @@ from megatron_proxy import __version__, cli
 from megatron_proxy.errors import ConfigurationError
 
 
-def module_of(name):
-    return import_module(f"megatron_proxy.commands.{name.replace('-', '_')}")
-
-
 @pytest.mark.parametrize("name", list(cli.COMMANDS))
 def test_every_command_has_help(name, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -26,7 +21,7 @@ def test_every_command_has_help(name, capsys):
     assert stopped.value.code == 0
     out = capsys.readouterr().out
     assert out.startswith(f"usage: megatron-proxy {name}")
-    assert module_of(name).__doc__.splitlines()[0] in " ".join(out.split())
+    assert cli.module_of(name).__doc__.splitlines()[0] in " ".join(out.split())
 
 
 def loaded_after(*lines):
@@ -99,7 +94,7 @@ def test_what_a_command_raises_becomes_an_exit_code(monkeypatch, capsys, error, 
     def fail(args):
         raise error
 
-    monkeypatch.setattr(module_of("verify"), "run", fail)
+    monkeypatch.setattr(cli.module_of("verify"), "run", fail)
     assert cli.main(["verify", "p"]) == code
     assert capsys.readouterr().err == f"megatron-proxy: {message}\n"
 
