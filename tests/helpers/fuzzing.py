@@ -6,6 +6,7 @@ import signal
 from contextlib import contextmanager
 
 import hypothesis
+import psutil
 from hypothesis import HealthCheck
 
 LONG = os.environ.get("FUZZ") == "long"
@@ -32,8 +33,7 @@ def inputs(count):
 @contextmanager
 def bounded():
     """An error if what is done takes 4 GiB of address space more than now, or minutes (an hour in the long form)."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        now = int(file.read().split()[0]) * resource.getpagesize()
+    now = psutil.Process().memory_info().vms
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + _MORE_MEMORY, hard))
     handler = signal.signal(signal.SIGALRM, _too_long)
