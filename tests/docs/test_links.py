@@ -73,3 +73,9 @@ def test_make_targets_exist(page):
     for code in code_of(page):
         if code.startswith("make "):
             assert code.split()[1] in targets, code
+
+
+def test_the_index_links_every_page():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", index))
+    assert linked == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
