@@ -5,7 +5,7 @@
     python tests/bench/scale.py data/sample [--compressor zstd] [--bytes 3e12] [--ids 100e9] [--cores 64]
 
 Files are scaled from the sample's: bytes per source byte for contents, per document for indices. Rates are the rows of
-build/bench/results.json; a line whose rate is not there says so. Times are processor time of cores like the one measured.
+build/bench/results.json; a line whose rate is not there says so. Times are of cores like the one measured.
 """
 
 from __future__ import annotations
