@@ -1,7 +1,7 @@
 """Compiled loops over spans, for the mode ``interleaved``.
 
-Import this module only where they are needed: numba costs a quarter of a second, and some seconds more when the
-compiled code is not cached yet.
+Call them only where they are needed: numba is loaded by the first call, which costs a quarter of a second, and some
+seconds more when the compiled code is not cached yet.
 
 Shared arguments: ``spans`` is a document's part of the span table (uint16, shape (spans, 2): bytes and codes of each
 span), ``stream`` the key of (seed, ``SPAN_FORMAT``), of which each draw has a subkey (uint64), ``threshold`` the rate
