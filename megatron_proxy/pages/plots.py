@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-COLOURS: Final = ("#1f6f8b", "#c8553d", "#588157", "#8e6c8a", "#d9a441", "#3d405b", "#a44a3f", "#5f9ea0")
+COLOURS: Final = ("#1f6f8b", "#c8553d", "#588157", "#8e6c8a", "#d9a441", "#6c6fb0", "#a44a3f", "#5f9ea0")
 
 _WIDTH: Final = 460
 _HEIGHT: Final = 280

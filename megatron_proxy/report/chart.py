@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..pages.plots import COLOURS, Axis, short
 from .runs import VIEWS, Run, interpolated
@@ -24,8 +24,9 @@ _TALL: Final = 230
 _LOW: Final = 110
 _LABEL: Final = 13
 _NAME: Final = 28
+_WORD: Final = 110
 _DASHES: Final = ("", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 4", "6 2 1 2 1 2")
-_MARKERS: Final = ("circle", "square", "triangle", "diamond", "wedge")
+_MARKERS: Final = ("circle", "square", "triangle", "diamond", "wedge", "hexagon", "plus", "slab")
 # More markers than this on a line hide it.
 _MOST_MARKERS: Final = 25
 # The steep beginning of a run would leave no room for its end: values of the first so much are cut off.
@@ -62,6 +63,13 @@ class Look:
             "triangle": ((0, -1.2), (1.1, 0.9), (-1.1, 0.9)),
             "diamond": ((0, -1.35), (1.2, 0), (0, 1.35), (-1.2, 0)),
             "wedge": ((0, 1.2), (1.1, -0.9), (-1.1, -0.9)),
+            "hexagon": ((-1.2, 0), (-0.6, -1.1), (0.6, -1.1), (1.2, 0), (0.6, 1.1), (-0.6, 1.1)),
+            "plus": tuple(
+                (a * x, a * y)
+                for a in (1, -1)
+                for x, y in ((-0.4, 1.3), (-0.4, 0.4), (-1.3, 0.4), (-1.3, -0.4), (-0.4, -0.4), (-0.4, -1.3))
+            ),
+            "slab": ((-1.4, -0.6), (1.4, -0.6), (1.4, 0.6), (-1.4, 0.6)),
         }[self.marker]
         path = " ".join(f"{x + size * dx:.1f},{y + size * dy:.1f}" for dx, dy in corners)
         return f'<polygon points="{path}" {fill}/>'
@@ -75,6 +83,15 @@ class Panel:
     height: float
     label: str
     axis: Axis
+
+
+class _Said(NamedTuple):
+    """A mode that is written: where, how high it was wanted, and how high it stands."""
+
+    mode: str
+    x: float
+    wanted: float
+    height: float
 
 
 def chart(runs: Sequence[Run], axis: str) -> str:
@@ -175,7 +192,7 @@ def _view(runs: Sequence[Run], view: str, axis: str, panel: Panel, x_axis: Axis)
 def _schedule(runs: Sequence[Run], axis: str, panel: Panel, x_axis: Axis) -> Iterator[str]:
     """The rate of every run, and the modes where they begin."""
     ends: list[tuple[str, Look, float]] = []
-    said: set[tuple[str, int, int]] = set()
+    said: list[_Said] = []
     for number, run in enumerate(runs):
         look = Look.of(number)
         points = [(x_axis.place(x), panel.axis.place(y)) for x, y in run.points("compressed rate", axis) if 0 <= y <= 1]
@@ -184,13 +201,21 @@ def _schedule(runs: Sequence[Run], axis: str, panel: Panel, x_axis: Axis) -> Ite
         yield look.line(points)
         ends.append((run.name, look, points[-1][1]))
         for x, y, mode in _modes(run, axis, x_axis.place, panel.axis.place):
-            # Of runs with the same schedule one says it.
-            if (key := (mode, round(x / 12), round(y / 6))) not in said:
-                said.add(key)
-                lower = y + (15 if y < panel.top + panel.height - 20 else -7)
+            height = y + (15 if y < panel.top + panel.height - 20 else -7)
+            if (free := _free(said, mode, x, height)) is not None:
+                said.append(_Said(mode, x, height, free))
                 yield f'<path d="M{x:.1f} {panel.top}v{panel.height}" stroke="currentColor" stroke-dasharray="1 3"/>'
-                yield f'<text x="{x + 5:.1f}" y="{lower:.1f}">{escape(mode)}</text>'
+                yield f'<text x="{x + 5:.1f}" y="{free:.1f}">{escape(mode)}</text>'
     yield from _names(ends, panel)
+
+
+def _free(said: Sequence[_Said], mode: str, x: float, height: float) -> float | None:
+    """Where a mode can be written at ``x``, at ``height`` or next to it; None if another run says the same there."""
+    near = [one for one in said if abs(one.x - x) < _WORD]
+    if any(one.mode == mode and abs(one.wanted - height) < 2 * _LABEL for one in near):
+        return None
+    tries = (height + sign * _LABEL * n for n in itertools.count() for sign in (1, -1))
+    return next(y for y in tries if all(abs(one.height - y) >= _LABEL for one in near))
 
 
 def _modes(

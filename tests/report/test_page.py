@@ -116,7 +116,20 @@ def test_points_lie_where_they_should(folder):
 def test_runs_differ_in_more_than_colour():
     looks = [Look.of(number) for number in range(8)]
     assert len({look.dash for look in looks}) == 8
-    assert len({look.mark(0, 0).replace(look.colour, "") for look in looks[:5]}) == 5
+    assert len({look.mark(0, 0).replace(look.colour, "") for look in looks}) == 8
+
+
+def test_modes_are_said_once_and_keep_apart(folder, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    text = (folder / "train.log").read_text()
+    (other / "train.log").write_text(text.replace("translation_random", "interleaved"))
+    (tmp_path / "same.log").write_text(text)
+    drawn = chart([read_run(path) for path in (folder, other, tmp_path / "same.log")], "steps")
+    said = texts(drawn)
+    assert [said.count(mode) for mode in ("translation_random", "interleaved", "sentinel")] == [1, 1, 1]
+    heights = re.findall(r'<text x="67.0" y="([\d.]+)">', drawn)
+    assert float(heights[1]) - float(heights[0]) == 13
 
 
 def test_labels_keep_apart():
