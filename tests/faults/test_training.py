@@ -24,7 +24,7 @@ from megatron_proxy import training_log
 
 pytestmark = [pytest.mark.megatron, pytest.mark.faults]
 
-ITERATIONS, SAVED_EVERY = (9 if os.environ.get("FAULTS") == "long" else 6), 3
+ITERATIONS, SAVED_EVERY = (9 if os.environ.get("FAULTS") == "long" else 7), 3
 MEASURES = ("lm loss", "raw bpb", "compressed bpb", "raw bytes seen", "compressed bytes seen")
 
 
@@ -163,10 +163,11 @@ def test_killed_at_random_steps(start, folder, long, quiet, inject, survived):
             after = measures_of(start(home).kill_at(rf"iteration +{step}/", random.uniform(0, 0.3)))
             assert_goes_on(quiet, after)
             survived(kind)
-        code, log = start(home).finish()
-        assert code == 0, log[-4000:]
-        if after := measures_of(log):
-            assert_goes_on(quiet, after)
+        # Megatron refuses to go on where no samples are left.
+        if saved(home) < ITERATIONS:
+            code, log = start(home).finish()
+            assert code == 0, log[-4000:]
+            assert_goes_on(quiet, measures_of(log))
         assert saved(home) == ITERATIONS
 
 
