@@ -9,8 +9,9 @@ Where words begin depends on the tokenizer, see :class:`Borders`.
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, Final
@@ -44,11 +45,14 @@ class Borders(IntEnum):
       letters behind an apostrophe.
     * ``CL100K``: likewise, but letters may take the character before them, and punctuation the line ends behind it: a
       word begins behind these.
+    * ``LETTERS``: like ``SPACES``, and where letters meet digits or punctuation. SentencePiece keeps scripts apart, and
+      so learns no piece that would cross there, unless it is told otherwise.
     """
 
     SPACES = 0
     GPT2 = 1
     CL100K = 2
+    LETTERS = 3
 
 
 PATTERNS: Final = {
@@ -59,6 +63,15 @@ PATTERNS: Final = {
     ),
 }
 """How a text is split before merging: patterns of published vocabularies."""
+
+
+def borders_between(pieces: Iterable[bytes]) -> Borders | None:
+    """The most places where a text can be cut into words that no piece of a vocabulary crosses; None for none."""
+    pieces = list(pieces)
+    if any(re.search(rb"[^ ] |\n.", piece, re.DOTALL) for piece in pieces):
+        return None
+    crossed = re.compile(rb"[A-Za-z][!-@\[-`{-~]|[!-@\[-`{-~][A-Za-z]")
+    return Borders.SPACES if any(map(crossed.search, pieces)) else Borders.LETTERS
 
 
 def borders_of(pattern: str) -> Borders | None:
@@ -182,8 +195,11 @@ def _kind(byte: Any) -> Any:
 def _begins(data: NDArray[np.uint8], begin: int, at: int, borders: int) -> Any:
     """Whether a word begins at ``at``, behind one that begins at ``begin``: see :class:`Borders`."""
     byte, before = data[at], data[at - 1]
-    if borders == 0:
-        return before == 10 or (byte == 32 and before != 32)
+    if borders == 0 or borders == 3:
+        if before == 10 or (byte == 32 and before != 32):
+            return True
+        here, there = _kind(before), _kind(byte)
+        return borders == 3 and here > 0 and there > 0 and (here == 1) != (there == 1)
     here, there = _kind(before), _kind(byte)
     if here > 0 and there > 0:
         return here != there and (there != 1 or here == 2 or (borders == 1 and before != 39))

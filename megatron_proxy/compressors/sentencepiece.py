@@ -7,7 +7,6 @@ know or normalises away, bytes that are not UTF-8, and U+2581, which SentencePie
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, override
@@ -24,7 +23,7 @@ from ._sample import sample
 from ._segments import cut
 from ._sentencepiece_model import read_settings
 from ._tokens import SYMBOLS, SYMBOLS_OPTION, TokenCompressor, literals
-from ._words import WordEncoder
+from ._words import WordEncoder, borders_between
 from .base import Corpus, Option
 
 MODEL_FILE: Final = "model.model"
@@ -67,10 +66,8 @@ class SentencePieceCompressor(TokenCompressor):
         independent_lines = not any(b"\n" in piece[:-1] for piece in pieces)
         self.spans = self._settings.identity and independent_lines
         self.no_spans_because = "this SentencePiece model normalises text, or has pieces that go on behind a line's end"
-        independent_words = not any(re.search(rb"[^ ] ", piece) for piece in pieces)
-        self._words = (
-            WordEncoder(self._encode_whole) if self._settings.bpe and self.spans and independent_words else None
-        )
+        borders = borders_between(pieces) if self._settings.bpe and self.spans else None
+        self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
 
     @classmethod
     @override

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from megatron_proxy.compressors import _words
-from megatron_proxy.compressors._words import PATTERNS, Borders, WordEncoder, borders_of
+from megatron_proxy.compressors._words import PATTERNS, Borders, WordEncoder, borders_between, borders_of
 from megatron_proxy.compressors.hf import _BYTE_OF, HfCompressor
 from megatron_proxy.compressors.tiktoken import TiktokenCompressor
 
@@ -110,6 +110,22 @@ def test_words():
     ]
     assert words("if x:\n    y.foo_bar", Borders.CL100K) == ["if", " x", ":\n", "    y", ".foo", "_bar"]
     assert words("a\u3000 b日 c", Borders.GPT2) == ["a\u3000 b日", " c"]
+    assert words("x.foo(1,\n  y日z)", Borders.LETTERS) == ["x", ".", "foo", "(1,\n", "  y日z", ")"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([b" foo", b"(1,", b"\n", b"12", "日.".encode()], Borders.LETTERS),
+        ([b"foo", b"x1"], Borders.SPACES),
+        ([b"foo", b"_x"], Borders.SPACES),
+        ([b"foo", b"a b"], None),
+        ([b"foo", b"\nx"], None),
+        ([b"foo", b"\n\n"], None),
+    ],
+)
+def test_borders_that_no_piece_crosses(pieces, expected):
+    assert borders_between(pieces) is expected
 
 
 def words(text, borders):
