@@ -80,9 +80,11 @@ def main() -> None:
     times = [begin, *(time.process_time() for _ in stream(model, prompts[:1], limits))]
     quarter = max(1, len(times) // 4)
     first, last = (times[quarter] - times[0]) / quarter, (times[-1] - times[-1 - quarter]) / quarter
+    # What the cache saves grows with the length.
+    goal = ">= 5" if length >= 512 else ">= 1"
     note = f"{args.prompts} prompts, {total:,} bytes, the same ones"
     rows = [
-        Row("writing with the cache ÷ without", speeds["with"], "bytes/s", speeds["without"], ">= 1", note),
+        Row("writing with the cache ÷ without", speeds["with"], "bytes/s", speeds["without"], goal, note),
         Row("one prompt, last quarter ÷ first", last * 1e3, "ms/byte", first * 1e3),
     ]
     report("generation", rows, shape={"layers": args.layers, "hidden": args.hidden, "bytes": length})

@@ -1,6 +1,6 @@
 """How fast ``prepare`` is beside the bare libraries and Megatron's own tool, how it scales, and what memory it takes.
 
-    python tests/bench/bench_prepare.py [--quick] [--memory-gb 10] [--output build/bench/results.json]
+    python tests/bench/bench_prepare.py [--quick] [--only GROUP …] [--output build/bench/results.json]
     MEGATRON_LM=/path/to/Megatron-LM python tests/bench/bench_prepare.py      # with tools/preprocess_data.py beside it
 
 The corpus is the interpreter's standard library (``examples/stdlib_corpus.py``). Rates are source bytes per second of
@@ -51,6 +51,7 @@ sys.path.append(str(ROOT / "examples"))
 
 COMMAND = [sys.executable, "-m", "megatron_proxy", "prepare", "--log-interval", "100000000"]
 VOCABULARY = 8000
+_TIMEOUT = 300
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,15 @@ def wall_seconds(command: Sequence[str], env: dict[str, str] | None = None) -> f
     Raises
     ------
     SystemExit
-        If it fails, with what it said.
+        If it fails or hangs, with what it said.
     """
     begin = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})})
+    environment = {**os.environ, **(env or {})}
+    try:
+        # Megatron's tool waits for ever when one of its processes has failed.
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise SystemExit(f"{' '.join(command)}\nhas not ended after {_TIMEOUT} s\n{error.stderr}") from error
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
     return time.perf_counter() - begin
@@ -193,8 +199,8 @@ def bench_megatron(bench: Bench, checkout: Path) -> list[Row]:
             ours = [*COMMAND, "--overwrite", "--compressor", name, f"--{name}-model", str(model)]
             ours += ["--workers", str(workers), "--output-prefix", str(bench.folder / "tokens")]
             theirs = [sys.executable, str(checkout / "tools" / "preprocess_data.py"), "--tokenizer-type", kind]
-            theirs += ["--tokenizer-model", str(model.parent if name == "hf" else model), "--append-eod"]
-            theirs += ["--workers", str(workers), "--output-prefix", str(bench.folder / "theirs")]
+            theirs += ["--tokenizer-model", str(model.parent if name == "hf" else model), "--workers", str(workers)]
+            theirs += ["--output-prefix", str(bench.folder / "theirs")]
             best = np.max([[rate_of(bench, command, one) for command in (ours, theirs)] for _ in range(2)], axis=0)
             label = f"{name}, {workers} worker{'s' if workers > 1 else ''}, beside preprocess_data.py"
             rows.append(Row(label, float(best[0]), "MB/s", float(best[1]), goal))
@@ -332,21 +338,25 @@ def worker_memory(command: Sequence[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small corpus, no Megatron tool, no large memory runs")
+    parser.add_argument("--only", nargs="+", choices=("library", "workers", "megatron", "document", "memory"))
     parser.add_argument("--memory-gb", type=float, default=10.0, help="JSONL for the memory run; 0 leaves it out")
     parser.add_argument("--memory-compressor", default="trie", help="its compressor")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-prepare-") as name:
         bench = make_bench(Path(name), args.quick)
-        rows = [bench_raw(bench), *bench_library(bench)]
+        groups = {"library": lambda: [bench_raw(bench), *bench_library(bench)]}
         if not args.quick:
-            rows.append(bench_scaling(bench))
+            groups["workers"] = lambda: [bench_scaling(bench)]
             if checkout := os.environ.get("MEGATRON_LM", "").split(":")[0]:
-                rows += bench_megatron(bench, Path(checkout))
-            rows += bench_large_document(bench, ("zstd", "gzip", "sentencepiece", "trie"))
+                groups["megatron"] = lambda: bench_megatron(bench, Path(checkout))
+            groups["document"] = lambda: bench_large_document(bench, ("zstd", "gzip", "sentencepiece", "trie"))
             if args.memory_gb:
-                rows += bench_memory(bench, args.memory_gb, args.memory_compressor)
-        report("prepare", rows, args.output, corpus_megabytes=bench.megabytes)
+                groups["memory"] = lambda: bench_memory(bench, args.memory_gb, args.memory_compressor)
+        for group, measure in groups.items():
+            if group in (args.only or groups):
+                # Each group is kept at once: some take minutes.
+                report(f"prepare, {group}", measure(), args.output, corpus_megabytes=bench.megabytes)
 
 
 if __name__ == "__main__":

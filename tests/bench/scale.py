@@ -75,7 +75,7 @@ def preparing_lines(rates: Rates, name: str, total: float, stored: float, cores:
     """What preparing takes."""
     lines = []
     for label, beginning in (("raw view", "raw view"), (f"{name} view", name)):
-        rate = rates.find("prepare", beginning)
+        rate = rates.find("prepare, library", beginning)
         seconds = None if rate is None else total / rate / 1e6 / cores
         shown = "" if rate is None else f"{rate:,.0f} MB/s per core, "
         lines.append(
