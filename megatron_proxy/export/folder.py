@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +18,7 @@ from ..errors import ConfigurationError
 from ..model import Architecture
 from ..vocab import NUM_SPECIALS
 from . import llama
+from .replacing import replacing
 from .tokenizer import tokenizer_config, tokenizer_json
 
 if TYPE_CHECKING:
@@ -67,17 +66,8 @@ def export(
     shape = Architecture.from_args(checkpoint.args)
     llama.check(shape)
     dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with replacing(folder) as beside:
         _write_all(beside, checkpoint, shape, dtype, shard_bytes)
-        beside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(beside, folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 def _write_all(folder: Path, checkpoint: Checkpoint, shape: Architecture, dtype: torch.dtype, shard_bytes: int) -> None:

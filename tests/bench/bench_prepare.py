@@ -88,14 +88,14 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - begin
 
 
-def in_turns(bench: Bench, ours: Callable[[], object], peer: Callable[[], object]) -> tuple[float, float]:
-    """MB per processor second of ours, and of the peer such that their ratio is the median ratio of the turns."""
+def in_turns(bench: Bench, ours: Callable[[], object], peer: Callable[[], object]) -> tuple[float, str, float]:
+    """Rate of ours, its unit, and the rate of the peer such that their ratio is the median ratio of the turns."""
     ours()
     peer()
     pairs = [(cpu_seconds(ours), cpu_seconds(peer)) for _ in range(bench.turns)]
     ratio = float(np.median([theirs / mine for mine, theirs in pairs]))
     rate = bench.megabytes / min(mine for mine, _ in pairs)
-    return rate, rate / ratio
+    return rate, "MB/s", rate / ratio
 
 
 def built(name: str, bench: Bench, **options: Any) -> Compressor:
@@ -140,7 +140,7 @@ def bench_library(bench: Bench) -> list[Row]:
             for segment in (segment for each in segments for segment in each):
                 context.compress(segment)
 
-        rows.append(Row(f"zstd, form {form}", *in_turns_with_unit(bench, making(zstd), bare), goal=">= 0.8"))
+        rows.append(Row(f"zstd, form {form}", *in_turns(bench, making(zstd), bare), goal=">= 0.8"))
     gzip: Any = built("gzip", bench)
     level = gzip.config()["level"]
 
@@ -148,15 +148,8 @@ def bench_library(bench: Bench) -> list[Row]:
         for document in bench.documents:
             zlib.compress(document, level)
 
-    rows.append(Row("gzip", *in_turns_with_unit(bench, making(gzip), deflate), goal=">= 0.8"))
+    rows.append(Row("gzip", *in_turns(bench, making(gzip), deflate), goal=">= 0.8"))
     return rows
-
-
-def in_turns_with_unit(
-    bench: Bench, ours: Callable[[], object], peer: Callable[[], object]
-) -> tuple[float, str, float]:
-    rate, theirs = in_turns(bench, ours, peer)
-    return rate, "MB/s", theirs
 
 
 def cut(compressor: Any, document: bytes) -> list[bytes]:

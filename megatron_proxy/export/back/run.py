@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from ... import manifest
 from ...errors import CheckpointError, ConfigurationError, ProxyError
 from ...model import Architecture
+from ..replacing import replacing
 from . import weights
 from .folder import LlamaFolder
 from .shape import architecture, megatron_flags, sentinels
@@ -94,7 +93,8 @@ def import_folder(
         data += ["--proxy-mode", "vanilla"]
     flags = [*model, *data, *_dtype_flags(llama, dtype)]
     flags += ["--seed", str(seed), "--init-method-std", str(std), "--make-vocab-size-divisible-by", str(divisible_by)]
-    _write(source, target, flags)
+    with replacing(target) as beside:
+        _run_megatron(source, [*flags, "--save", str(beside)])
     return Imported([*model, *data], vocabulary.num_symbols)
 
 
@@ -123,20 +123,6 @@ def _dtype_flags(llama: LlamaFolder, dtype: torch.dtype | None) -> Sequence[str]
     if dtype not in _DTYPE_FLAGS:
         raise ConfigurationError(f"Megatron does not train in {dtype}", where="--dtype", fix="give --dtype float32")
     return _DTYPE_FLAGS[dtype]
-
-
-def _write(source: Path, target: Path, flags: Sequence[str]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    try:
-        _run_megatron(source, [*flags, "--save", str(beside)])
-        beside.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(beside, target)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
 
 
 def _run_megatron(source: Path, flags: Sequence[str]) -> None:
