@@ -11,7 +11,7 @@ from megatron_proxy.errors import DatasetError
 from megatron_proxy.manifest import StoredFile, sha256_of
 from megatron_proxy.prepare import Job, Recipe, prepare
 from megatron_proxy.verify import verify
-from megatron_proxy.views.writer import StreamWriter
+from megatron_proxy.views.writer import ViewWriter
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def prefix(tmp_path, monkeypatch):
     prepared = str(tmp_path / "p")
     recipes = [Recipe("toy"), Recipe("whole")]
     corpus = write_corpus(tmp_path / "c.jsonl", TEXTS * 6)
-    prepare(Job(prepared, [corpus], recipes, workers=0, report=lambda line: None), StreamWriter)
+    prepare(Job(prepared, [corpus], recipes, workers=0, report=lambda line: None))
     return prepared
 
 
@@ -76,7 +76,7 @@ def forge(prefix, view_path, edit, kind):
     reader = views.ViewReader(view_path)
     sequences = [np.array(reader.get(index)) for index in range(len(reader))]
     edit(sequences)
-    writer = StreamWriter(view_path, reader.dtype)
+    writer = ViewWriter(view_path, reader.dtype)
     writer.add(
         b"".join(one.astype(reader.dtype).tobytes() for one in sequences),
         np.array([len(one) for one in sequences], dtype=np.int32),

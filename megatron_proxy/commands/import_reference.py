@@ -15,7 +15,6 @@ from ..prepare import Job
 from ..reference.codes import compressor_for
 from ..reference.importing import import_reference
 from . import _flags
-from .prepare import megatron_writer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +50,6 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         log_interval=args.log_interval,
     )
-    import_reference(job, compressor, megatron_writer())
+    import_reference(job, compressor)
     print(f"train on it: --data-path {args.output_prefix} --proxy-compression {compressor.name}")
     return 0

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 
 from ..prepare.merge import merge
-from ..views.writer import StreamWriter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,5 +22,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    merge(args.prefix, StreamWriter, overwrite=args.overwrite, remove_shards=args.remove_shards)
+    merge(args.prefix, overwrite=args.overwrite, remove_shards=args.remove_shards)
     return 0

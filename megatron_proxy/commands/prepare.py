@@ -14,16 +14,10 @@ On many machines each makes a shard, and 'megatron-proxy merge' puts the shards 
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
-import warnings
-from typing import TYPE_CHECKING
 
 from .. import compressors
 from . import _flags
-
-if TYPE_CHECKING:
-    from ..views.writer import MakeWriter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,22 +90,10 @@ def run(args: argparse.Namespace) -> int:
     )
     # What a scheduler sends before it kills: leave by the way that clears away.
     signal.signal(signal.SIGTERM, _terminate)
-    prefixes = prepare_on_ray(job, args.ray_shards) if args.engine == "ray" else prepare(job, megatron_writer())
+    prefixes = prepare_on_ray(job, args.ray_shards) if args.engine == "ray" else prepare(job)
     if names and job.shard is None:
         print(f"train on it: --data-path {' '.join(prefixes)} --proxy-compression {names[0]}")
     return 0
-
-
-def megatron_writer() -> MakeWriter:
-    """Megatron's builder. Imported here, as it brings torch: not for --help, nor for a mistake in the flags."""
-    with warnings.catch_warnings():
-        # That CUDA, Apex and Transformer Engine are missing is no matter here.
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        from ..adaptor.indexed import IndexedViewWriter
-
-        logging.disable(logging.NOTSET)
-    return IndexedViewWriter
 
 
 def _terminate(number: int, frame: object) -> None:

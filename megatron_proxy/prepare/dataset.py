@@ -17,7 +17,6 @@ from .. import __version__, compressors, manifest, views
 from ..compressors import Compressor
 from ..errors import DatasetError
 from ..manifest import CompressedView, Manifest, StoredFile, View
-from ..views.writer import MakeWriter
 from .lock import Lock
 from .pending import PendingView, publish_file, writing
 
@@ -74,7 +73,7 @@ class Dataset:
             raise LookupError(f"{self.prefix} has no raw view yet")
         return self.manifest
 
-    def pending(self, path: str, dtype: Any, make_writer: MakeWriter) -> PendingView:
+    def pending(self, path: str, dtype: Any) -> PendingView:
         """Begin a view that will be at ``path``.
 
         Raises
@@ -90,7 +89,7 @@ class Dataset:
                     where=str(place),
                     fix="choose another --output-prefix, or replace it with --overwrite",
                 )
-        return PendingView(path, dtype, make_writer)
+        return PendingView(path, dtype)
 
     def _knows(self, name: str) -> bool:
         return self.manifest is not None and name in {stored.name for stored in self.manifest.stored_files()}

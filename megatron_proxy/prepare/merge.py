@@ -12,7 +12,6 @@ from typing import Any
 from .. import manifest, views
 from ..errors import CorpusError, DatasetError
 from ..manifest import Manifest
-from ..views.writer import MakeWriter
 from .dataset import Dataset
 from .lock import locked
 from .parts import concatenate, shard_prefix
@@ -32,7 +31,6 @@ class Shard:
 
 def merge(
     prefix: str,
-    make_writer: MakeWriter,
     *,
     overwrite: bool = False,
     remove_shards: bool = False,
@@ -44,8 +42,6 @@ def merge(
     ----------
     prefix
         The prefix that the shards were made for.
-    make_writer
-        What writes the views; :class:`~megatron_proxy.views.writer.StreamWriter` takes constant memory.
     overwrite
         Whether a dataset that is there may be replaced.
     remove_shards
@@ -68,10 +64,10 @@ def merge(
             views.check_views(shard.prefix, shard.manifest, name)
     with locked(prefix) as lock:
         dataset = Dataset(prefix, lock, overwrite=overwrite)
-        _merge_raw(dataset, shards, make_writer)
+        _merge_raw(dataset, shards)
         report(f"{prefix}: {dataset.prepared.documents:,} documents of {len(shards)} shards in the raw view")
         for name in first.compressed:
-            _merge_view(dataset, shards, name, make_writer)
+            _merge_view(dataset, shards, name)
             report(f"{prefix}: {dataset.prepared.compressed[name].view.units:,} codes in the {name} view")
     if remove_shards:
         for shard in shards:
@@ -158,10 +154,10 @@ def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str,
     return corpus, content.versions, fingerprints
 
 
-def _merge_raw(dataset: Dataset, shards: Sequence[Shard], make_writer: MakeWriter) -> None:
+def _merge_raw(dataset: Dataset, shards: Sequence[Shard]) -> None:
     source = {key: value for key, value in shards[0].manifest.source.items() if key != "shard"}
     source["skipped_lines"] = sum(int(shard.manifest.source["skipped_lines"]) for shard in shards)
-    pending = dataset.pending(views.raw_path(dataset.prefix), RAW_DTYPE, make_writer)
+    pending = dataset.pending(views.raw_path(dataset.prefix), RAW_DTYPE)
     try:
         concatenate(
             [views.raw_path(shard.prefix) for shard in shards], [shard.manifest.raw for shard in shards], pending
@@ -185,13 +181,13 @@ def _merge_skipped_lines(prefix: str, shards: Sequence[Shard], count: int) -> No
             path.unlink(missing_ok=True)
 
 
-def _merge_view(dataset: Dataset, shards: Sequence[Shard], name: str, make_writer: MakeWriter) -> None:
+def _merge_view(dataset: Dataset, shards: Sequence[Shard], name: str) -> None:
     compressor = manifest.load_compressor(shards[0].prefix, name)
     entries = [shard.manifest.compressed[name] for shard in shards]
     with ExitStack() as stack:
         pending: list[PendingView] = []
         for number, (path, dtype) in enumerate(view_files(dataset.prefix, compressor)):
-            pending.append(dataset.pending(path, dtype, make_writer))
+            pending.append(dataset.pending(path, dtype))
             stack.callback(pending[-1].discard)
             paths = [view_files(shard.prefix, compressor)[number][0] for shard in shards]
             concatenate(paths, [entry.stored_views()[number] for entry in entries], pending[-1])

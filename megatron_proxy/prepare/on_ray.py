@@ -17,7 +17,6 @@ from .. import manifest
 from ..corpus import documents, expand
 from ..errors import ConfigurationError, ProxyError
 from ..progress import Progress
-from ..views.writer import StreamWriter
 from .job import Job
 from .merge import check_free, merge
 from .recipe import Recipe
@@ -65,7 +64,7 @@ def prepare_on_ray(job: Job, shards: int | None = None) -> list[str]:
         if started:
             ray.shutdown()
     for prefix in prefixes:
-        merge(prefix, StreamWriter, overwrite=job.overwrite, remove_shards=True, report=job.report)
+        merge(prefix, overwrite=job.overwrite, remove_shards=True, report=job.report)
     return prefixes
 
 
@@ -126,7 +125,7 @@ def _result(ray: Any, task: Any) -> tuple[int, int]:
 
 def make_shard(job: Job, index: int, count: int) -> tuple[int, int]:
     """A task: make one shard; returns its documents and their bytes."""
-    prefixes = prepare(replace(job, shard=(index, count)), StreamWriter)
+    prefixes = prepare(replace(job, shard=(index, count)))
     raw = [manifest.read(prefix) for prefix in prefixes]
     return raw[0].documents, raw[0].raw.units
 

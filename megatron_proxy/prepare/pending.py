@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DatasetError
 from ..manifest import StoredFile, View, sha256_of
-from ..views.writer import MakeWriter
+from ..views.writer import ViewWriter
 
 
 class PendingView:
@@ -29,18 +29,16 @@ class PendingView:
         Where the view will be, without ``.bin`` and ``.idx``.
     dtype
         Of its units.
-    make_writer
-        What writes the two files.
     """
 
-    def __init__(self, path: str, dtype: np.dtype[Any], make_writer: MakeWriter) -> None:
+    def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
         self._path = Path(path)
         self._dtype = dtype
         self._pending = _pending_path(self._path)
         self._digest = hashlib.sha256()
         self._units = self._below_256 = 0
         with writing(self._path):
-            self._writer = make_writer(self._pending, dtype)
+            self._writer = ViewWriter(self._pending, dtype)
 
     def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
         """Append sequences: their units one after the other, and the number of units of each (int32)."""

@@ -13,7 +13,6 @@ from ..corpus import expand
 from ..errors import ConfigurationError, CorpusError, DatasetError
 from ..manifest import View
 from ..progress import Progress
-from ..views.writer import MakeWriter
 from .dataset import Dataset
 from .job import Job
 from .lock import locked
@@ -24,15 +23,13 @@ from .step import make_view
 RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
 
 
-def prepare(job: Job, make_writer: MakeWriter) -> list[str]:
+def prepare(job: Job) -> list[str]:
     """Prepare a corpus; returns the prefixes of the datasets, one per key.
 
     Parameters
     ----------
     job
         What to prepare.
-    make_writer
-        What writes views: Megatron's builder, or :class:`~megatron_proxy.views.writer.StreamWriter`.
 
     Raises
     ------
@@ -46,14 +43,14 @@ def prepare(job: Job, make_writer: MakeWriter) -> list[str]:
         prefixes = [job.dataset_prefix(key) for key in job.keys]
         locks = [stack.enter_context(locked(prefix)) for prefix in prefixes]
         datasets = [Dataset(*one, overwrite=job.overwrite) for one in zip(prefixes, locks, strict=True)]
-        _make_raw(job, corpus, datasets, make_writer)
+        _make_raw(job, corpus, datasets)
         for dataset in datasets:
             for recipe in job.recipes:
-                make_view(job, dataset, recipe, make_writer)
+                make_view(job, dataset, recipe)
     return prefixes
 
 
-def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset], make_writer: MakeWriter) -> None:
+def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> None:
     """See to it that every dataset has the raw view of this corpus."""
     if corpus is None:
         for dataset in datasets:
@@ -63,7 +60,7 @@ def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset], make
                 )
         return
     try:
-        _take(job, corpus, datasets, [dataset.manifest is not None for dataset in datasets], make_writer)
+        _take(job, corpus, datasets, [dataset.manifest is not None for dataset in datasets])
     except Different as different:
         if not job.overwrite:
             raise DatasetError(
@@ -71,12 +68,10 @@ def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset], make
                 where=job.shown_prefix,
                 fix="choose another --output-prefix, or replace the dataset with --overwrite",
             ) from None
-        _take(job, corpus, datasets, [False] * len(datasets), make_writer)
+        _take(job, corpus, datasets, [False] * len(datasets))
 
 
-def _take(
-    job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequence[bool], make_writer: MakeWriter
-) -> None:
+def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
     """Write the raw views, or compare with those that are there."""
     with ExitStack() as stack:
         bad_lines = BadLines([dataset.prefix for dataset in datasets])
@@ -84,7 +79,7 @@ def _take(
         sinks: list[PendingView | Comparison] = []
         for dataset, there in zip(datasets, compare, strict=True):
             path = views.raw_path(dataset.prefix)
-            sinks.append(_comparison(dataset) if there else dataset.pending(path, RAW_DTYPE, make_writer))
+            sinks.append(_comparison(dataset) if there else dataset.pending(path, RAW_DTYPE))
             stack.callback(sinks[-1].discard)
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
         with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:

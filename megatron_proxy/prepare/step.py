@@ -14,7 +14,6 @@ from ..errors import ConfigurationError, DatasetError
 from ..manifest import CompressedView, Manifest
 from ..progress import Progress
 from ..views import ViewReader
-from ..views.writer import MakeWriter, StreamWriter
 from .dataset import Dataset, describe
 from .encode import encode
 from .job import Job
@@ -24,7 +23,7 @@ from .recipe import Recipe
 from .units import SPAN_DTYPE
 
 
-def make_view(job: Job, dataset: Dataset, recipe: Recipe, make_writer: MakeWriter) -> None:
+def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
     """Make the compressed view of one recipe, unless it is there already.
 
     Raises
@@ -41,7 +40,7 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe, make_writer: MakeWrite
     with ExitStack() as stack:
         pending = []
         for path, dtype in view_files(dataset.prefix, compressor):
-            pending.append(dataset.pending(path, dtype, make_writer))
+            pending.append(dataset.pending(path, dtype))
             stack.callback(pending[-1].discard)
         _fill(job, dataset, raw, compressor, pending)
         stored = [one.finish() for one in pending]
@@ -102,7 +101,7 @@ def _make_part(
     with ExitStack() as stack:
         pending = []
         for path, dtype in view_files(prefix, compressor):
-            pending.append(PendingView(path, dtype, StreamWriter))
+            pending.append(PendingView(path, dtype))
             stack.callback(pending[-1].discard)
         encode(raw, (begin, end), compressor, pending, job.workers, progress)
         stored = [one.finish() for one in pending]

@@ -13,11 +13,10 @@ from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
 from ..prepare.raw import BadLines, Comparison, Corpus, Different, take
 from ..progress import Progress
-from ..views.writer import MakeWriter
 from .codes import ReferenceSink
 
 
-def import_reference(job: Job, compressor: ImportedCompressor, make_writer: MakeWriter) -> None:
+def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     """Make the raw view, unless it is there, and the imported one.
 
     The second pass over the files compares their texts with the raw view, so the two views are of the same documents.
@@ -28,22 +27,20 @@ def import_reference(job: Job, compressor: ImportedCompressor, make_writer: Make
         What to prepare: its only key is that of the text, and it has no recipes.
     compressor
         How the compressed view is read; its key is the compressed one.
-    make_writer
-        What writes views.
 
     Raises
     ------
     ProxyError
         Whatever the user can mend. Nothing half-made is left behind.
     """
-    prepare(job, make_writer)
+    prepare(job)
     with ExitStack() as stack:
         dataset = Dataset(job.prefix, stack.enter_context(locked(job.prefix)), overwrite=job.overwrite)
         _refuse_another(dataset, compressor)
         raw = Comparison(views.raw_path(job.prefix), dataset.prepared.raw)
         stack.callback(raw.discard)
         path = views.compressed_path(job.prefix, compressor.name)
-        pending = dataset.pending(path, compressor.vocabulary.code_dtype, make_writer)
+        pending = dataset.pending(path, compressor.vocabulary.code_dtype)
         stack.callback(pending.discard)
         bad_lines = BadLines([job.prefix])
         stack.callback(bad_lines.discard)

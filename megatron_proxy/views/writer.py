@@ -1,16 +1,16 @@
-"""Writing views: what Megatron's IndexedDatasetBuilder writes, in constant memory and without torch.
+"""Writing views: the files that Megatron's IndexedDatasetBuilder writes, in constant memory and without torch.
 
-``prepare`` writes through Megatron's own builder (:mod:`megatron_proxy.adaptor.indexed`); parts that are put together
-again are written here. A test holds both to the same bytes.
+The builder itself keeps a list of all lengths, and importing it brings all of Megatron, which takes longer than many a
+corpus. A test holds both to the same bytes.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +20,18 @@ from .reader import DTYPES, HEADER, MAGIC
 _BLOCK: Final = 1 << 16
 
 
-class Writer(Protocol):
-    """Writes the two files of one view."""
+class ViewWriter:
+    """Writes ``PATH.bin`` and ``PATH.idx``, many sequences at once, one document per sequence.
 
-    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
-        """Append sequences: their units one after the other, and the number of units of each."""
+    The lengths wait in a temporary file, so that memory does not grow with the documents.
 
-    def finish(self) -> None:
-        """Write the index; both files are closed then."""
-
-    def close(self) -> None:
-        """Give up: close what is open, whatever state it is in."""
-
-
-MakeWriter = Callable[[str, np.dtype[Any]], Writer]
-"""Opens a writer of ``PATH.bin`` and ``PATH.idx`` for a dtype."""
-
-
-class StreamWriter:
-    """A writer that keeps the lengths in a temporary file, so that its memory does not grow with the documents."""
+    Parameters
+    ----------
+    path
+        Where, without the endings.
+    dtype
+        Of the units.
+    """
 
     def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
         self._path = path

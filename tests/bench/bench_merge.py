@@ -22,7 +22,6 @@ from pretraining import stdlib_sources
 from megatron_proxy.prepare import Job, prepare
 from megatron_proxy.prepare.merge import merge
 from megatron_proxy.prepare.recipe import recipes
-from megatron_proxy.views.writer import StreamWriter
 
 SHARDS = 8
 
@@ -39,7 +38,7 @@ def make_shards(folder: Path, megabytes: int) -> str:
     for number in range(SHARDS):
         found = recipes(["gzip"], {"gzip": {"level": 1}}, [])
         job = Job(prefix, [str(corpus)], found, workers=2, shard=(number, SHARDS), report=lambda line: None)
-        prepare(job, StreamWriter)
+        prepare(job)
     return prefix
 
 
@@ -57,7 +56,7 @@ def seconds_of_both(prefix: str, folder: Path, rounds: int) -> tuple[float, floa
     merging, copying = [], []
     for _ in range(rounds):
         begin = time.process_time()
-        merge(prefix, StreamWriter, overwrite=True, report=lambda line: None)
+        merge(prefix, overwrite=True, report=lambda line: None)
         merging.append(time.process_time() - begin)
         begin = time.process_time()
         copy(files, folder)

@@ -44,7 +44,6 @@ from megatron_proxy import compressors
 from megatron_proxy.compressors import Compressor
 from megatron_proxy.prepare import Job, Recipe, prepare
 from megatron_proxy.prepare.recipe import save
-from megatron_proxy.views.writer import StreamWriter
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "examples"))
@@ -79,7 +78,7 @@ def make_bench(folder: Path, quick: bool, turns: int) -> Bench:
 
 
 def quiet_prepare(**job: Any) -> None:
-    prepare(Job(report=lambda line: None, log_interval=10**9, **job), StreamWriter)
+    prepare(Job(report=lambda line: None, log_interval=10**9, **job))
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

@@ -3,13 +3,12 @@
 from preparing import TEXTS, write_corpus
 
 from megatron_proxy.prepare import Job, Recipe, prepare
-from megatron_proxy.views.writer import StreamWriter
 
 
 def test_tells_what_was_checked_and_what_is_wrong(tmp_path, command):
     prefix = str(tmp_path / "p")
     corpus = write_corpus(tmp_path / "c.jsonl", TEXTS)
-    prepare(Job(prefix, [corpus], [Recipe("toy")], workers=0, report=str), StreamWriter)
+    prepare(Job(prefix, [corpus], [Recipe("toy")], workers=0, report=str))
     code, out, err = command("verify", prefix, "--deep", "--workers", 2)
     assert (code, err) == (0, "")
     lines = out.splitlines()

@@ -52,8 +52,9 @@ def corpus(tmp_path_factory):
 
 
 def start(corpus, prefix, workers=2, names=NAMES, more=(), **settings):
+    flags = ["--input", corpus, "--output-prefix", str(prefix), "--workers", str(workers), "--compressor", names]
     return subprocess.Popen(
-        [sys.executable, HELPERS / "prepare_job.py", corpus, str(prefix), str(workers), names, *more],
+        [sys.executable, "-m", "megatron_proxy", "prepare", *flags, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

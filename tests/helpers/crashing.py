@@ -24,7 +24,6 @@ from megatron_proxy.prepare.merge import merge
 from megatron_proxy.prepare.pending import PendingView
 from megatron_proxy.prepare.recipe import recipes
 from megatron_proxy.verify import verify
-from megatron_proxy.views.writer import StreamWriter
 
 CALLS = [
     (os, "replace"),
@@ -69,9 +68,7 @@ def job(folder, corpus="new.jsonl", **settings):
     names = settings.pop("names", ["toy", "whole"])
     options = settings.pop("options", {})
     inputs = [str(folder / corpus)] if corpus else []
-    prepare(
-        Job(str(folder / "p"), inputs, recipes(names, options, []), workers=0, report=str, **settings), StreamWriter
-    )
+    prepare(Job(str(folder / "p"), inputs, recipes(names, options, []), workers=0, report=str, **settings))
 
 
 def shards(folder):
@@ -92,7 +89,7 @@ SCENARIOS = {
         lambda folder: job(folder, names=[]),
         lambda folder: job(folder, corpus=None, names=["toy"], partitions=3),
     ),
-    "merging": (shards, lambda folder: merge(str(folder / "p"), StreamWriter, overwrite=True, report=str)),
+    "merging": (shards, lambda folder: merge(str(folder / "p"), overwrite=True, report=str)),
 }
 
 

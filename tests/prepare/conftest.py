@@ -1,11 +1,10 @@
-"""Tiny compressors that workers can import too, and a way to prepare without torch."""
+"""Tiny compressors that workers can import too, and a way to prepare in this process."""
 
 import pytest
 from preparing import TEXTS, write_corpus
 
 from megatron_proxy import compressors
 from megatron_proxy.prepare import Job, Recipe, prepare
-from megatron_proxy.views.writer import StreamWriter
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +31,7 @@ def run(tmp_path):
         recipes = [Recipe(name, options or {}) for name in compressors]
         report = []
         job = Job(str(tmp_path / prefix), inputs, recipes, report=report.append, **({"workers": 0} | settings))
-        prepare(job, StreamWriter)
+        prepare(job)
         return report
 
     return run

@@ -1,7 +1,6 @@
-"""The files underneath: locks, pending views, both writers, failures to write."""
+"""The files underneath: locks, pending views, views, failures to write."""
 
 import errno
-import importlib
 import os
 import subprocess
 import sys
@@ -18,16 +17,15 @@ from megatron_proxy.prepare.lock import lock_path, locked
 from megatron_proxy.prepare.parts import concatenate
 from megatron_proxy.prepare.pending import PendingView
 from megatron_proxy.views import ViewReader
-from megatron_proxy.views.writer import StreamWriter
+from megatron_proxy.views.writer import ViewWriter
 
 DTYPES = {"uint8": np.uint8, "uint16": np.uint16, "int32": np.int32}
 
 
 @pytest.fixture(scope="module")
 def megatron():
-    """Megatron's own module, and our writer on top of it."""
-    indexed_dataset = pytest.importorskip("megatron.core.datasets.indexed_dataset")
-    return indexed_dataset, importlib.import_module("megatron_proxy.adaptor.indexed").IndexedViewWriter
+    """Megatron's own module."""
+    return pytest.importorskip("megatron.core.datasets.indexed_dataset")
 
 
 def write(writer, dtype, blocks):
@@ -41,27 +39,23 @@ sequences = st.lists(st.lists(st.integers(0, 255), max_size=5), max_size=8)
 
 
 @given(st.lists(sequences, max_size=4), st.sampled_from(list(DTYPES)))
-def test_both_writers_write_what_megatrons_builder_writes(tmp_path_factory, megatron, blocks, name):
-    indexed_dataset, ours = megatron
+def test_a_view_is_what_megatrons_builder_writes(tmp_path_factory, megatron, blocks, name):
     folder = tmp_path_factory.mktemp("writers")
     dtype = np.dtype(DTYPES[name])
-    builder = indexed_dataset.IndexedDatasetBuilder(str(folder / "stock.bin"), dtype=DTYPES[name])
+    builder = megatron.IndexedDatasetBuilder(str(folder / "stock.bin"), dtype=DTYPES[name])
     for block in blocks:
         for sequence in block:
             builder.add_document(sequence, [len(sequence)])
     builder.finalize(str(folder / "stock.idx"))
-    write(ours(str(folder / "ours"), dtype), dtype, blocks)
-    write(StreamWriter(str(folder / "stream"), dtype), dtype, blocks)
+    write(ViewWriter(str(folder / "ours"), dtype), dtype, blocks)
     for ending in ("bin", "idx"):
-        contents = [(folder / f"{writer}.{ending}").read_bytes() for writer in ("stock", "ours", "stream")]
-        assert contents[0] == contents[1] == contents[2]
+        assert (folder / f"ours.{ending}").read_bytes() == (folder / f"stock.{ending}").read_bytes()
 
 
 def test_megatron_reads_what_is_written(tmp_path, megatron, monkeypatch):
     monkeypatch.setenv("RANK", "0")
-    indexed_dataset, _ = megatron
-    write(StreamWriter(str(tmp_path / "v"), np.dtype(np.uint16)), np.uint16, [[[1, 2], []], [[65_535]]])
-    dataset = indexed_dataset.IndexedDataset(str(tmp_path / "v"))
+    write(ViewWriter(str(tmp_path / "v"), np.dtype(np.uint16)), np.uint16, [[[1, 2], []], [[65_535]]])
+    dataset = megatron.IndexedDataset(str(tmp_path / "v"))
     assert [dataset[index].tolist() for index in range(3)] == [[1, 2], [], [65_535]]
     assert dataset.document_indices.tolist() == [0, 1, 2, 3]
     ViewReader(tmp_path / "v").check_index()
@@ -72,14 +66,14 @@ def test_long_indices_are_written_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr("megatron_proxy.prepare.parts._BLOCK_LENGTHS", 2)
     monkeypatch.setattr("megatron_proxy.prepare.parts._BLOCK_BYTES", 8)
     blocks = [[[number] * (number % 3) for number in range(11)], [[7, 7]]]
-    write(StreamWriter(str(tmp_path / "v"), np.dtype(np.int32)), np.int32, blocks)
+    write(ViewWriter(str(tmp_path / "v"), np.dtype(np.int32)), np.int32, blocks)
     ViewReader(tmp_path / "v").check_index()
     stored = [StoredFile(f"v.{end}", 0, sha256_of(tmp_path / f"v.{end}")) for end in ("bin", "idx")]
-    pending = PendingView(str(tmp_path / "twice"), np.dtype(np.int32), StreamWriter)
+    pending = PendingView(str(tmp_path / "twice"), np.dtype(np.int32))
     concatenate([str(tmp_path / "v")] * 2, [View(*stored, "int32", 0, 0)] * 2, pending)
     view = pending.finish()
     pending.publish()
-    write(StreamWriter(str(tmp_path / "w"), np.dtype(np.int32)), np.int32, blocks * 2)
+    write(ViewWriter(str(tmp_path / "w"), np.dtype(np.int32)), np.int32, blocks * 2)
     for ending in ("bin", "idx"):
         assert (tmp_path / f"twice.{ending}").read_bytes() == (tmp_path / f"w.{ending}").read_bytes()
     assert (view.units, view.below_256) == (24, 24)
@@ -88,7 +82,7 @@ def test_long_indices_are_written_in_blocks(tmp_path, monkeypatch):
 
 
 def test_a_pending_view_is_hidden_until_published(tmp_path):
-    pending = PendingView(str(tmp_path / "p_raw_document"), np.dtype(np.uint8), StreamWriter)
+    pending = PendingView(str(tmp_path / "p_raw_document"), np.dtype(np.uint8))
     pending.add(b"abc", np.array([3], dtype=np.int32))
     view = pending.finish()
     assert files_of(tmp_path) == {}
@@ -100,14 +94,12 @@ def test_a_pending_view_is_hidden_until_published(tmp_path):
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("writer", ["stream", "megatron"])
 @pytest.mark.parametrize("size", [1, 100_000])
-def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path, megatron, writer, size):
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path, size):
     """/dev/full takes nothing; small writes fail only when the buffer is written out."""
-    make = megatron[1] if writer == "megatron" else StreamWriter
     for ending in ("bin", "idx"):
         os.symlink("/dev/full", tmp_path / f".v.partial.{ending}")
-    pending = PendingView(str(tmp_path / "v"), np.dtype(np.uint8), make)
+    pending = PendingView(str(tmp_path / "v"), np.dtype(np.uint8))
     with pytest.raises(DatasetError, match=r"v: cannot be written \(No space left on device\)(.|\n)*make room"):
         fill(pending, size)
     pending.discard()

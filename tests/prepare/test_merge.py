@@ -11,7 +11,6 @@ from megatron_proxy import manifest
 from megatron_proxy.errors import CorpusError, DatasetError
 from megatron_proxy.prepare import Job, Recipe, prepare
 from megatron_proxy.prepare.merge import merge
-from megatron_proxy.views.writer import StreamWriter
 
 NAMES = ("toy", "whole")
 
@@ -39,7 +38,7 @@ def whole(run, inputs, tmp_path):
 
 def put_together(tmp_path, **settings):
     report = []
-    merge(str(tmp_path / "p"), StreamWriter, report=report.append, **settings)
+    merge(str(tmp_path / "p"), report=report.append, **settings)
     return report
 
 
@@ -71,7 +70,7 @@ def test_each_key_has_its_shards(tmp_path, run):
     for index in range(2):
         run(str(path), keys=("a", "b"), shard=(index, 2), skip_bad_lines=True)
     for key in "ab":
-        merge(str(tmp_path / f"p_{key}"), StreamWriter, remove_shards=True, report=str)
+        merge(str(tmp_path / f"p_{key}"), remove_shards=True, report=str)
         expected = files_of(tmp_path, f"q_{key}")
         assert files_of(tmp_path, f"p_{key}") == expected
         assert expected["_skipped_lines.txt"].startswith(f"{path}:10: ".encode())
@@ -161,10 +160,10 @@ def test_shards_of_an_empty_corpus_are_an_error(tmp_path):
     corpus = write_corpus(tmp_path / "e.jsonl", [""])
     for index in range(2):
         job = Job(str(tmp_path / "p"), [corpus], [Recipe("toy")], workers=0, shard=(index, 2), report=str)
-        prepare(job, StreamWriter)
+        prepare(job)
     refused(tmp_path, "all shards are empty", kind=CorpusError)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"nowhere: cannot be read"):
-        merge(str(tmp_path / "nowhere" / "p"), StreamWriter)
+        merge(str(tmp_path / "nowhere" / "p"))

@@ -9,7 +9,6 @@ from megatron_proxy import manifest
 from megatron_proxy.errors import CompressorError, ConfigurationError, DatasetError
 from megatron_proxy.prepare import Job, prepare
 from megatron_proxy.prepare.recipe import load, recipes, save
-from megatron_proxy.views.writer import StreamWriter
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_a_prefix_prepared_with_another_ones_compressor_shares_its_fingerprint(t
     run(corpus, prefix="first", options={"learn": True})
     other = write_corpus(tmp_path / "other.jsonl", ["x", "y"])
     job = Job(str(tmp_path / "p"), [other], recipes(["toy"], {}, [str(tmp_path / "first")]), workers=1, report=str)
-    prepare(job, StreamWriter)
+    prepare(job)
     fingerprints = {manifest.read(tmp_path / name).compressed["toy"].fingerprint for name in ("first", "p")}
     assert len(fingerprints) == 1
     assert decoded(tmp_path / "p", "toy") == [b"x", b"y"]

@@ -10,13 +10,12 @@ from megatron_proxy import manifest
 from megatron_proxy.errors import DatasetError
 from megatron_proxy.prepare import Job, Recipe, prepare
 from megatron_proxy.verify import verify
-from megatron_proxy.views.writer import StreamWriter
 
 
 def run(folder, prefix, texts, **settings):
     corpus = write_corpus(folder / "c.jsonl", texts)
     job = Job(str(folder / prefix), [corpus], [Recipe("gzip")], workers=0, report=str, **settings)
-    prepare(job, StreamWriter)
+    prepare(job)
 
 
 def rewrite(path, change):
