@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
+
+
+READY: Final = f"{__package__}.jit_ready"
+"""The module to import before forking processes that will call compiled functions."""
 
 
 class Compiled:

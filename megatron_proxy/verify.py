@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import manifest, views
+from . import jit, manifest, views
 from .compressors import Compressor
 from .errors import CompressorError, DatasetError, ProxyError
 from .manifest import StoredFile, View
@@ -197,7 +197,7 @@ def _check_documents(decoder: Decoder, raw: ViewReader, workers: int, log_interv
     wrong = 0
     with (
         Progress(f"decoding the {name} view", raw.units, log_interval=log_interval) as progress,
-        Workers(decoder, workers, preload=[__name__]) as pool,
+        Workers(decoder, workers, preload=[__name__, jit.READY]) as pool,
     ):
         for found in pool.map(ranges(raw, (0, len(raw)), workers)):
             progress.advance(found.documents, found.bytes)

@@ -1,12 +1,15 @@
 """Compiled functions: loaded late, calling each other, pickled by name."""
 
 import pickle
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
-from megatron_proxy.jit import Compiled, jit
+from megatron_proxy.jit import READY, Compiled, jit
 
 
 @jit
@@ -48,3 +51,17 @@ def test_numba_is_loaded_on_the_first_call():
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(("preload", "ready"), [([], "False"), ([READY], "True")])
+def test_forked_workers_find_numba_ready(preload, ready):
+    """In a process of its own: the server that workers are forked from is started once."""
+    script = (
+        "import jobs\n"
+        "from megatron_proxy.parallel import Workers\n"
+        f"with Workers(jobs.loaded_modules, 1, {preload}) as workers:\n"
+        "    print(*(found['numba.np.arraymath'] for found in workers.map([['numba.np.arraymath']])))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "helpers")}
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == [ready]

@@ -43,7 +43,7 @@ def test_no_more_than_a_few_items_are_under_way(jobs):
 
 def test_workers_know_nothing_of_the_parents_modules(jobs):
     with Workers(jobs.loaded_modules, 1) as workers:
-        (loaded,) = workers.map(["pytest"])
+        (loaded,) = workers.map([["torch", "megatron"]])
     assert loaded == {"torch": False, "megatron": False}
 
 

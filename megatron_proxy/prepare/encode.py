@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from .. import jit
 from ..compressors import Compressor
 from ..parallel import Workers
 from ..progress import Progress
@@ -92,7 +93,7 @@ def encode(
         A compressor that does not keep its contract.
     """
     with Workers(
-        partial(encoder, raw.path, compressor), workers, preload=[__name__, type(compressor).__module__]
+        partial(encoder, raw.path, compressor), workers, preload=[__name__, type(compressor).__module__, jit.READY]
     ) as pool:
         for found in pool.map(ranges(raw, documents, workers)):
             for view, (units, lengths) in zip(pending, found.views, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import compressors
+from .. import compressors, jit
 from ..corpus import DEFAULT_KEY, CorpusFile
 from ..errors import ConfigurationError
 from ..progress import DEFAULT_LOG_INTERVAL
@@ -93,10 +93,10 @@ class Job:
             raise ConfigurationError("a shard does not know how many documents come before it", where="--max-documents")
 
     @property
-    def compressor_modules(self) -> list[str]:
-        """The modules of the compressors."""
+    def worker_modules(self) -> list[str]:
+        """The modules that its workers will need."""
         kinds = [type(recipe.made) if recipe.made else compressors.get(recipe.name) for recipe in self.recipes]
-        return [kind.__module__ for kind in kinds]
+        return [*(kind.__module__ for kind in kinds), jit.READY] if kinds else []
 
     @property
     def shown_prefix(self) -> str:

@@ -83,7 +83,7 @@ def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequen
             stack.callback(sinks[-1].discard)
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
         with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
-            count = take(corpus, sinks, bad_lines, job.workers, progress, preload=job.compressor_modules)
+            count = take(corpus, sinks, bad_lines, job.workers, progress, preload=job.worker_modules)
         finished = [sink.finish() for sink in sinks]
         _check_not_empty(job, count, finished)
         if not all(compare):
