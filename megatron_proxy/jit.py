@@ -13,7 +13,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-
 READY: Final = f"{__package__}.jit_ready"
 """The module to import before forking processes that will call compiled functions."""
 

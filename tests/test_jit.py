@@ -1,7 +1,7 @@
 """Compiled functions: loaded late, calling each other, pickled by name."""
 
-import pickle
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
