@@ -17,6 +17,7 @@ LEVELS = {
     "jit": 1,
     "jit_ready": 1,
     "corpus": 1,
+    "outputs": 1,
     "pages": 1,
     "parallel": 1,
     "progress": 1,

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
+from ..outputs import require_free
 from . import _flags, _model
 
 if TYPE_CHECKING:
@@ -139,10 +140,8 @@ def _progress(shown: bool) -> Any:
 
 
 def _check_flags(args: argparse.Namespace) -> None:
-    if args.output and os.path.exists(args.output) and not args.overwrite:
-        raise ConfigurationError(
-            f"{args.output!r} exists already", where="--output", fix="give another name, or --overwrite"
-        )
+    if args.output:
+        require_free(args.output, overwrite=args.overwrite)
     _flags.check_counts(args, "batch", "max_documents")
     for flag, given in (("--view compressed", args.view == "compressed"), ("--translate", args.translate)):
         if given and not args.data_prefix:

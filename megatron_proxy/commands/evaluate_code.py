@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+from ..outputs import require_free
 from . import _flags, _model
 
 if TYPE_CHECKING:
@@ -89,10 +90,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"pass@{bad[0]} cannot be told from {args.num_samples} completions", where="--pass-k", fix="--num-samples"
         )
-    if args.output and os.path.exists(args.output) and not args.overwrite:
-        raise ConfigurationError(
-            f"{args.output!r} exists already", where="--output", fix="give another name, or --overwrite"
-        )
+    if args.output:
+        require_free(args.output, overwrite=args.overwrite)
 
 
 def _tasks(args: argparse.Namespace) -> list[Task]:

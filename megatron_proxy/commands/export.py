@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import ConfigurationError
+from ..outputs import require_free
 
 _UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -40,10 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     limit = _bytes(args.max_shard_size)
-    if Path(args.output).exists() and not args.overwrite:
-        raise ConfigurationError(
-            f"{args.output!r} exists already", where="--output", fix="give another, or --overwrite"
-        )
+    require_free(args.output, overwrite=args.overwrite)
     import torch
 
     from ..adaptor.checkpoint import open_checkpoint

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import ConfigurationError
+from ..outputs import require_free
 
 _DTYPES: Final = ("float32", "bfloat16", "float16")
 
@@ -50,10 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    if Path(args.output).exists() and not args.overwrite:
-        raise ConfigurationError(
-            f"{args.output!r} exists already", where="--output", fix="give another, or --overwrite"
-        )
+    require_free(args.output, overwrite=args.overwrite)
     if not args.init_method_std > 0:
         raise ConfigurationError(f"must be above 0, not {args.init_method_std}", where="--init-method-std")
     if args.make_vocab_size_divisible_by < 1:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
+from ..outputs import require_free
 
 if TYPE_CHECKING:
     from ..report import Run
@@ -43,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     runs = [read_run(path, name) for path, name in zip(args.runs, names, strict=True)]
     contents = _contents(args, runs)
     for path, flag in contents:
-        if path.exists() and not args.overwrite:
-            raise ConfigurationError(f"{path} exists already", where=flag, fix="give another name, or --overwrite")
+        require_free(path, overwrite=args.overwrite, flag=flag)
     for (path, flag), content in contents.items():
         _write(path, content, flag)
         print(f"wrote {path}")

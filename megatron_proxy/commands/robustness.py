@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 from pathlib import Path
 
 from ..corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
+from ..outputs import require_free
 from . import _flags, _model
 
 
@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     for flag, path in (("--output", args.output), ("--plot", args.plot)):
-        if path and os.path.exists(path) and not args.overwrite:
-            raise ConfigurationError(f"{path!r} exists already", where=flag, fix="give another name, or --overwrite")
+        if path:
+            require_free(path, overwrite=args.overwrite, flag=flag)
     _flags.check_counts(args, "batch", "max_documents")
     if not 0.0 < args.rate <= 1.0:
         raise ConfigurationError(f"must lie in (0, 1], not {args.rate}", where="--rate")

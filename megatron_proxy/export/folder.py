@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor
 
-from ..errors import ConfigurationError
 from ..model import Architecture
+from ..outputs import replacing, require_free
 from ..vocab import NUM_SPECIALS
 from . import llama
-from .replacing import replacing
 from .tokenizer import tokenizer_config, tokenizer_json
 
 if TYPE_CHECKING:
@@ -59,10 +58,7 @@ def export(
     ConfigurationError
         If the folder exists, or a shard is too small for a tensor.
     """
-    if folder.exists() and not overwrite:
-        raise ConfigurationError(
-            f"{str(folder)!r} exists already", where="--output", fix="give another, or --overwrite"
-        )
+    require_free(folder, overwrite=overwrite)
     shape = Architecture.from_args(checkpoint.args)
     llama.check(shape)
     dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype

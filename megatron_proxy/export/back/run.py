@@ -15,7 +15,7 @@ import torch
 from ... import manifest
 from ...errors import CheckpointError, ConfigurationError, ProxyError
 from ...model import Architecture
-from ..replacing import replacing
+from ...outputs import replacing, require_free
 from . import weights
 from .folder import LlamaFolder
 from .shape import architecture, megatron_flags, sentinels
@@ -80,10 +80,7 @@ def import_folder(
     ProxyError
         For a folder that is none of ours, a dataset that is not prepared, or what Megatron refuses.
     """
-    if target.exists() and not overwrite:
-        raise ConfigurationError(
-            f"{str(target)!r} exists already", where="--output", fix="give another, or --overwrite"
-        )
+    require_free(target, overwrite=overwrite)
     llama = LlamaFolder(source)
     vocabulary = manifest.compressed_view(prefix, manifest.read(prefix), compressor).vocabulary
     shape = shape_of(llama)

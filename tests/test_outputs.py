@@ -1,0 +1,34 @@
+"""What commands write: not replaced unasked, whole or not there."""
+
+import pytest
+
+from megatron_proxy.errors import ConfigurationError
+from megatron_proxy.outputs import replacing, require_free
+
+
+def test_what_is_there_is_replaced_only_if_told(tmp_path):
+    require_free(tmp_path / "new", overwrite=False)
+    require_free(tmp_path, overwrite=True)
+    with pytest.raises(ConfigurationError, match=r"--plot: '.*' exists already(.|\n)*--overwrite"):
+        require_free(tmp_path, overwrite=False, flag="--plot")
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path):
+    folder = tmp_path / "deep" / "made"
+    for content in ("old", "new"):
+        with replacing(folder) as beside:
+            (beside / content).write_text(content)
+            assert (folder / "old").exists() == (content == "new")
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_cannot_be_filled_leaves_the_old_one(tmp_path):
+    folder = tmp_path / "made"
+    with replacing(folder) as beside:
+        (beside / "old").write_text("old")
+    with pytest.raises(KeyError), replacing(folder) as beside:
+        (beside / "new").write_text("new")
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert [path.name for path in folder.iterdir()] == ["old"]
