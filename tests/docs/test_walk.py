@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SKIPPED = ("make ", "source ")
 SHORTER = ("--train-iters 100", "--train-iters 2")
+# Commands whose output depends on nothing but the corpus.
+EXACT = ("prepare", "inspect", "verify", "export")
 
 
 def commands(page: str, section: str) -> list[str]:
@@ -24,6 +26,17 @@ def commands(page: str, section: str) -> list[str]:
         typed = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
         found += typed or ([] if "$ " in text else lines)
     return [line for line in found if not line.startswith(SKIPPED)]
+
+
+def shown(page: str) -> dict[str, list[str]]:
+    """What a page shows below each command that begins with a dollar; no lines that were shortened."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    found: dict[str, list[str]] = {}
+    for block in re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            typed, *lines = part.splitlines()
+            found[typed] = [line for line in lines if line.strip() and "…" not in line]
+    return found
 
 
 def walk(lines: list[str], folder: Path) -> dict[str, str]:
@@ -79,3 +92,9 @@ def test_tutorial(tmp_path):
     printed = walk(lines, tmp_path)
     assert "compressed rate: " in printed[next(line for line in lines if line.startswith("torchrun"))]
     assert (tmp_path / "exported" / "model.safetensors").exists()
+    corpus, *others = (line for line in lines if line.startswith(("python ", *map("megatron-proxy {} ".format, EXACT))))
+    output = shown("docs/tutorial.md")
+    # Another Python has another standard library.
+    if printed[corpus].splitlines() == output[corpus]:
+        for line in others:
+            assert set(output[line]) <= set(printed[line].splitlines()), line
