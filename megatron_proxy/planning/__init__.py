@@ -1,12 +1,15 @@
-"""From (seed, draw number, progress) to the ids of each sample, in plain numpy.
+"""From (seed, draw number, progress) to the ids of each sample, in numpy.
 
 ======================  ======================================================================
 :mod:`.draws`           which document appears next, in which form
-:mod:`.spans`           the same for interleaved draws, whose loops are in :mod:`.kernels`
+:mod:`.spans`           the spans of interleaved draws, and what they measure
 :mod:`.plan`            what a plan is: its specification, and its arrays
 :mod:`.planner`         the work of planning
 :mod:`.cache`           plans on disk, keyed by all that determines them
+:mod:`.sources`         the two views, as windows read them
 :mod:`.windows`         the ids of one sample, put together from the views
+:mod:`.interleaved`     those of interleaved draws
 :mod:`.masks`           its loss mask, positions and document borders
+:mod:`.kernels`         compiled loops over spans
 ======================  ======================================================================
 """

@@ -11,13 +11,21 @@ these functions from their bodies, so they are written in plain loops and scalar
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import jit
 from ..vocab import BYTE_OFFSET, COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
+from .sources import Flat
+
+SPANS_DIFFER: Final = -1
+"""Returned where spans reach beyond the views of their document."""
+OUTSIDE: Final = -2
+"""Returned where a document is not inside a view."""
+
+_ENDLESS: Final = 2**62
 
 
 @jit
@@ -41,6 +49,25 @@ def is_compressed(key: np.uint64, span: int, threshold: np.uint64) -> bool:
 
 
 @jit
+def _totals(spans: NDArray[np.uint16], key: np.uint64, threshold: np.uint64, end: int) -> tuple[int, int, int, int]:
+    """Totals of a draw's first ``end`` ids: see :func:`measure`."""
+    raw_bytes, source_bytes, ids, codes, previous = 0, 0, 0, 0, -1
+    for span in range(len(spans)):
+        compressed = int(is_compressed(key, span, threshold))
+        size, source = int(spans[span, compressed]), int(spans[span, 0])
+        ids += size + int(compressed != previous) * (1 + int(previous >= 0))
+        previous = compressed
+        if ids > end:
+            source = max(size - (ids - end), 0) * source // max(size, 1)
+        raw_bytes += source * (1 - compressed)
+        source_bytes += source * compressed
+        codes += int(spans[span, 1])
+        if ids >= end:
+            break
+    return raw_bytes, source_bytes, ids + 1 + int(previous >= 0), codes
+
+
+@jit
 def measure(
     offsets: NDArray[np.int64],
     lengths: NDArray[np.uint16],
@@ -55,19 +82,9 @@ def measure(
     The columns: bytes in raw spans, source bytes in compressed spans, ids, codes of all spans of the document.
     """
     for row in range(len(draws)):
-        key = subkey(stream, draws[row])
-        raw_bytes, source_bytes, ids, codes, previous = 0, 0, 1, 0, -1
-        first = offsets[documents[row]]
-        for span in range(offsets[documents[row] + 1] - first):
-            compressed = int(is_compressed(key, span, threshold))
-            if compressed:
-                source_bytes += int(lengths[first + span, 0])
-            else:
-                raw_bytes += int(lengths[first + span, 0])
-            ids += int(lengths[first + span, compressed]) + 2 * int(compressed != previous)
-            codes += int(lengths[first + span, 1])
-            previous = compressed
-        out[row, 0], out[row, 1], out[row, 2], out[row, 3] = raw_bytes, source_bytes, ids, codes
+        spans = lengths[offsets[documents[row]] : offsets[documents[row] + 1]]
+        totals = _totals(spans, subkey(stream, draws[row]), threshold, _ENDLESS)
+        out[row, 0], out[row, 1], out[row, 2], out[row, 3] = totals
 
 
 @jit
@@ -81,26 +98,11 @@ def measure_before(
     ends: NDArray[np.int64],
     out: NDArray[np.int64],
 ) -> None:
-    """Like :func:`measure`, but of the first ``ends[row]`` ids of each draw (``out``: int64, shape (draws, 2))."""
+    """The first two columns of :func:`measure`, of the first ``ends[row]`` ids of each draw."""
     for row in range(len(draws)):
-        key = subkey(stream, draws[row])
-        raw_bytes, source_bytes, position, previous = 0, 0, 0, -1
-        first = offsets[documents[row]]
-        for span in range(offsets[documents[row] + 1] - first):
-            compressed = int(is_compressed(key, span, threshold))
-            if compressed != previous:
-                position += 1 + int(previous >= 0)
-                previous = compressed
-            size = int(lengths[first + span, compressed])
-            seen = min(max(ends[row] - position, 0), size)
-            if compressed:
-                source_bytes += seen * int(lengths[first + span, 0]) // max(size, 1)
-            else:
-                raw_bytes += seen
-            position += size
-            if position >= ends[row]:
-                break
-        out[row, 0], out[row, 1] = raw_bytes, source_bytes
+        spans = lengths[offsets[documents[row]] : offsets[documents[row] + 1]]
+        totals = _totals(spans, subkey(stream, draws[row]), threshold, ends[row])
+        out[row, 0], out[row, 1] = totals[:2]
 
 
 @jit
@@ -111,6 +113,13 @@ def _put(out: NDArray[np.int64], at: int, special: int, opener: int) -> int:
     if at < len(out):
         out[at] = special
     return opener
+
+
+@jit
+def _shift(units: NDArray[Any], offset: int, out: NDArray[np.int64]) -> None:
+    """Write the ids of units; indices that are plainly not negative let the compiler use vector instructions."""
+    for i in range(len(out)):
+        out[i] = int(units[i]) + offset
 
 
 @jit
@@ -131,8 +140,7 @@ def assemble(
 
     Returns
     -------
-    The number of ids written (-1 if the spans reach beyond the views), and the last special before ``begin`` (eos if
-    there is none).
+    The number of ids written (or :data:`SPANS_DIFFER`), and the last special before ``begin`` (eos if there is none).
     """
     key, at, previous, opener = subkey(stream, draw), -begin, -1, EOS
     raw_at, code_at = 0, 0
@@ -147,14 +155,13 @@ def assemble(
             previous = compressed
         size = int(spans[span, compressed])
         if raw_at + int(spans[span, 0]) > len(raw) or code_at + int(spans[span, 1]) > len(codes):
-            return -1, opener
+            return SPANS_DIFFER, opener
         first, last = max(at, 0), min(at + size, len(out))
-        if compressed:
-            for i in range(first, last):
-                out[i] = int(codes[code_at + i - at]) + code_offset
-        else:
-            for i in range(first, last):
-                out[i] = int(raw[raw_at + i - at]) + BYTE_OFFSET
+        if first < last:
+            if compressed:
+                _shift(codes[code_at + first - at : code_at + last - at], code_offset, out[first:last])
+            else:
+                _shift(raw[raw_at + first - at : raw_at + last - at], BYTE_OFFSET, out[first:last])
         at += size
         raw_at += int(spans[span, 0])
         code_at += int(spans[span, 1])
@@ -165,3 +172,60 @@ def assemble(
         at += 1
     opener = _put(out, at, EOS, opener)
     return min(at + 1, len(out)), opener
+
+
+@jit
+def _units(view: Flat, document: int) -> tuple[bool, NDArray[Any]]:
+    """Whether a document is inside its view, and its units."""
+    units, pointers, sizes = view
+    if not 0 <= document < len(sizes):
+        return False, units[:0]
+    begin, size = int(pointers[document]) // units.itemsize, int(sizes[document])
+    # begin + size could overflow.
+    return size >= 0 and 0 <= begin <= len(units) - size, units[begin : begin + size]
+
+
+@jit
+def assemble_draws(
+    table: tuple[NDArray[np.int64], NDArray[np.uint16]],
+    raw: Flat,
+    codes: Flat,
+    code_offset: int,
+    documents: NDArray[np.int32],
+    stream: np.uint64,
+    first: int,
+    end: int,
+    threshold: np.uint64,
+    begin: int,
+    out: NDArray[np.int64],
+) -> tuple[int, int, int]:
+    """Write draws ``first … end - 1``, as many as ``out`` holds, the first of them from its id ``begin`` on.
+
+    ``table`` is the offsets and lengths of the span table, and ``documents`` the document of each draw.
+
+    Returns
+    -------
+    The next draw, the number of ids written, and the last special before ``begin``. On an error the draw that it is
+    in, and :data:`SPANS_DIFFER` or :data:`OUTSIDE` for the number.
+    """
+    offsets, lengths = table
+    written, opener = 0, EOS
+    for draw in range(first, end):
+        document = int(documents[draw])
+        has_raw, raw_units = _units(raw, document)
+        has_codes, code_units = _units(codes, document)
+        if not has_raw or not has_codes or document + 1 >= len(offsets):
+            return draw, OUTSIDE, EOS
+        spans = lengths[offsets[document] : offsets[document + 1]]
+        skip = begin if draw == first else 0
+        added, special = assemble(
+            spans, stream, draw, threshold, skip, raw_units, code_units, code_offset, out[written:]
+        )
+        if added < 0:
+            return draw, added, EOS
+        if draw == first:
+            opener = special
+        written += added
+        if written == len(out):
+            return draw + 1, written, opener
+    return end, written, opener

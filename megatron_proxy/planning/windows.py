@@ -5,91 +5,23 @@ is input only, so every id of the stream is a target exactly once. It tells the 
 of the stream before the window, which inside a view is the sentinel that opened it, and eos before a new document. In
 the mode ``vanilla`` there is nothing to reopen, and the opener is the id before the window. Only the last window of a
 one-epoch plan can run out of ids; it is filled with pads.
-
-Of the views only ``sequence_lengths`` and ``get(document, offset, length)`` are used, so Megatron's IndexedDataset will
-do as well as :class:`megatron_proxy.views.ViewReader`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DatasetError
 from ..schedule import Mode
 from ..vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
 from .draws import LAYOUTS, Form, Part
+from .interleaved import span_writer
 from .plan import Plan
-from .spans import SpanTable, SpanWriter, require_spans, threshold
-
-
-class View(Protocol):
-    """One view on disk."""
-
-    @property
-    def sequence_lengths(self) -> NDArray[np.int32]:
-        """Units (bytes or codes) of each document: int32, shape (documents,)."""
-
-    def get(self, idx: int, offset: int = 0, length: int | None = None, /) -> Any:
-        """Units ``offset … offset + length`` of one document: a 1-D integer array."""
-
-
-@runtime_checkable
-class FlatView(View, Protocol):
-    """A view whose units are one array, in memory or mapped into it."""
-
-    @property
-    def sequence_pointers(self) -> NDArray[np.int64]:
-        """Where each document begins, in bytes: int64, shape (documents,)."""
-
-    def stretch(self, begin: int, end: int) -> NDArray[Any]:
-        """All units of the documents ``begin … end - 1``."""
-
-
-class _Source:
-    """One view, and how its units become ids."""
-
-    def __init__(self, view: View, offset: int) -> None:
-        self._get = view.get
-        # ndarray.item is the quickest way to one number.
-        self.length = view.sequence_lengths.item
-        self._offset = np.int64(offset)
-
-    def units(self, document: int, skip: int, count: int) -> NDArray[Any]:
-        """Some units of a document."""
-        units: NDArray[Any] = self._get(document, skip, count)
-        return units
-
-    def read(self, document: int, skip: int, out: NDArray[np.int64]) -> None:
-        """The ids of a document from ``skip`` on, as many as fill ``out``."""
-        out[:] = self.units(document, skip, len(out))
-        out += self._offset
-
-
-class _FlatSource(_Source):
-    """Reads a :class:`FlatView` several times faster than ``get``, which looks each document up."""
-
-    def __init__(self, view: FlatView, offset: int) -> None:
-        super().__init__(view, offset)
-        self._units = view.stretch(0, len(view.sequence_lengths))
-        self._pointer = view.sequence_pointers.item
-        self._itemsize = self._units.itemsize
-
-    def units(self, document: int, skip: int, count: int) -> NDArray[Any]:
-        """Some units of a document."""
-        begin = self._pointer(document) // self._itemsize + skip
-        units = self._units[begin : begin + count]
-        if begin < 0 or len(units) != count:
-            raise DatasetError("the index of a view points outside its .bin file", fix="prepare the views again")
-        return units
-
-
-def _source(view: View, offset: int) -> _Source:
-    return _FlatSource(view, offset) if isinstance(view, FlatView) else _Source(view, offset)
-
+from .sources import View, open_source
+from .spans import SpanTable, require_spans, threshold
 
 # Specials as they are, views as the negative index of their source: what is quick to tell apart in the loop.
 _VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
@@ -107,7 +39,7 @@ class Windows:
     plan
         What is where.
     raw, codes
-        The two views; a :class:`FlatView` is read the fastest way.
+        The two views; a :class:`.sources.FlatView` is read the fastest way.
     vocabulary
         How codes become ids.
     spans
@@ -124,11 +56,11 @@ class Windows:
     ) -> None:
         self.plan = plan
         self._size = plan.spec.seq_length + 1
-        self._sources = (_source(raw, BYTE_OFFSET), _source(codes, vocabulary.code_offset))
+        self._sources = (open_source(raw, BYTE_OFFSET), open_source(codes, vocabulary.code_offset))
         if Mode.INTERLEAVED in plan.spec.schedule.modes:
-            self._spans = SpanWriter(require_spans(spans), plan.spec.seed, vocabulary.code_offset)
+            self._spans = span_writer(require_spans(spans), plan.spec.seed, plan.draw_documents, *self._sources)
             self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
-            self._step_draws = plan.step_draws.tolist()
+            self._step_draws = [*plan.step_draws.tolist(), len(plan.draw_documents)]
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -148,12 +80,13 @@ class Windows:
         if skip and plan.draw_forms.item(draw) in (Form.VANILLA_RAW, Form.VANILLA_COMPRESSED):
             # The id before the window is the opener: begin one id earlier.
             at, skip = 0, skip - 1
-        for number in range(draw, len(plan.draw_documents)):
-            form, document = plan.draw_forms.item(number), plan.draw_documents.item(number)
+        while draw < len(plan.draw_documents):
+            form = plan.draw_forms.item(draw)
             if form == _INTERLEAVED:
-                at = self._write_spans(number, document, skip, out, at)
+                draw, at = self._write_spans(draw, skip, out, at)
             else:
-                at = self._write(_ITEMS[form], document, skip, out, at)
+                at = self._write(_ITEMS[form], plan.draw_documents.item(draw), skip, out, at)
+                draw += 1
             if at == self._size:
                 return
             skip = 0
@@ -185,11 +118,10 @@ class Windows:
                 break
         return at
 
-    def _write_spans(self, draw: int, document: int, skip: int, out: NDArray[np.int64], at: int) -> int:
-        """Like :meth:`_write`, for an interleaved draw."""
-        limit = self._limits[bisect_right(self._step_draws, draw) - 1]
-        raw, codes = (source.units(document, 0, source.length(document)) for source in self._sources)
-        written, opener = self._spans.write(draw, document, limit, raw, codes, skip, out[at:])
+    def _write_spans(self, draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
+        """Like :meth:`_write`, for interleaved draws from ``draw`` on; also returns the next draw."""
+        step = bisect_right(self._step_draws, draw)
+        draw, written, opener = self._spans.write(draw, self._step_draws[step], self._limits[step - 1], skip, out[at:])
         if skip:
             out[0] = opener
-        return at + written
+        return draw, at + written

@@ -68,36 +68,28 @@ def formats(seed, count):
     return (rng.uniform(rng.key(seed, Purpose.SPAN_FORMAT, 0), np.arange(count)) < 0.5).tolist()
 
 
-@pytest.mark.parametrize(("raw", "codes"), [(5, 3), (4, 3), (5, 2)])
-def test_spans_beyond_the_views_are_found(raw, codes):
-    table = SpanTable(np.array([0, 2]), np.array([[3, 1], [2, 2]], np.uint16))
-    writer, out = spans.SpanWriter(table, 1, 320), np.zeros(50, np.int64)
-    views = np.zeros(raw, np.uint8), np.zeros(codes, np.uint16)
-    if (raw, codes) == (5, 3):
-        assert writer.write(0, 0, spans.threshold(0.0), *views, 0, out)[0] == 8
-        return
-    with pytest.raises(DatasetError, match="spans of document 0 do not add up"):
-        writer.write(0, 0, spans.threshold(0.0), *views, 0, out)
-
-
 @given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=8), st.data())
 def test_compiled_loops_do_what_their_python_says(seed, pairs, data):
     table = np.array(pairs, np.uint16).reshape(-1, 2)
     raw, codes = np.arange(table[:, 0].sum(), dtype=np.uint8), np.arange(table[:, 1].sum(), dtype=np.uint16)
     stream, limit = rng.key(seed, Purpose.SPAN_FORMAT), spans.threshold(0.5)
     draw, skip, size = data.draw(st.tuples(st.integers(0, 99), st.integers(0, 60), st.integers(1, 60)))
+    offsets, documents = np.array([0, len(table)]), np.zeros(draw + 3, np.int32)
+    flat = [(units, np.zeros(1, np.int64), np.array([len(units)], np.int32)) for units in (raw, codes)]
 
-    def run(measure, measure_before, assemble):
-        whole, before, out = np.zeros((1, 4), np.int64), np.zeros((1, 2), np.int64), np.zeros(size, np.int64)
-        offsets, document, draws = np.array([0, len(table)]), np.zeros(1, np.int32), np.array([draw])
-        measure(offsets, table, draws, document, stream, limit, whole)
-        measure_before(offsets, table, draws, document, stream, limit, np.array([skip]), before)
-        written = assemble(table, stream, draw, limit, skip, raw, codes, 320, out)
-        return whole.tolist(), before.tolist(), written, out.tolist()
+    def run(measure, measure_before, assemble, assemble_draws):
+        whole, before = np.zeros((1, 4), np.int64), np.zeros((1, 2), np.int64)
+        measure(offsets, table, np.array([draw]), documents, stream, limit, whole)
+        measure_before(offsets, table, np.array([draw]), documents, stream, limit, np.array([skip]), before)
+        one, several = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        written = assemble(table, stream, draw, limit, skip, raw, codes, 320, one)
+        window = (stream, draw, draw + 3, limit, skip, several)
+        written_too = assemble_draws((offsets, table), *flat, 320, documents, *window)
+        return whole.tolist(), before.tolist(), written, one.tolist(), written_too, several.tolist()
 
-    loops = (kernels.measure, kernels.measure_before, kernels.assemble)
+    loops = (kernels.measure, kernels.measure_before, kernels.assemble, kernels.assemble_draws)
     compiled = run(*loops)
     with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
-        for name in ("_mix", "subkey", "is_compressed", "_put"):
+        for name in ("_mix", "subkey", "is_compressed", "_totals", "_put", "_shift", "_units", "assemble"):
             patch.setattr(kernels, name, getattr(kernels, name).py_func)
         assert run(*(loop.py_func for loop in loops)) == compiled

@@ -11,8 +11,9 @@ from megatron_proxy import rng
 from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
 from megatron_proxy.planning.planner import build
+from megatron_proxy.planning.sources import FlatView
 from megatron_proxy.planning.spans import SpanTable
-from megatron_proxy.planning.windows import FlatView, Windows
+from megatron_proxy.planning.windows import Windows
 from megatron_proxy.rng import Purpose
 from megatron_proxy.schedule import Mode, Schedule
 from megatron_proxy.vocab import Vocabulary
@@ -330,10 +331,11 @@ def test_interleaved_draws_need_spans():
         Windows(plan, THREE.raw_view, THREE.code_view, THREE.vocabulary)
 
 
-def test_an_index_that_points_outside_its_file_is_found():
+@pytest.mark.parametrize("mode", [Mode.SENTINEL, Mode.INTERLEAVED])
+@pytest.mark.parametrize("damage", [-7, 100, 2**63 - 1])
+def test_an_index_that_points_outside_its_file_is_found(mode, damage):
     raw, codes = OneArray(THREE.raw_view, np.uint8), OneArray(THREE.code_view, np.uint16)
-    plan = build(PlanSpec(0, 8, Schedule.constant(0.0, Mode.SENTINEL), 1, 1, range(3)), THREE.sizes)
-    for damage in (-7, 100):
-        raw.sequence_pointers = np.full(3, damage)
-        with pytest.raises(DatasetError, match=r"points outside its \.bin file"):
-            Windows(plan, raw, codes, THREE.vocabulary)[0]
+    plan = build(PlanSpec(0, 8, Schedule.constant(0.0, mode), 1, 1, range(3)), THREE.sizes)
+    raw.sequence_pointers = np.full(3, damage)
+    with pytest.raises(DatasetError, match=r"points outside its \.bin file"):
+        Windows(plan, raw, codes, THREE.vocabulary, THREE.spans)[0]
