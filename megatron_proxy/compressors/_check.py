@@ -24,6 +24,20 @@ def option(options: Mapping[str, Any], compressor: str, name: str, low: int, hig
     return value
 
 
+def number(options: Mapping[str, Any], compressor: str, name: str, low: float, high: float) -> float:
+    """The number that was given for an option.
+
+    Raises
+    ------
+    CompressorError
+        Naming the flag, if it is not between ``low`` and ``high``.
+    """
+    value = options[name]
+    if not isinstance(value, int | float) or not low <= value <= high:
+        raise CompressorError(f"{value!r} is not a number from {low:g} to {high:g}", where=f"--{compressor}-{name}")
+    return float(value)
+
+
 def choice(options: Mapping[str, Any], compressor: str, name: str, choices: Sequence[str]) -> str:
     """The word that was given for an option.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import CompressorError
 from ..segment import MAX_BYTES_LIMIT, Kind, Segmenter
 from . import _check
+from ._choose import NO_CODE, most_used
 from ._segments import restore_segmenter
 from ._trie import MAX_LENGTH, MAX_STRINGS, NUM_BYTES, Trie, from_bytes
 from ._walk import Walker
@@ -28,34 +29,78 @@ ROUNDS = Option(
     1,
     "1: strings may start anywhere; more: where the symbols of the round before start, denser, less stable",
 )
+ENDS: Final = ("anywhere", "words")
+ENDS_HELP: Final = "where a match ends: as late as it can (anywhere), or where a word begins if it can (words; stabler)"
+CANDIDATES_HELP: Final = (
+    "times as many strings as symbols are looked at, and those become symbols that matches use, in the sample and in "
+    "the sample with deletions; 1: all of them do"
+)
 SAMPLE_BYTES = Option("sample-bytes", int, 64 << 20, "how much of the corpus is learnt from")
 
 
 class LongestMatch(Compressor):
-    """A symbol is one byte string; each match is the longest that the trie and the segment allow.
+    """A symbol is one byte string; each match is the longest that the trie and the segment allow, or a shorter one.
 
-    Every prefix of a symbol's string is a symbol or a single byte, so a match never has to step back. Single bytes are
-    literals: every byte string can be encoded.
+    Single bytes are literals: every byte string can be encoded.
+
+    Parameters
+    ----------
+    trie
+        The strings and their prefixes.
+    segmenter
+        Cuts documents; no match crosses a border.
+    codes
+        int32, shape (256 + strings,): the code of each string by number, -1 for prefixes that are no symbol. If not
+        given, every string is a symbol and has its number.
+    words
+        Whether a match ends where a word begins if there is such a place in it.
     """
 
     literals = True
     spans = True
 
-    def __init__(self, trie: Trie, segmenter: Segmenter) -> None:
+    def __init__(
+        self, trie: Trie, segmenter: Segmenter, codes: NDArray[np.int32] | None = None, words: bool = False
+    ) -> None:
         self.trie = trie
         self.segmenter = segmenter
+        numbers = np.arange(NUM_BYTES + len(trie), dtype=np.int32)
+        self._words = words
+        self._codes = numbers if codes is None else codes
+        # Matches that may end at any string are just the longest ones.
+        self._plain = not words and np.array_equal(self._codes, numbers)
+        self._numbers = _inverse(self._codes)
+
+    @classmethod
+    def chosen(
+        cls,
+        candidates: Trie,
+        size: int,
+        words: bool,
+        sample: tuple[NDArray[np.uint8], NDArray[np.int64]],
+        segmenter: Segmenter,
+    ) -> Self:
+        """With the ``size`` most used of the candidates as symbols; the sample is its bytes and its segments' ends."""
+        if len(candidates) <= size:
+            return cls(candidates, segmenter, words=words)
+        trie, codes = most_used(candidates, size, *sample, words)
+        return cls(trie, segmenter, codes, words)
 
     @classmethod
     @override
     def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        trie, outputs = from_bytes(_check.file(files, TRIE_FILE), TRIE_FILE)
-        if outputs is not None:
+        trie, codes = from_bytes(_check.file(files, TRIE_FILE), TRIE_FILE)
+        # Without an entry, matches are the longest ones and every string is a symbol.
+        plain = "ends" not in config
+        if plain != (codes is None):
             raise CompressorError(f"this is a file of another compressor than {cls.name}", where=TRIE_FILE)
-        return cls(trie, lines_of(config))
+        words = not plain and _check.choice(config, cls.name, "ends", ENDS) == "words"
+        return cls(trie, lines_of(config), codes, words)
 
     @override
     def config(self) -> dict[str, Any]:
-        return {"segmenter": self.segmenter.config()}
+        ends = {} if self._plain else {"ends": ENDS[self._words]}
+        return {"segmenter": self.segmenter.config()} | ends
 
     @override
     def files(self) -> dict[str, bytes]:
@@ -63,16 +108,16 @@ class LongestMatch(Compressor):
 
     @cached_property
     def _content(self) -> bytes:
-        return self.trie.to_bytes()
+        return self.trie.to_bytes(None if self._plain else self._codes)
 
     @property
     @override
     def vocab_size(self) -> int:
-        return len(self.trie)
+        return len(self._numbers) - NUM_BYTES
 
     @cached_property
     def _walker(self) -> Walker:
-        return Walker.of(self.trie)
+        return Walker.of(self.trie, self._codes)
 
     @cached_property
     def _dtype(self) -> np.dtype[Any]:
@@ -86,20 +131,39 @@ class LongestMatch(Compressor):
     def encode_spans(self, document: bytes) -> Encoded:
         ends = self.segmenter.ends(document)
         out = np.empty(len(document), dtype=self._dtype)
-        code_ends = self._walker.encode(literal_codes(document), ends, out)
+        if self._plain:
+            code_ends = self._walker.encode(literal_codes(document), ends, out)
+        else:
+            code_ends = self._walker.encode_to_borders(literal_codes(document), ends, out, self._words)
         return Encoded(out[: code_ends[-1] if len(ends) else 0].copy(), ends, code_ends)
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
         codes = checked_codes(codes, self.vocabulary.num_codes)
-        document = self.trie.spell(codes)
+        document = self.trie.spell(self._numbers[codes])
         if not np.array_equal(self.encode(document), codes):
             raise CompressorError(f"these are not the codes of a document: {self.name} would encode it in another way")
         return document
 
     @override
     def symbol_bytes(self) -> NDArray[np.int32]:
-        return self.trie.lengths[NUM_BYTES:]
+        return self.trie.lengths[self._numbers[NUM_BYTES:]]
+
+
+def _inverse(codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The number of the string that each code stands for: int64, shape (256 + symbols,).
+
+    Raises
+    ------
+    CompressorError
+        If two strings have one code, a code is left out, or a single byte has not its own.
+    """
+    numbers = np.flatnonzero(codes != NO_CODE)
+    numbers = numbers[np.argsort(codes[numbers], kind="stable")]
+    own = np.array_equal(codes[:NUM_BYTES], np.arange(NUM_BYTES))
+    if not own or not np.array_equal(codes[numbers], np.arange(len(numbers))):
+        raise CompressorError("its strings do not have one code each", where=TRIE_FILE, fix="train it again")
+    return numbers
 
 
 def checked_codes(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
@@ -136,6 +200,12 @@ def string_options(options: Mapping[str, Any], compressor: str) -> tuple[int, in
     """Number of symbols and longest string, in bytes."""
     size = _check.option(options, compressor, "symbols", 1, MAX_STRINGS)
     return size, _check.option(options, compressor, "longest", 2, MAX_LENGTH)
+
+
+def ending_options(options: Mapping[str, Any], compressor: str, size: int) -> tuple[int, bool]:
+    """How many strings to choose ``size`` symbols from, and whether matches end where words begin."""
+    times = _check.number(options, compressor, "candidates", 1.0, 64.0)
+    return min(MAX_STRINGS, round(size * times)), _check.choice(options, compressor, "ends", ENDS) == "words"
 
 
 def segmented(documents: list[bytes], segmenter: Segmenter) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -28,16 +28,10 @@ BORDER: Final = Option(
 EDITS: Final = Option(
     "edits",
     float,
-    0.06,
+    0.0,
     "share of bytes at which other text leaves the corpus's ways; the higher, the shorter and more general the strings",
 )
 LM_OPTIONS: Final[tuple[Option, ...]] = (
-    Option(
-        "counts",
-        float,
-        0.8,
-        "weight of the sample's own counts in each prediction, the language model has the rest; 1 needs no model",
-    ),
     Option("size", int, 256, "units of each layer of the language model"),
     Option("layers", int, 1, "recurrent layers of the language model"),
     Option("context", int, 12, "longest string that the language model learns from, in bytes"),
@@ -51,6 +45,13 @@ LM_OPTIONS: Final[tuple[Option, ...]] = (
     SAMPLE_BYTES,
 )
 
+
+def counts_option(default: float) -> Option:
+    """How much of each prediction is counted, not said by the model."""
+    text = "weight of the sample's own counts in each prediction, the language model has the rest; 1 needs no model"
+    return Option("counts", float, default, text)
+
+
 # More starts than this say nothing new: evenly spaced ones are taken, which bounds memory.
 _MAX_STARTS: Final = 1 << 24
 # The strings whose starts count in later rounds: how many, and how long at most.
@@ -59,23 +60,30 @@ _STRINGS: Final = (65_280, 64)
 
 def border_option(options: Mapping[str, Any], compressor: str) -> float | None:
     """The entropy above which no symbol goes on, in bits; None for none."""
-    return _number(options, compressor, "border", 0.0, 8.0) or None
+    return _check.number(options, compressor, "border", 0.0, 8.0) or None
 
 
 def edits_option(options: Mapping[str, Any], compressor: str) -> float:
     """The share of bytes at which a text goes on in an unknown way."""
-    return _number(options, compressor, "edits", 0.0, 0.5)
+    return _check.number(options, compressor, "edits", 0.0, 0.5)
 
 
-def trained_predictor(options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter) -> Predictor:
-    """What the options ask for, learnt from a sample of the corpus.
+def learning_sample(
+    options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """What is learnt from: bytes of the corpus (uint8), and where its segments end (int64)."""
+    return segmented(sample(corpus, _check.option(options, compressor, "sample-bytes", 1, 1 << 30)), segmenter)
+
+
+def trained_predictor(
+    options: Mapping[str, Any], compressor: str, data: NDArray[np.uint8], ends: NDArray[np.int64]
+) -> Predictor:
+    """What the options ask for, learnt from a sample: its bytes, and where its segments end.
 
     Progress goes to standard error.
     """
-    budget = _check.option(options, compressor, "sample-bytes", 1, 1 << 30)
-    share = _number(options, compressor, "counts", 0.0, 1.0)
+    share = _check.number(options, compressor, "counts", 0.0, 1.0)
     settings = _lm_settings(options, compressor) if share < 1.0 else None
-    data, ends = segmented(sample(corpus, budget), segmenter)
     starts = _starts(data, ends, _check.option(options, compressor, "rounds", 1, MAX_ROUNDS))
     counts = CountPredictor(data, ends, starts)
     if settings is None:
@@ -100,14 +108,6 @@ def _starts(data: NDArray[np.uint8], ends: NDArray[np.int64], rounds: int) -> ND
     return starts[:: -(-len(starts) // _MAX_STARTS) or 1]
 
 
-def _number(options: Mapping[str, Any], compressor: str, name: str, low: float, high: float) -> float:
-    """The number that was given for an option, if it is between ``low`` and ``high``."""
-    value = options[name]
-    if not isinstance(value, int | float) or not low <= value <= high:
-        raise CompressorError(f"{value!r} is not a number from {low:g} to {high:g}", where=f"--{compressor}-{name}")
-    return float(value)
-
-
 def _lm_settings(options: Mapping[str, Any], compressor: str) -> Settings:
     """The settings of the training. Imports torch."""
     try:
@@ -126,7 +126,7 @@ def _lm_settings(options: Mapping[str, Any], compressor: str) -> Settings:
         _check.option(options, compressor, "context", 1, 1 << 10),
         _check.option(options, compressor, "batch", 1, 1 << 20),
         _check.option(options, compressor, "steps", 1, 1 << 40),
-        _number(options, compressor, "learning-rate", 1e-9, 10.0),
+        _check.number(options, compressor, "learning-rate", 1e-9, 10.0),
         device=str(options["device"]),
         seed=_check.option(options, compressor, "seed", 0, 2**63 - 1),
     )

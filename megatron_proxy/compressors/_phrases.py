@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import CompressorError
 from ..jit import jit
+from ._strings import hashed, same
 
 LONGEST_PHRASE: Final = 255
 _SEEN_TWICE: Final = 2
@@ -46,54 +47,48 @@ def read_phrases(content: bytes) -> list[bytes]:
     return phrases
 
 
-def slots_for(phrases: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int32]:
-    """A hash table of phrases: their numbers, int32, -1 where there is none.
+def slots_for(phrases: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A hash table of phrases: the upper half of a phrase's hash and its number from 1, int64; 0 where there is none.
 
-    ``phrases`` are joined, and ``ends`` tells where each one ends.
+    ``phrases`` are the words (:mod:`._strings`) of the joined phrases, and ``ends`` tells where each one ends.
     """
-    slots = np.full(1 << (2 * len(ends)).bit_length(), -1, dtype=np.int32)
+    slots = np.zeros(1 << (2 * len(ends)).bit_length(), dtype=np.int64)
     _fill(phrases, ends, slots)
     return slots
 
 
 @jit
-def _hash(text: NDArray[np.uint8], begin: Any, end: Any) -> Any:
-    content = np.uint64(end - begin)
-    for i in range(begin, end):
-        content = ((content << np.uint64(5)) + content) ^ np.uint64(text[i])
-    return (content * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)
-
-
-@jit
 def find_phrase(
-    text: NDArray[np.uint8],
-    begin: Any,
-    end: Any,
-    phrases: NDArray[np.uint8],
+    words: NDArray[np.int64],
+    place: Any,
+    length: Any,
+    phrases: NDArray[np.int64],
     ends: NDArray[np.int64],
-    slots: NDArray[np.int32],
-) -> tuple[Any, Any]:
-    """(number of the phrase ``text[begin:end]`` or -1, its slot or the free one it would take)."""
-    mask = np.uint64(len(slots) - 1)
-    slot = _hash(text, begin, end) & mask
-    while slots[slot] >= 0:
-        number = slots[slot]
-        start = ends[number - 1] if number else 0
-        same = ends[number] - start == end - begin
-        i = 0
-        while same and i < end - begin:
-            same = phrases[start + i] == text[begin + i]
-            i += 1
-        if same:
-            return number, slot
-        slot = (slot + np.uint64(1)) & mask
-    return -1, slot
+    slots: NDArray[np.int64],
+) -> Any:
+    """The number of the phrase that is the string of ``length`` bytes at ``place``, or -1."""
+    content = hashed(words, place, length)
+    slot = content >> 32
+    while True:
+        slot &= len(slots) - 1
+        entry = slots[np.uint64(slot)]
+        if entry == 0:
+            return np.int64(-1)
+        if (entry ^ content) >> 32 == 0:
+            number = (entry & 0xFFFFFFFF) - 1
+            start = ends[number - 1] if number else np.int64(0)
+            if ends[number] - start == length and same(words, place, phrases, start, length):
+                return number
+        slot += 1
 
 
 @jit
-def _fill(phrases: NDArray[np.uint8], ends: NDArray[np.int64], slots: NDArray[np.int32]) -> None:
-    begin = 0
+def _fill(phrases: NDArray[np.int64], ends: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+    begin = np.int64(0)
     for number in range(len(ends)):
-        _, slot = find_phrase(phrases, begin, ends[number], phrases, ends, slots)
-        slots[slot] = number
+        content = hashed(phrases, begin, ends[number] - begin)
+        slot = (content >> 32) & (len(slots) - 1)
+        while slots[slot]:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = (content >> 32 << 32) | (number + 1)
         begin = ends[number]

@@ -12,7 +12,7 @@ base 0, so every step stays in the array.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,22 @@ _TRIES = 256
 _LABEL_BITS = 9
 _NOBODY = 256
 _MAX_CELLS = 1 << (32 - _LABEL_BITS)
+
+
+def _kinds() -> NDArray[np.uint8]:
+    """Of each byte: 1 ASCII of a word, 2 first of a character of several bytes, 3 further one, 0 anything else."""
+    kinds = np.zeros(NUM_BYTES, dtype=np.uint8)
+    kinds[list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")] = 1
+    kinds[0xC0:] = 2
+    kinds[0x80:0xC0] = 3
+    return kinds
+
+
+_KINDS: Final = _kinds()
+# How good it is to end between two bytes, by the kinds of the first (rows) and the second: 2 where a word begins, 1
+# where a character of several bytes ends, 0 elsewhere.
+_RANKS: Final = np.array([[0, 2, 2, 2], [0, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0]], dtype=np.int64)
+_RANK_OF_THE_END: Final = 3
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,19 @@ class Walker:
         """
         code_ends = np.empty(len(ends), dtype=np.int64)
         _longest_matches(self.cells, self.codes, data, ends, out, code_ends)
+        return code_ends
+
+    def encode_to_borders(
+        self, data: NDArray[np.uint8], ends: NDArray[np.int64], out: NDArray[Any], words: bool
+    ) -> NDArray[np.int64]:
+        """Like :meth:`encode`, but not every string has a code (-1: none), and some ends are better than others.
+
+        With ``words`` a match ends where a word begins (or its segment ends), as late as it can; if no such place is
+        in reach, where a character of several bytes ends; and only then just as late as it can.
+        """
+        code_ends = np.empty(len(ends), dtype=np.int64)
+        kinds = _KINDS if words else np.zeros_like(_KINDS)
+        _to_borders(self.cells, self.codes, kinds, _RANKS, data, ends, out, code_ends)
         return code_ends
 
     def encode_windows(self, data: NDArray[np.uint8], ends: NDArray[np.int64], out: NDArray[Any]) -> NDArray[np.int64]:
@@ -153,6 +182,38 @@ def _longest_matches(cells: Any, codes: Any, data: Any, ends: Any, out: Any, cod
                 place, cell = following, content
                 i += 1
             out[written] = codes[place]
+            written += 1
+        code_ends[k] = written
+
+
+@jit
+def _to_borders(cells: Any, codes: Any, kinds: Any, ranks: Any, data: Any, ends: Any, out: Any, code_ends: Any) -> None:
+    i = 0
+    written = 0
+    for k in range(len(ends)):
+        end = ends[k]
+        while i < end:
+            place = np.int64(data[i])
+            cell = cells[place]
+            i += 1
+            best = -1
+            stop = i
+            code = codes[place]
+            while True:
+                if codes[place] >= 0:
+                    rank = ranks[kinds[data[i - 1]], kinds[data[i]]] if i < end else _RANK_OF_THE_END
+                    if rank >= best:
+                        best, stop, code = rank, i, codes[place]
+                if i == end:
+                    break
+                following = np.int64(cell >> 9) + np.int64(data[i])
+                content = cells[following]
+                if content & 511 != data[i]:
+                    break
+                place, cell = following, content
+                i += 1
+            i = stop
+            out[written] = code
             written += 1
         code_ends[k] = written
 

@@ -27,6 +27,7 @@ from ..errors import CompressorError
 from ..jit import jit
 from ..segment import Segmenter
 from ._segments import check_borders
+from ._strings import PADDING
 
 PAYLOAD: Final = 256
 """Code of payload byte 0."""
@@ -69,12 +70,12 @@ class BlockForm:
         """What a byte of payload stands for depends on its block."""
 
     def encode(
-        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64], dtype: Any
+        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], ends: NDArray[np.int64], dtype: Any
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """The codes of one frame per segment, and where each segment's codes end."""
+        """The codes of one frame per segment, and where each segment's codes end; ``frames`` end with padding."""
         codes = np.empty(len(frames), dtype=dtype)
         code_ends = np.empty(len(ends), dtype=np.int64)
-        count = codes_of_frames(frames, codes, code_ends)
+        count = codes_of_frames(frames[: -len(PADDING)], codes, code_ends)
         return codes[:count].copy(), code_ends
 
     def decode(self, codes: NDArray[Any], segmenter: Segmenter) -> bytes:

@@ -28,33 +28,37 @@ from ..errors import CompressorError
 from ..jit import jit
 from ..segment import Segmenter
 from ._phrases import find_phrase, slots_for
+from ._strings import PADDING, same, words_of
 from ._suffixes import buckets, find, suffix_array
-from ._zstd_sequences import new_state, read_matches, segment_matches, words_of
+from ._zstd_sequences import new_state, read_matches, segment_matches
 from ._zstd_tables import reader_for
 
 _REMEMBERED: Final = 1 << 15
 _SHORTEST_MATCH: Final = 3
 _LONGEST_GRAM: Final = 6
+_WRITTEN_AT_ONCE: Final = 8
 _UNREADABLE: Final = "this version of the zstd library writes frames that cannot be read here"
 
 
 class _Names(NamedTuple):
     """What a string's code is looked up in.
 
-    ``content`` is the dictionary, ``suffixes`` its suffix array, ``starts`` that one's buckets, and ``grams`` tells
-    which hashes of three to six bytes there are in it; ``phrases`` are
-    joined, ``ends`` tells where each ends, and ``slots`` is a hash table of their numbers. ``memory`` holds what was
-    looked up before, place, length and code in one word, so that threads never see half an entry. ``max_bytes`` is the
-    longest segment.
+    ``content`` is the dictionary, ``words`` its words (:mod:`._strings`), ``suffixes`` its suffix array, ``starts``
+    that one's buckets, and ``grams`` tells which hashes of three to six bytes there are in it; ``phrases`` are
+    joined, ``phrase_words`` are their words, ``ends`` tells where each ends, and ``slots`` is a hash table of their
+    numbers. ``memory`` holds what was looked up before, place, length and code in one word, so that threads never see
+    half an entry. ``max_bytes`` is the longest segment.
     """
 
     content: NDArray[np.uint8]
+    words: NDArray[np.int64]
     grams: NDArray[np.uint8]
     suffixes: NDArray[np.int64]
     starts: NDArray[np.int64]
     phrases: NDArray[np.uint8]
+    phrase_words: NDArray[np.int64]
     ends: NDArray[np.int64]
-    slots: NDArray[np.int32]
+    slots: NDArray[np.int64]
     memory: NDArray[np.int64]
     max_bytes: int
 
@@ -76,20 +80,24 @@ class MatchForm:
 
     def __init__(self, dictionary: bytes, max_bytes: int, phrases: list[bytes]) -> None:
         self._reader, content_begin = reader_for(dictionary)
-        content = np.frombuffer(dictionary, dtype=np.uint8)[content_begin:]
+        padded = np.frombuffer(dictionary[content_begin:] + PADDING, dtype=np.uint8)
+        content = padded[: -len(PADDING)]
+        words = words_of(padded)
         ends = np.cumsum(np.fromiter(map(len, phrases), dtype=np.int64, count=len(phrases)))
-        joined = np.frombuffer(b"".join(phrases), dtype=np.uint8)
+        joined = np.frombuffer(b"".join((*phrases, PADDING)), dtype=np.uint8)
+        phrase_words = words_of(joined)
         suffixes = suffix_array(content, max_bytes)
-        memory = np.zeros(_REMEMBERED, dtype=np.int64)
         self._names = _Names(
             content,
-            _grams(content),
+            words,
+            _grams(words, len(content)),
             suffixes,
             buckets(content, suffixes),
             joined,
+            phrase_words,
             ends,
-            slots_for(joined, ends),
-            memory,
+            slots_for(phrase_words, ends),
+            np.zeros(_REMEMBERED, dtype=np.int64),
             max_bytes,
         )
 
@@ -108,26 +116,30 @@ class MatchForm:
         return sizes
 
     def encode(
-        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64], dtype: Any
+        self, frames: NDArray[np.uint8], text: NDArray[np.uint8], ends: NDArray[np.int64], dtype: Any
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """The codes of the segments of ``text`` from ``begin`` on that end at ``ends``, and where each one's codes end.
+        """The codes of the segments of ``text`` that end at ``ends``, and where each one's codes end.
+
+        ``frames`` and ``text`` end with padding (:data:`._strings.PADDING`).
 
         Raises
         ------
         CompressorError
             If ``frames`` are not what zstd makes of these segments.
         """
-        codes = np.empty(int(ends[-1]) - begin, dtype=dtype)
+        # A little more than one code per byte: see _name_segment.
+        codes = np.empty(int(ends[-1]) + _WRITTEN_AT_ONCE, dtype=dtype)
         code_ends = np.empty(len(ends), dtype=np.int64)
-        count = _encode(frames, words_of(frames), text, begin, ends, self._reader, self._names, codes, code_ends)
+        state = new_state(self._reader)
+        count = _encode(frames, words_of(frames), text, words_of(text), ends, state, self._names, codes, code_ends)
         if count < 0:
             raise CompressorError(_UNREADABLE)
         return codes[:count].copy(), code_ends
 
-    def matches(self, frames: NDArray[np.uint8], begin: int, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+    def matches(self, frames: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int64]:
         """The matches in the segments: int64, shape (matches, 3): begin, end, offset."""
-        found = np.empty(((int(ends[-1]) - begin) // 3 + 1, 3), dtype=np.int64)
-        count = read_matches(frames, words_of(frames), begin, ends, self._reader, found)
+        found = np.empty((int(ends[-1]) // 3 + 1, 3), dtype=np.int64)
+        count = read_matches(frames, words_of(frames), ends, self._reader, found)
         if count < 0:
             raise CompressorError(_UNREADABLE)
         return found[:count]
@@ -154,72 +166,60 @@ class MatchForm:
 
 
 @jit
-def _gram(text: NDArray[np.uint8], place: Any, length: Any) -> Any:
-    """A hash of the ``length`` bytes from ``place`` on: 18 bits."""
-    content = np.uint64(length)
-    for i in range(np.uint64(place), np.uint64(place + length)):
-        content = content << np.uint64(8) | np.uint64(text[i])
-    return (content * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(46)
+def _gram(words: NDArray[np.int64], place: Any, length: Any) -> Any:
+    """A hash of a string of six bytes at most: 18 bits."""
+    content = (words[np.uint64(place)] << (64 - 8 * length)) ^ length
+    return ((content * 0x1E3779B97F4A7C15) >> 46) & 0x3FFFF
 
 
 @jit
-def _may_hold(grams: NDArray[np.uint8], text: NDArray[np.uint8], begin: Any, end: Any) -> bool:
-    """False if the dictionary does not hold what ``text[begin:end]`` begins or ends with."""
-    length = min(_LONGEST_GRAM, end - begin)
-    first = _gram(text, begin, length)
-    if not grams[first >> np.uint64(3)] >> (first & np.uint64(7)) & 1:
+def _may_hold(grams: NDArray[np.uint8], words: NDArray[np.int64], place: Any, length: Any) -> bool:
+    """False if the dictionary does not hold what a string begins or ends with."""
+    taken = min(_LONGEST_GRAM, length)
+    first = _gram(words, place, taken)
+    if not grams[first >> 3] >> (first & 7) & 1:
         return False
-    last = _gram(text, end - length, length)
-    return bool(grams[last >> np.uint64(3)] >> (last & np.uint64(7)) & 1)
+    last = _gram(words, place + length - taken, taken)
+    return bool(grams[last >> 3] >> (last & 7) & 1)
 
 
 @jit
-def _grams(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """By hash of some bytes, whether such ones are in ``content``: one bit each, uint8, shape (32,768,)."""
+def _grams(words: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    """By hash of some bytes, whether a text of ``size`` bytes has such ones: one bit each, uint8, shape (32,768,)."""
     grams = np.zeros(1 << 15, dtype=np.uint8)
     for length in range(_SHORTEST_MATCH, _LONGEST_GRAM + 1):
-        for place in range(len(content) - length + 1):
-            gram = _gram(content, place, length)
-            grams[gram >> np.uint64(3)] |= np.uint8(1) << np.uint8(gram & np.uint64(7))
+        for place in range(size - length + 1):
+            gram = _gram(words, place, length)
+            grams[gram >> 3] |= np.uint8(1) << np.uint8(gram & 7)
     return grams
 
 
 @jit
 def _code_of(
-    text: NDArray[np.uint8],
-    begin: Any,
-    end: Any,
-    sources: Any,
-    phrases: NDArray[np.uint8],
-    ends: NDArray[np.int64],
-    slots: NDArray[np.int32],
-    grams: NDArray[np.uint8],
-    content: NDArray[np.uint8],
-    suffixes: NDArray[np.int64],
-    starts: NDArray[np.int64],
+    text: NDArray[np.uint8], words: NDArray[np.int64], place: Any, length: Any, sources: Any, names: Any
 ) -> Any:
-    """The code of the phrase ``text[begin:end]``, or of its source; 0 if it is neither. ``sources`` is source 0's code.
+    """The code of the phrase ``text[place:place + length]``, or of its source; 0 if it is neither.
 
-    Takes the parts of :class:`_Names` one by one: counting references to all of them takes longer than a lookup.
+    ``sources`` is source 0's code.
     """
-    phrase, _ = find_phrase(text, begin, end, phrases, ends, slots)
+    phrase = find_phrase(words, place, length, names.phrase_words, names.ends, names.slots)
     if phrase >= 0:
-        return sources - len(ends) + phrase
+        return sources - len(names.ends) + phrase
     # Most strings that are no phrase are not in the dictionary, and few of these look as if they might be.
-    if not _may_hold(grams, text, begin, end):
+    if not _may_hold(names.grams, words, place, length):
         return np.int64(0)
-    source = find(content, suffixes, starts, text, begin, end)
+    source = find(names.content, names.suffixes, names.starts, text, place, place + length)
     return sources + source if source >= 0 else np.int64(0)
 
 
 @jit
 def _encode(
     frames: NDArray[np.uint8],
-    words: NDArray[np.uint64],
+    frame_words: NDArray[np.int64],
     text: NDArray[np.uint8],
-    begin: Any,
+    words: NDArray[np.int64],
     ends: NDArray[np.int64],
-    reader: Any,
+    state: Any,
     names: Any,
     codes: NDArray[Any],
     code_ends: NDArray[np.int64],
@@ -228,16 +228,14 @@ def _encode(
 
     Segment by segment, so that a segment's matches are still in the nearest cache when they are named.
     """
-    state = new_state()
     found = np.empty((names.max_bytes // 3 + 1, 3), dtype=np.int64)
-    at = count = np.int64(0)
-    start = np.int64(begin)
+    at = count = start = np.int64(0)
     for segment in range(len(ends)):
         end = ends[segment]
-        matches, at = segment_matches(frames, words, at, start, end, reader, state, found)
+        matches, at = segment_matches(frames, frame_words, at, start, end, state, found, np.int64(0))
         if matches < 0:
             return np.int64(-1)
-        count = _name_segment(text, start, end, found[:matches], names, codes, count)
+        count = _name_segment(text, words, start, end, found, matches, names, codes, count)
         if count < 0:
             return count
         code_ends[segment] = count
@@ -246,91 +244,78 @@ def _encode(
 
 
 @jit
+def _copy_literals(text: NDArray[np.uint8], place: Any, end: Any, codes: NDArray[Any], count: Any) -> Any:
+    """Write ``text[place:end]`` to ``codes[count:]``, and perhaps something behind it; returns where it ends."""
+    # There are few literals between two matches: taking eight is faster than counting them.
+    for i in range(_WRITTEN_AT_ONCE):
+        codes[np.uint64(count + i)] = text[np.uint64(place + i)]
+    for i in range(_WRITTEN_AT_ONCE, end - place):
+        codes[count + i] = text[place + i]
+    return count + (end - place)
+
+
+@jit
 def _name_segment(
     text: NDArray[np.uint8],
+    words: NDArray[np.int64],
     start: Any,
     end: Any,
     matches: NDArray[np.int64],
+    number_of_matches: Any,
     names: Any,
     codes: NDArray[Any],
     count: Any,
 ) -> Any:
-    """Write the codes of ``text[start:end]`` to ``codes[count:]``; where they end, or -1 for a match that is none."""
-    content, memory, suffixes, starts = names.content, names.memory, names.suffixes, names.starts
-    phrases, phrase_ends, slots, grams = names.phrases, names.ends, names.slots, names.grams
+    """Write the codes of ``text[start:end]`` to ``codes[count:]``; where they end, or -1 for a match that is none.
+
+    Behind them there must be room for :data:`_WRITTEN_AT_ONCE` more, less the bytes of text that are still to come.
+    """
+    content, memory = names.words, names.memory
+    size = len(names.content)
     distances = 257 + names.max_bytes
     first_phrase = distances + names.max_bytes
-    sources = first_phrase + len(phrase_ends)
+    sources = first_phrase + len(names.ends)
     place = start
-    for number in range(len(matches)):
+    for number in range(number_of_matches):
         first, behind, offset = matches[number, 0], matches[number, 1], matches[number, 2]
-        for i in range(place, first):
-            codes[count] = text[i]
-            count += 1
-        place = behind
         length = behind - first
-        if not _is_match(text, start, first, behind, offset, content):
+        count = _copy_literals(text, place, first, codes, count)
+        place = behind
+        source = size + first - start - offset
+        if source < 0 or offset < 1 or first + length > end:
             return np.int64(-1)
-        source = len(content) + first - start - offset
-        if source + length <= len(content):
+        if source + length <= size:
+            if not same(words, first, content, source, length):
+                return np.int64(-1)
             # The same string of the dictionary is asked for again and again.
-            key = (source << 16) | length
-            slot = ((key * np.int64(0x9E3779B97F4A7C1)) >> 20) & (len(memory) - 1)
-            known = memory[slot]
-            if known >> 28 != key:
-                code = _code_of(
-                    content,
-                    source,
-                    source + length,
-                    sources,
-                    phrases,
-                    phrase_ends,
-                    slots,
-                    grams,
-                    content,
-                    suffixes,
-                    starts,
-                )
-                known = (key << 28) | code
-                memory[slot] = known
-            code = known & 0xFFFFFFF
+            key = ((source << 16) | length) << 28
+            slot = ((key >> 28) * 0x9E3779B97F4A7C1 >> 20) & (_REMEMBERED - 1)
+            code = memory[np.uint64(slot)] ^ key
+            if code >> 28 != 0:
+                code = _code_of(text, words, first, length, sources, names)
+                memory[np.uint64(slot)] = key | code
+        elif source >= size:
+            if not same(words, first, words, first - offset, length):
+                return np.int64(-1)
+            code = _code_of(text, words, first, length, sources, names)
+            if code == 0:
+                code = distances + offset
         else:
-            code = _code_of(text, first, behind, sources, phrases, phrase_ends, slots, grams, content, suffixes, starts)
-        if code == 0 and offset <= first - start:
-            code = distances + offset
-        elif code == 0:
-            # Partly in the dictionary and partly in the segment: rare, and not worth a form of its own.
-            for i in range(first, behind):
-                codes[count] = text[i]
-                count += 1
-            continue
-        codes[count] = code
-        count += 1
-        if code < first_phrase or code >= sources:
-            codes[count] = 256 + length
-            count += 1
-    for i in range(place, end):
-        codes[count] = text[i]
-        count += 1
-    return count
-
-
-@jit
-def _is_match(
-    text: NDArray[np.uint8], start: Any, begin: Any, end: Any, offset: Any, content: NDArray[np.uint8]
-) -> bool:
-    """Whether ``text[begin:end]`` stands ``offset`` bytes before, in the segment from ``start`` or the dictionary."""
-    source = len(content) + begin - start - offset
-    if offset < 1 or source < 0:
-        return False
-    border = min(end, begin + max(0, len(content) - source))
-    for i in range(border - begin):
-        if text[begin + i] != content[source + i]:
-            return False
-    for i in range(border, end):  # noqa: SIM110 - numba compiles loops, not generators
-        if text[i] != text[i - offset]:
-            return False
-    return True
+            border = size - source
+            if not (
+                same(words, first, content, source, border)
+                and same(words, first + border, words, start, length - border)
+            ):
+                return np.int64(-1)
+            code = _code_of(text, words, first, length, sources, names)
+            if code == 0:
+                # Partly in the dictionary and partly in the segment: rare, and not worth a form of its own.
+                count = _copy_literals(text, first, behind, codes, count)
+                continue
+        codes[np.uint64(count)] = code
+        codes[np.uint64(count + 1)] = 256 + length
+        count += 1 + (code < first_phrase or code >= sources)
+    return _copy_literals(text, place, end, codes, count)
 
 
 @jit

@@ -25,8 +25,8 @@ _LITERALS += [(1 << n, n) for n in range(7, 17)]
 _MATCHES = [(n + 3, 0) for n in range(32)]
 _MATCHES += [(35, 1), (37, 1), (39, 1), (41, 1), (43, 2), (47, 2), (51, 3), (59, 3), (67, 4), (83, 4), (99, 5)]
 _MATCHES += [((1 << n) + 3, n) for n in range(7, 17)]
-_LITERALS_LENGTHS: Final = np.array(_LITERALS, dtype=np.int64)
-_MATCH_LENGTHS: Final = np.array(_MATCHES, dtype=np.int64)
+# An offset's code is its number of extra bits; its baseline is a power of two. None here is longer than 30 bits.
+_OFFSETS = [(1 << n, n) for n in range(31)]
 
 # Section 3.1.1.3.2.2: default distributions (-1: less than one).
 _DEFAULT_LITERALS = [4, 3, *[2] * 11, *[1] * 3, *[2] * 9, 3, 2, *[1] * 5, *[-1] * 4]
@@ -39,30 +39,41 @@ DICTIONARYS: Final = 0
 DEFAULT: Final = 1
 OWN: Final = 2
 
-# A state's entry is one word, so that the tables in use stay in a core's nearest cache: symbol in the lower eight bits,
-# above them the number of bits to read (eight bits), above them the base of the next state.
+# A state's entry is one word, so that a sequence takes three lookups. From its lowest bit on: the number of bits to read
+# for the next state (8 bits), the number of bits to add to the code's baseline (8), the place of the first of the next
+# states among all tables (16), and the baseline (32).
+_BASELINES: Final = np.array(
+    [
+        [baseline << 32 | bits << 8 for baseline, bits in codes] + [0] * (64 - len(codes))
+        for codes in (_LITERALS, _OFFSETS, _MATCHES)
+    ],
+    dtype=np.int64,
+)
+_NUM_CODES: Final = np.array([len(_LITERALS), len(_OFFSETS), len(_MATCHES)], dtype=np.int64)
 
 
 class Reader(NamedTuple):
-    """What reading blocks takes; nothing in it is written to.
+    """What reading blocks takes.
 
     Parameters
     ----------
     tables
-        int32, shape (2, 3, states): entries by owner (the dictionary, the format), kind, and state.
+        int64, shape (9 * MOST_STATES,): entries by owner (the dictionary, the format, the block), kind, and state.
     logs
-        log2 of the number of states, by owner and kind.
+        int64, shape (9,): log2 of the number of states, by owner and kind.
     offsets
-        The three offsets that a frame begins with.
-    literals_lengths, match_lengths
-        Baseline and number of extra bits, by code.
+        int64, shape (3,): the three offsets that a frame begins with.
+    baselines
+        int64, shape (3, 64): what each code of each kind stands for, as in an entry.
+    limits
+        int64, shape (3,): how many codes there are of each kind.
     """
 
-    tables: NDArray[np.int32]
+    tables: NDArray[np.int64]
     logs: NDArray[np.int64]
     offsets: NDArray[np.int64]
-    literals_lengths: NDArray[np.int64]
-    match_lengths: NDArray[np.int64]
+    baselines: NDArray[np.int64]
+    limits: NDArray[np.int64]
 
 
 def reader_for(dictionary: bytes) -> tuple[Reader, int]:
@@ -76,15 +87,14 @@ def reader_for(dictionary: bytes) -> tuple[Reader, int]:
         If a trained dictionary is damaged.
     """
     reader = Reader(
-        np.zeros((2, 3, MOST_STATES), dtype=np.int32),
-        np.zeros((2, 3), dtype=np.int64),
+        np.zeros(9 * MOST_STATES, dtype=np.int64),
+        np.zeros(9, dtype=np.int64),
         np.array([1, 4, 8], dtype=np.int64),
-        _LITERALS_LENGTHS,
-        _MATCH_LENGTHS,
+        _BASELINES,
+        _NUM_CODES,
     )
     for kind, (shares, log) in enumerate(((_DEFAULT_LITERALS, 6), (_DEFAULT_OFFSETS, 5), (_DEFAULT_MATCHES, 6))):
-        _build_table(np.array(shares, dtype=np.int64), log, reader.tables[DEFAULT, kind])
-        reader.logs[DEFAULT, kind] = log
+        _build_table(np.array(shares, dtype=np.int64), len(shares), log, DEFAULT, kind, reader)
     if not dictionary.startswith(_DICTIONARY_MAGIC):
         return reader, 0
     return reader, _read_dictionary(np.frombuffer(dictionary, dtype=np.uint8), reader)
@@ -97,10 +107,9 @@ def _read_dictionary(data: NDArray[np.uint8], reader: Reader) -> int:
     data = np.concatenate([data, np.zeros(1_024, dtype=np.uint8)])
     at = 9 + int(data[8]) if data[8] < 128 else 9 + (int(data[8]) - 126) // 2
     for kind in (OFFSET, MATCH_LENGTH, LITERALS_LENGTH):
-        at, log = read_table(data, at, reader.tables[DICTIONARYS, kind]) if at < size else (-1, 0)
+        at = read_table(data, at, DICTIONARYS, kind, reader) if at < size else -1
         if at < 0:
             raise CompressorError("the zstd dictionary's tables are damaged")
-        reader.logs[DICTIONARYS, kind] = log
     if at + 12 > size:
         raise CompressorError("the zstd dictionary is truncated")
     reader.offsets[:] = data[at : at + 12].view("<u4")
@@ -108,30 +117,43 @@ def _read_dictionary(data: NDArray[np.uint8], reader: Reader) -> int:
 
 
 @jit
-def _build_table(shares: NDArray[np.int64], log: Any, table: NDArray[np.int32]) -> None:
-    """Section 4.1.1: spread the symbols over the states, then number each symbol's states."""
+def _build_table(shares: NDArray[np.int64], codes: Any, log: Any, owner: Any, kind: Any, reader: Any) -> None:
+    """Section 4.1.1: spread the symbols over the states, then number each symbol's states.
+
+    The first ``codes`` of ``shares`` count; they are overwritten.
+    """
+    row = (3 * owner + kind) * MOST_STATES
+    reader.logs[3 * owner + kind] = log
+    table = reader.tables[row : row + (1 << log)]
     size = 1 << log
     high = size - 1
-    for symbol in range(len(shares)):
+    for symbol in range(codes):
         if shares[symbol] == -1:
             table[high] = symbol
             high -= 1
     place = 0
-    for symbol in range(len(shares)):
+    for symbol in range(codes):
         for _ in range(shares[symbol]):
             table[place] = symbol
             place = (place + (size >> 1) + (size >> 3) + 3) & (size - 1)
             while place > high:
                 place = (place + (size >> 1) + (size >> 3) + 3) & (size - 1)
-    following = np.abs(shares)
     for state in range(size):
         symbol = table[state]
-        number = following[symbol]
-        following[symbol] += 1
+        number = abs(shares[symbol])
+        shares[symbol] = number + 1
         bits = log
         while number >> (log - bits + 1):
             bits -= 1
-        table[state] = symbol | bits << 8 | ((number << bits) - size) << 16
+        table[state] = reader.baselines[kind, symbol] | (row + (number << bits) - size) << 16 | bits
+
+
+@jit
+def build_constant(symbol: Any, owner: Any, kind: Any, reader: Any) -> None:
+    """A table of one state, which is left to itself without reading a bit (3.1.1.3.2.1, RLE)."""
+    row = (3 * owner + kind) * MOST_STATES
+    reader.logs[3 * owner + kind] = 0
+    reader.tables[row] = reader.baselines[kind, symbol & 63] | row << 16
 
 
 @jit
@@ -145,17 +167,18 @@ def _forward(data: NDArray[np.uint8], bit: Any, count: Any) -> Any:
 
 
 @jit
-def read_table(data: NDArray[np.uint8], at: Any, table: NDArray[np.int32]) -> tuple[Any, Any]:
-    """Read a table's description; (where it ends, log2 of its states), or (-1, 0) if it is damaged."""
-    shares = np.zeros(64, dtype=np.int64)
+def read_table(data: NDArray[np.uint8], at: Any, owner: Any, kind: Any, reader: Any) -> Any:
+    """Read a table's description into the reader's tables; where it ends, or -1 if it is damaged."""
+    shares = np.empty(64, dtype=np.int64)
+    limit = reader.limits[kind]
     bit = np.int64(at) * 8
     log = _forward(data, bit, 4) + 5
     bit += 4
     if log > 9:
-        return -1, 0
+        return np.int64(-1)
     remaining = np.int64(1) << log
-    symbol = 0
-    while remaining > 0 and symbol < 64:
+    symbol = np.int64(0)
+    while remaining > 0 and symbol < limit:
         bits = 0
         while (remaining + 1) >> bits:
             bits += 1
@@ -171,13 +194,13 @@ def read_table(data: NDArray[np.uint8], at: Any, table: NDArray[np.int32]) -> tu
         shares[symbol] = value - 1
         symbol += 1
         remaining -= abs(value - 1)
-        if value == 1:
-            repeats = np.int64(3)
-            while repeats == 3 and symbol < 64:
-                repeats = _forward(data, bit, 2)
-                bit += 2
-                symbol += repeats
-    if remaining != 0 or symbol > 64:
-        return -1, 0
-    _build_table(shares, log, table)
-    return (bit + 7) >> 3, log
+        repeats = np.int64(3 if value == 1 else 0)
+        while repeats == 3 and symbol < limit:
+            repeats = _forward(data, bit, 2)
+            bit += 2
+            shares[symbol : symbol + repeats] = 0
+            symbol += repeats
+    if remaining != 0 or symbol > limit:
+        return np.int64(-1)
+    _build_table(shares, symbol, log, owner, kind, reader)
+    return (bit + 7) >> 3

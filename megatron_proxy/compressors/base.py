@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -156,6 +156,13 @@ class Compressor(ABC):
             np.full(count, len(document), dtype=np.int64),
             np.full(count, len(codes), dtype=np.int64),
         )
+
+    def encode_each(self, documents: Iterable[bytes]) -> Iterator[Encoded]:
+        """What :meth:`encode_spans` gives for each document, in order.
+
+        A compressor that is faster with many small documents at once does something else than this.
+        """
+        return map(self.encode_spans, documents)
 
     def symbol_bytes(self) -> NDArray[np.int32] | None:
         """Source bytes that each symbol stands for (int32, shape (vocab_size,)); None where it depends on context."""

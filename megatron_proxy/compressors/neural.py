@@ -17,14 +17,27 @@ from typing import Any, ClassVar, Self, override
 
 from ._compile import NUM_BYTES, compile_most_probable
 from ._longest_match import (
+    CANDIDATES_HELP,
+    ENDS,
+    ENDS_HELP,
     LONGEST,
     SEGMENT_BYTES,
     SYMBOLS,
     LongestMatch,
+    ending_options,
     segmenter_option,
     string_options,
 )
-from ._neural_options import BORDER, EDITS, LM_OPTIONS, border_option, edits_option, trained_predictor
+from ._neural_options import (
+    BORDER,
+    EDITS,
+    LM_OPTIONS,
+    border_option,
+    counts_option,
+    edits_option,
+    learning_sample,
+    trained_predictor,
+)
 from ._trie import ranked
 from .base import Corpus, Option
 
@@ -33,15 +46,29 @@ class NeuralCompressor(LongestMatch):
     """The most probable strings of a byte LM, longest match."""
 
     name = "neural"
-    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, EDITS, BORDER, SEGMENT_BYTES, *LM_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = (
+        SYMBOLS,
+        LONGEST,
+        Option("ends", str, "words", ENDS_HELP, ENDS),
+        Option("candidates", float, 2.5, CANDIDATES_HELP),
+        EDITS,
+        BORDER,
+        SEGMENT_BYTES,
+        counts_option(0.6),
+        *LM_OPTIONS,
+    )
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         size, longest = string_options(options, cls.name)
+        candidates, words = ending_options(options, cls.name, size)
         border = border_option(options, cls.name)
         edits = edits_option(options, cls.name)
         segmenter = segmenter_option(options, cls.name)
-        predictor = trained_predictor(options, cls.name, corpus, segmenter)
-        compiled = compile_most_probable(predictor, size, longest, border, edits)
-        return cls(ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], size), segmenter)
+        sample = learning_sample(options, cls.name, corpus, segmenter)
+        compiled = compile_most_probable(
+            trained_predictor(options, cls.name, *sample), candidates, longest, border, edits
+        )
+        trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], candidates)
+        return cls.chosen(trie, size, words, sample, segmenter)

@@ -26,7 +26,7 @@ from ._longest_match import (
     lines_of,
     segmenter_option,
 )
-from ._neural_options import BORDER, LM_OPTIONS, border_option, trained_predictor
+from ._neural_options import BORDER, LM_OPTIONS, border_option, counts_option, learning_sample, trained_predictor
 from ._trie import MAX_LENGTH, NUM_BYTES, Trie, from_bytes
 from ._walk import Walker
 from ._windows import NO_CODE, likeliest, window_codes
@@ -53,7 +53,14 @@ class NeuralAcCompressor(Compressor):
     """
 
     name = "neural-ac"
-    options: ClassVar[tuple[Option, ...]] = (_BITS, LONGEST, BORDER, SEGMENT_BYTES, *LM_OPTIONS)
+    options: ClassVar[tuple[Option, ...]] = (
+        _BITS,
+        LONGEST,
+        BORDER,
+        SEGMENT_BYTES,
+        counts_option(0.8),
+        *LM_OPTIONS,
+    )
     lossless: ClassVar[bool] = False
     literals = True
     spans = True
@@ -72,7 +79,7 @@ class NeuralAcCompressor(Compressor):
         longest = _check.option(options, cls.name, "longest", 2, MAX_LENGTH)
         border = border_option(options, cls.name)
         segmenter = segmenter_option(options, cls.name)
-        predictor = trained_predictor(options, cls.name, corpus, segmenter)
+        predictor = trained_predictor(options, cls.name, *learning_sample(options, cls.name, corpus, segmenter))
         return cls.of_windows(compile_windows(predictor, bits, longest, border), bits, segmenter)
 
     @classmethod

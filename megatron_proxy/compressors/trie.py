@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from . import _check
 from ._counts import most_frequent
 from ._longest_match import (
+    CANDIDATES_HELP,
+    ENDS,
+    ENDS_HELP,
     LONGEST,
     ROUNDS,
     SAMPLE_BYTES,
     SEGMENT_BYTES,
     SYMBOLS,
     LongestMatch,
+    ending_options,
     segmented,
     segmenter_option,
     string_options,
@@ -39,17 +43,26 @@ class TrieCompressor(LongestMatch):
     """The most frequent strings, longest match."""
 
     name = "trie"
-    options: ClassVar[tuple[Option, ...]] = (SYMBOLS, LONGEST, SEGMENT_BYTES, SAMPLE_BYTES, ROUNDS)
+    options: ClassVar[tuple[Option, ...]] = (
+        SYMBOLS,
+        LONGEST,
+        Option("ends", str, "anywhere", ENDS_HELP, ENDS),
+        Option("candidates", float, 1.0, CANDIDATES_HELP),
+        SEGMENT_BYTES,
+        SAMPLE_BYTES,
+        ROUNDS,
+    )
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         size, longest = string_options(options, cls.name)
+        candidates, words = ending_options(options, cls.name, size)
         rounds = _check.option(options, cls.name, "rounds", 1, MAX_ROUNDS)
         budget = _check.option(options, cls.name, "sample-bytes", 1, 1 << 30)
         segmenter = segmenter_option(options, cls.name)
         data, ends = segmented(sample(corpus, budget), segmenter)
-        return cls(learn(data, ends, size, longest, rounds), segmenter)
+        return cls.chosen(learn(data, ends, candidates, longest, rounds), size, words, (data, ends), segmenter)
 
 
 def learn(data: NDArray[np.uint8], ends: NDArray[np.int64], size: int, longest: int, rounds: int) -> Trie:

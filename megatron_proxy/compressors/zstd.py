@@ -9,8 +9,9 @@ cut where content says so, and by default zstd's matches are written as symbols 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar, Final, Self, override
 
 import numpy as np
@@ -23,6 +24,7 @@ from . import _check, _probe
 from ._phrases import choose_phrases, read_phrases, write_phrases
 from ._sample import sample
 from ._segments import cut, restore_segmenter, segmenter_files, segmenter_of
+from ._strings import PADDING
 from ._zstd_blocks import BlockForm
 from ._zstd_library import DICTIONARY_KINDS, decompress_frame, dictionary_object, train_dictionary
 from ._zstd_matches import MatchForm
@@ -166,35 +168,55 @@ class ZstdCompressor(Compressor):
 
     @override
     def encode_spans(self, document: bytes) -> Encoded:
+        return next(self.encode_each((document,)))
+
+    @override
+    def encode_each(self, documents: Iterable[bytes]) -> Iterator[Encoded]:
         if not self._checked:
             _probe.check(self._probe, self._compress_all, f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}")
             self._checked = True
-        byte_ends = self.segmenter.ends(document)
         if self.whole:
-            frame = self._context.compress(document) if document else b""
-            codes: NDArray[Any] = np.frombuffer(frame, dtype=np.uint8)
-            return Encoded(codes, byte_ends, np.full(len(byte_ends), len(codes), dtype=np.int64))
-        codes, code_ends = self._encode_segments(document, byte_ends)
-        return Encoded(codes, byte_ends, code_ends)
+            yield from map(self._encode_whole, documents)
+            return
+        # Each call of the library prepares tables, which takes as long as some kilobytes of text.
+        for batch in _batches(documents):
+            yield from self._encode_together(batch) if sum(map(len, batch)) <= _BATCH else map(self._encode_long, batch)
 
-    def _encode_segments(self, document: bytes, ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        text = np.frombuffer(document, dtype=np.uint8)
-        if 0 < len(document) <= _BATCH:
-            return self._encode_batch(document, text, 0, ends)
-        parts, part_ends = [np.empty(0, dtype=self._dtype)], [np.empty(0, dtype=np.int64)]
+    def _encode_whole(self, document: bytes) -> Encoded:
+        codes = np.frombuffer(self._context.compress(document) if document else b"", dtype=np.uint8)
+        ends = self.segmenter.ends(document)
+        return Encoded(codes, ends, np.full(len(ends), len(codes), dtype=np.int64))
+
+    def _encode_together(self, documents: Sequence[bytes]) -> Iterator[Encoded]:
+        """Documents whose segments are laid end to end."""
+        cuts = [self.segmenter.ends(document) for document in documents]
+        begins = accumulate(map(len, documents), initial=0)
+        ends = np.concatenate([own + begin for own, begin in zip(cuts, begins, strict=False)])
+        codes, code_ends = self._encode_batch(b"".join((*documents, PADDING)), ends)
+        segment = code = 0
+        for own in cuts:
+            last = segment + len(own)
+            stop = int(code_ends[last - 1]) if len(own) else code
+            yield Encoded(codes[code:stop], own, code_ends[segment:last] - code)
+            segment, code = last, stop
+
+    def _encode_long(self, document: bytes) -> Encoded:
+        """A document that is taken stretch by stretch."""
+        ends = self.segmenter.ends(document)
+        parts, part_ends = [], []
         done = 0
-        for begin, batch in _batches(ends):
-            codes, code_ends = self._encode_batch(document, text, begin, batch)
+        for text, stretch in _stretches(document, ends):
+            codes, code_ends = self._encode_batch(text, stretch)
             parts.append(codes)
             part_ends.append(code_ends + done)
             done += len(codes)
-        return np.concatenate(parts), np.concatenate(part_ends)
+        return Encoded(np.concatenate(parts), ends, np.concatenate(part_ends))
 
-    def _encode_batch(
-        self, document: bytes, text: NDArray[np.uint8], begin: int, ends: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        frames = np.frombuffer(self._compress(document, begin, ends), dtype=np.uint8)
-        return self._form.encode(frames, text, begin, ends, self._dtype)
+    def _encode_batch(self, text: bytes, ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The codes of the segments of ``text``, which ends with padding, and where each segment's codes end."""
+        if not len(ends):
+            return np.empty(0, dtype=self._dtype), ends
+        return self._form.encode(self._frames(text, ends), np.frombuffer(text, dtype=np.uint8), ends, self._dtype)
 
     @cached_property
     def _dtype(self) -> np.dtype[Any]:
@@ -203,26 +225,25 @@ class ZstdCompressor(Compressor):
     def _matches(self, documents: Sequence[bytes]) -> Iterator[bytes]:
         """Every match in some documents, as a string; for the form ``matches``."""
         for document in documents:
-            for begin, batch in _batches(self.segmenter.ends(document)):
-                frames = np.frombuffer(self._compress(document, begin, batch), dtype=np.uint8)
+            for text, ends in _stretches(document, self.segmenter.ends(document)):
                 if isinstance(self._form, MatchForm):
-                    for first, behind, _ in self._form.matches(frames, begin, batch).tolist():
-                        yield document[first:behind]
+                    for first, behind, _ in self._form.matches(self._frames(text, ends), ends).tolist():
+                        yield text[first:behind]
 
-    def _compress(self, document: bytes, begin: int, ends: NDArray[np.int64]) -> bytes:
-        """The frames of the segments that end at ``ends``, the first of which begins at ``begin``."""
+    def _frames(self, text: bytes, ends: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The frames of the segments of ``text`` that end at ``ends``, with padding."""
         table = np.empty((len(ends), 2), dtype=np.uint64)
-        table[0, 0] = begin
+        table[0, 0] = 0
         table[1:, 0] = ends[:-1]
         table[:, 1] = ends - table[:, 0].astype(np.int64)
-        segments = zstandard.BufferWithSegments(document, table.tobytes())
+        segments = zstandard.BufferWithSegments(text, table.tobytes())
         frames: Any = self._context.multi_compress_to_buffer(segments)
-        return b"".join(frames)
+        return np.frombuffer(b"".join((*frames, PADDING)), dtype=np.uint8)
 
     def _compress_all(self, text: bytes) -> bytes:
         if self.whole:
             return self._context.compress(text)
-        return self._compress(text, 0, self.segmenter.ends(text))
+        return self._frames(text, self.segmenter.ends(text))[: -len(PADDING)].tobytes()
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
@@ -251,11 +272,25 @@ class ZstdCompressor(Compressor):
         )
 
 
-def _batches(ends: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Segments in batches of about :data:`_BATCH` bytes: where the first one begins, and where each one ends."""
-    first = 0
+def _batches(documents: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Documents in lists of :data:`_BATCH` bytes at most, or of one document that is longer."""
+    batch: list[bytes] = []
+    size = 0
+    for document in documents:
+        if batch and size + len(document) > _BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(document)
+        size += len(document)
+    if batch:
+        yield batch
+
+
+def _stretches(document: bytes, ends: NDArray[np.int64]) -> Iterator[tuple[bytes, NDArray[np.int64]]]:
+    """Stretches of about :data:`_BATCH` bytes: their text, with padding, and where segments end in it."""
+    first = begin = 0
     while first < len(ends):
-        begin = int(ends[first - 1]) if first else 0
-        stop = max(first + 1, int(np.searchsorted(ends, begin + _BATCH, side="right")))
-        yield begin, ends[first:stop]
-        first = stop
+        last = max(first + 1, int(np.searchsorted(ends, begin + _BATCH, side="right")))
+        end = int(ends[last - 1])
+        yield document[begin:end] + PADDING, ends[first:last] - begin
+        first, begin = last, end

@@ -29,6 +29,8 @@ FORMS = {
     "zstd-document": ("zstd", {"segment": "document"}),
     "zstd-matches-fixed": ("zstd", {"segment": "fixed", "segment-bytes": 128, "level": 19}),
     "tiktoken-gray": ("tiktoken", {"symbols": "gray", "pattern": "gpt2"}),
+    "neural-anywhere": ("neural", {"ends": "anywhere", "candidates": 1.0, "edits": 0.06, "counts": 0.8}),
+    "trie-words": ("trie", {"ends": "words", "candidates": 2.5}),
     "hf-bytes": ("hf", {"symbols": "bytes", "split": "lines"}),
 }
 
