@@ -39,9 +39,9 @@ DICTIONARYS: Final = 0
 DEFAULT: Final = 1
 OWN: Final = 2
 
-# A state's entry is one word, so that a sequence takes three lookups. From its lowest bit on: the number of bits to read
-# for the next state (8 bits), the number of bits to add to the code's baseline (8), the place of the first of the next
-# states among all tables (16), and the baseline (32).
+# A state's entry is one word, so that a sequence takes three lookups. From its lowest bit on: the number of bits to
+# read for the next state (8 bits), the number of bits to add to the code's baseline (8), the place of the first of the
+# next states among all tables (16), and the baseline (32).
 _BASELINES: Final = np.array(
     [
         [baseline << 32 | bits << 8 for baseline, bits in codes] + [0] * (64 - len(codes))

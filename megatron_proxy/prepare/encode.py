@@ -63,7 +63,7 @@ def _encode(view: ViewReader, compressor: Compressor, bounds: Range) -> EncodedR
     documents = list(view.read_each(begin, end))
     sizes = list(map(len, documents))
     if compressor.spans:
-        encoded = [compressor.encode_spans(document) for document in _taken(documents)]
+        encoded = list(compressor.encode_each(_taken(documents)))
         found = [code_units(compressor, [one.codes for one in encoded]), span_units(compressor, sizes, encoded)]
     else:
         found = [code_units(compressor, [compressor.encode(document) for document in _taken(documents)])]

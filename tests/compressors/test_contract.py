@@ -124,6 +124,19 @@ def test_spans(small, name, document):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=10, deadline=None)
+@given(several=st.lists(documents, max_size=4))
+def test_many_documents_at_once_are_encoded_as_each_alone(small, name, several):
+    compressor = small(name)
+    together = list(compressor.encode_each(iter(several)))
+    for document, one in zip(several, together, strict=True):
+        alone = compressor.encode_spans(document)
+        assert one.codes.dtype == alone.codes.dtype
+        for field in ("codes", "byte_ends", "code_ends"):
+            assert getattr(one, field).tolist() == getattr(alone, field).tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_config_and_files_make_it_again(small, name):
     compressor = small(name)
     config = json.loads(json.dumps(compressor.config()))

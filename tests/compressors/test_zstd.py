@@ -98,6 +98,11 @@ def test_batches_do_not_show(compressor, monkeypatch):
     parts = compressor.encode_spans(document)
     assert whole.codes.tolist() == parts.codes.tolist()
     assert whole.code_ends.tolist() == parts.code_ends.tolist()
+    several = [b"", CORPUS[0][:700], CORPUS[1][:200], document, b"", CORPUS[2][:90]]
+    for one, encoded in zip(several, compressor.encode_each(several), strict=True):
+        alone = compressor.encode_spans(one)
+        assert encoded.codes.tolist() == alone.codes.tolist()
+        assert encoded.code_ends.tolist() == alone.code_ends.tolist()
 
 
 @pytest.mark.parametrize("segment_bytes", [16, 65_535])

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from megatron_proxy import compressors
 from megatron_proxy.compressors._phrases import choose_phrases, read_phrases, write_phrases
+from megatron_proxy.compressors._strings import PADDING, hashed, same, words_of
 from megatron_proxy.compressors._suffixes import buckets, find, suffix_array
 from megatron_proxy.compressors._zstd_matches import MatchForm, _name_segment
-from megatron_proxy.compressors._zstd_sequences import read_matches, words_of
+from megatron_proxy.compressors._zstd_sequences import read_matches
 from megatron_proxy.compressors._zstd_tables import reader_for
 from megatron_proxy.compressors.zstd import ZstdCompressor
 from megatron_proxy.errors import CompressorError
@@ -36,12 +37,16 @@ def compressor():
     return build()
 
 
+def padded(text: bytes) -> np.ndarray:
+    return np.frombuffer(text + PADDING, dtype=np.uint8)
+
+
 def read(frame: bytes, size: int, dictionary: bytes = b"") -> list[tuple[int, int, int]]:
     """Matches of one frame of a text of ``size`` bytes."""
     found = np.empty((size // 3 + 1, 3), dtype=np.int64)
     reader, _ = reader_for(dictionary)
-    data = np.frombuffer(frame, dtype=np.uint8)
-    count = read_matches(data, words_of(data), 0, np.array([size]), reader, found)
+    data = padded(frame)
+    count = read_matches(data, words_of(data), np.array([size]), reader, found)
     return [tuple(match) for match in found[:count].tolist()] if count >= 0 else []
 
 
@@ -93,12 +98,12 @@ def test_tables_of_every_kind_are_read():
 def test_frames_that_are_not_of_the_text_are_noticed(compressor):
     document = CORPUS[1]
     ends = compressor.segmenter.ends(document)
-    frames = np.frombuffer(compressor._compress(document, 0, ends), dtype=np.uint8)
+    frames = compressor._frames(document, ends)
     for other in (document[::-1], b"?" * len(document)):
         with pytest.raises(CompressorError, match="cannot be read here"):
-            compressor._form.encode(frames, np.frombuffer(other, dtype=np.uint8), 0, ends, np.uint16)
+            compressor._form.encode(frames, padded(other), ends, np.uint16)
     with pytest.raises(CompressorError, match="cannot be read here"):
-        compressor._form.matches(frames, 0, ends - 1)
+        compressor._form.matches(frames, ends - 1)
 
 
 class TestCodes:
@@ -151,13 +156,13 @@ class TestCodes:
 def test_a_string_is_named_the_same_everywhere():
     content = b"__same__ 1 __same__ 2 __same__ 3"
     form = MatchForm(content, 64, [b"__"])
-    text = np.frombuffer(b"xx__same__yy", dtype=np.uint8)
+    text = padded(b"xx__same__yy")
     codes = set()
     for place in (0, 11, 22):
         # A match with each of the places: from 2 to 10 in the text.
         matches = np.array([[2, 10, 2 + len(content) - place]])
-        out = np.empty(12, dtype=np.int32)
-        count = _name_segment(text, 0, 12, matches, form._names, out, 0)
+        out = np.empty(12 + 8, dtype=np.int32)
+        count = _name_segment(text, words_of(text), 0, 12, matches, 1, form._names, out, 0)
         codes.add(tuple(out[:count].tolist()))
     assert len(codes) == 1
     (found,) = codes
@@ -252,6 +257,20 @@ def test_damaged_phrases_are_refused(content):
 
 def test_phrases_are_ranked_by_use_then_alphabet():
     assert choose_phrases([b"b", b"a", b"b", b"a", b"c", b"d" * 256, b"d" * 256], 5) == [b"a", b"b"]
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=1, max_size=40), st.binary(max_size=3), st.integers(0, 60))
+def test_strings_are_compared_to_their_last_byte_and_no_further(string, before, changed):
+    one, other = padded(string + b"x"), padded(before + string + b"y")
+    assert same(words_of(one), 0, words_of(other), len(before), len(string))
+    assert hashed(words_of(one), 0, len(string)) == hashed(words_of(other), len(before), len(string))
+    if changed < len(string):
+        odd = bytearray(string)
+        odd[changed] ^= 1
+        other = padded(before + bytes(odd))
+        assert not same(words_of(one), 0, words_of(other), len(before), len(string))
+        assert hashed(words_of(one), 0, len(string)) != hashed(words_of(other), len(before), len(string))
 
 
 @settings(deadline=None)
