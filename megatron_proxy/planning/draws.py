@@ -141,31 +141,19 @@ def _uses(part: Part) -> NDArray[np.int64]:
     return _table({form: int(part in layout) for form, layout in LAYOUTS.items()})
 
 
-def _specials_before(part: Part) -> NDArray[np.int64]:
-    """How many specials stand before a view, by form (0 where the form lacks the view)."""
-    found = {}
-    for form, layout in LAYOUTS.items():
-        before = layout[: layout.index(part)] if part in layout else ()
-        found[form] = sum(isinstance(item, int) for item in before)
-    return _table(found)
-
-
-def _is_second(part: Part) -> NDArray[np.int64]:
-    """1 where the other view stands before this one, by form."""
-    found = {}
-    for form, layout in LAYOUTS.items():
-        before = layout[: layout.index(part)] if part in layout else ()
-        found[form] = sum(isinstance(item, Part) for item in before)
-    return _table(found)
+def _before(part: Part, kind: type) -> NDArray[np.int64]:
+    """How many items of a kind stand before a view, by form (0 where the form lacks the view)."""
+    found = {form: layout[: layout.index(part)] for form, layout in LAYOUTS.items() if part in layout}
+    return _table({form: sum(isinstance(item, kind) for item in items) for form, items in found.items()})
 
 
 _SPECIALS: Final = _table({form: sum(isinstance(item, int) for item in layout) for form, layout in LAYOUTS.items()})
 _USES_RAW: Final = _uses(Part.RAW)
 _USES_CODES: Final = _uses(Part.COMPRESSED)
-_BEFORE_RAW: Final = _specials_before(Part.RAW)
-_BEFORE_CODES: Final = _specials_before(Part.COMPRESSED)
-_RAW_SECOND: Final = _is_second(Part.RAW)
-_CODES_SECOND: Final = _is_second(Part.COMPRESSED)
+_BEFORE_RAW: Final = _before(Part.RAW, int)
+_BEFORE_CODES: Final = _before(Part.COMPRESSED, int)
+_RAW_SECOND: Final = _before(Part.RAW, Part)
+_CODES_SECOND: Final = _before(Part.COMPRESSED, Part)
 
 
 def form_lengths(forms: NDArray[np.uint8], raw: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
