@@ -319,6 +319,32 @@ def test_both_ways_of_reading_views_agree(data):
     assert [fast[sample].tolist() for sample in order] == [slow[sample].tolist() for sample in order]
 
 
+def test_interleaved_windows_across_steps_of_the_schedule():
+    """Rates that change within a window, and another mode in between."""
+    generator = np.random.default_rng(3)
+    sizes = generator.integers(1, 9, (40, 4)).tolist()
+    corpus = Corpus([[(generator.bytes(size), [size] * (size // 2 + 1)) for size in four] for four in sizes])
+    schedule = Schedule(
+        0.1,
+        0.9,
+        0.0,
+        0.6,
+        0.1,
+        0.2,
+        warmup_mode=Mode.INTERLEAVED,
+        steady_mode=Mode.SENTINEL,
+        final_mode=Mode.INTERLEAVED,
+    )
+    spec = PlanSpec(5, 80, schedule, 16, 20, range(40))
+    slow = corpus.windows(spec)
+    assert len(set(slow.plan.step_draws.tolist())) > 40
+    raw, codes = OneArray(corpus.raw_view, np.uint8), OneArray(corpus.code_view, np.uint16)
+    fast = Windows(slow.plan, raw, codes, corpus.vocabulary, corpus.spans)
+    expected, _ = samples_of(corpus, spec)
+    assert [fast[sample].tolist() for sample in range(len(fast))] == expected
+    assert [slow[sample].tolist() for sample in range(len(slow))] == expected
+
+
 def test_literal_bytes_share_the_ids_of_raw_bytes():
     corpus = Corpus([[(b"abcdef", [ord("a"), 256 + 3, ord("f")])]], Vocabulary(10, literals=True))
     spec = PlanSpec(0, 8, Schedule.constant(1.0, Mode.SENTINEL), 1, None, range(1), keep_partial=True)
