@@ -50,7 +50,7 @@ def is_compressed(key: np.uint64, span: int, threshold: np.uint64) -> bool:
 
 @jit
 def _totals(spans: NDArray[np.uint16], key: np.uint64, threshold: np.uint64, end: int) -> tuple[int, int, int, int]:
-    """Totals of a draw's first ``end`` ids: see :func:`measure`."""
+    """Totals of a draw's first ``end`` ids, with the columns of :func:`measure`; the last two only of whole draws."""
     raw_bytes, source_bytes, ids, codes, previous = 0, 0, 0, 0, -1
     for span in range(len(spans)):
         compressed = int(is_compressed(key, span, threshold))
@@ -98,7 +98,7 @@ def measure_before(
     ends: NDArray[np.int64],
     out: NDArray[np.int64],
 ) -> None:
-    """The first two columns of :func:`measure`, of the first ``ends[row]`` ids of each draw."""
+    """The first two columns of :func:`measure`, of the first ``ends[row]`` ids: shape (draws, 2)."""
     for row in range(len(draws)):
         spans = lengths[offsets[documents[row]] : offsets[documents[row] + 1]]
         totals = _totals(spans, subkey(stream, draws[row]), threshold, ends[row])
