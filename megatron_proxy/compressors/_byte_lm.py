@@ -75,10 +75,18 @@ class LmPredictor:
 
     Evaluates in float64: how many strings are evaluated at a time changes the last bits of a float, and these are then
     far below what the integer frequencies keep.
+
+    Parameters
+    ----------
+    model
+        Trained; it is moved to the CPU.
+    temperature
+        What logits are divided by: above 1, what is likely becomes less so, and what is unlikely more.
     """
 
-    def __init__(self, model: ByteLM) -> None:
+    def __init__(self, model: ByteLM, temperature: float = 1.0) -> None:
         self._model = model.to(dtype=torch.float64, device="cpu").eval()
+        self._temperature = temperature
         self.start()
 
     def start(self) -> None:
@@ -104,6 +112,6 @@ class LmPredictor:
             ids = torch.from_numpy(inputs[part].astype(np.int64))[:, None]
             logits, state = self._model(ids, state.contiguous())
             states.append(state)
-            found.append(quantised(torch.softmax(logits[:, 0], dim=-1).numpy()))
+            found.append(quantised(torch.softmax(logits[:, 0] / self._temperature, dim=-1).numpy()))
         self._state = torch.cat(states, dim=1) if states else self._state[:, :0]
         self._frequencies = np.concatenate(found) if found else np.empty((0, NUM_BYTES), dtype=np.int64)

@@ -52,6 +52,12 @@ def counts_option(default: float) -> Option:
     return Option("counts", float, default, text)
 
 
+def temperature_option(default: float) -> Option:
+    """How much flatter than it learnt to be the model is made when it is compiled."""
+    text = "what the language model's logits are divided by when it is compiled; above 1: strings more general, shorter"
+    return Option("temperature", float, default, text)
+
+
 # More starts than this say nothing new: evenly spaced ones are taken, which bounds memory.
 _MAX_STARTS: Final = 1 << 24
 # The strings whose starts count in later rounds: how many, and how long at most.
@@ -83,6 +89,7 @@ def trained_predictor(
     Progress goes to standard error.
     """
     share = _check.number(options, compressor, "counts", 0.0, 1.0)
+    temperature = _check.number(options, compressor, "temperature", 0.1, 10.0)
     settings = _lm_settings(options, compressor) if share < 1.0 else None
     starts = _starts(data, ends, _check.option(options, compressor, "rounds", 1, MAX_ROUNDS))
     counts = CountPredictor(data, ends, starts)
@@ -95,7 +102,7 @@ def trained_predictor(
         print(f"{compressor}: {line}", file=sys.stderr, flush=True)
 
     checkpoint = None if options["checkpoint"] is None else Path(options["checkpoint"])
-    model = LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint))
+    model = LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint), temperature)
     return MixedPredictor(counts, model, share) if share > 0.0 else model
 
 

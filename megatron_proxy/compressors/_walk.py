@@ -30,18 +30,21 @@ _MAX_CELLS = 1 << (32 - _LABEL_BITS)
 
 
 def _kinds() -> NDArray[np.uint8]:
-    """Of each byte: 1 ASCII of a word, 2 first of a character of several bytes, 3 further one, 0 anything else."""
+    """Of each byte: 1 letter or digit, 2 first of a character of several bytes, 3 further one, 4 space, 0 others."""
     kinds = np.zeros(NUM_BYTES, dtype=np.uint8)
-    kinds[list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")] = 1
+    kinds[list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")] = 1
     kinds[0xC0:] = 2
     kinds[0x80:0xC0] = 3
+    kinds[ord(" ")] = 4
     return kinds
 
 
 _KINDS: Final = _kinds()
 # How good it is to end between two bytes, by the kinds of the first (rows) and the second: 2 where a word begins, 1
-# where a character of several bytes ends, 0 elsewhere.
-_RANKS: Final = np.array([[0, 2, 2, 2], [0, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 0]], dtype=np.int64)
+# before spaces and after a character of several bytes, 0 elsewhere.
+_RANKS: Final = np.array(
+    [[0, 2, 2, 2, 1], [0, 0, 0, 0, 1], [1, 1, 1, 0, 1], [1, 1, 1, 0, 1], [0, 2, 2, 2, 0]], dtype=np.int64
+)
 _RANK_OF_THE_END: Final = 3
 
 
@@ -91,7 +94,7 @@ class Walker:
         """Like :meth:`encode`, but not every string has a code (-1: none), and some ends are better than others.
 
         With ``words`` a match ends where a word begins (or its segment ends), as late as it can; if no such place is
-        in reach, where a character of several bytes ends; and only then just as late as it can.
+        in reach, before a space or after a character of several bytes; and only then just as late as it can.
         """
         code_ends = np.empty(len(ends), dtype=np.int64)
         kinds = _KINDS if words else np.zeros_like(_KINDS)

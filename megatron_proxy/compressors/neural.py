@@ -36,6 +36,7 @@ from ._neural_options import (
     counts_option,
     edits_option,
     learning_sample,
+    temperature_option,
     trained_predictor,
 )
 from ._trie import ranked
@@ -54,7 +55,8 @@ class NeuralCompressor(LongestMatch):
         EDITS,
         BORDER,
         SEGMENT_BYTES,
-        counts_option(0.6),
+        counts_option(0.7),
+        temperature_option(1.25),
         *LM_OPTIONS,
     )
 

@@ -26,7 +26,15 @@ from ._longest_match import (
     lines_of,
     segmenter_option,
 )
-from ._neural_options import BORDER, LM_OPTIONS, border_option, counts_option, learning_sample, trained_predictor
+from ._neural_options import (
+    BORDER,
+    LM_OPTIONS,
+    border_option,
+    counts_option,
+    learning_sample,
+    temperature_option,
+    trained_predictor,
+)
 from ._trie import MAX_LENGTH, NUM_BYTES, Trie, from_bytes
 from ._walk import Walker
 from ._windows import NO_CODE, likeliest, window_codes
@@ -59,6 +67,7 @@ class NeuralAcCompressor(Compressor):
         BORDER,
         SEGMENT_BYTES,
         counts_option(0.8),
+        temperature_option(1.0),
         *LM_OPTIONS,
     )
     lossless: ClassVar[bool] = False

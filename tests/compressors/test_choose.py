@@ -46,11 +46,12 @@ def rank(document, end):
     if end == len(document):
         return 3
     before, after = document[end - 1], document[end]
-    is_word = lambda byte: byte >= 0x80 or chr(byte).isalnum() or byte == ord("_")  # noqa: E731
-    later = 0x80 <= after < 0xC0
+    is_word = lambda byte: byte >= 0x80 or chr(byte).isalnum()  # noqa: E731
     if is_word(after) and not is_word(before):
         return 2
-    return 1 if before >= 0x80 and not later else 0
+    if after == ord(" ") != before:
+        return 1
+    return 1 if before >= 0x80 and not 0x80 <= after < 0xC0 else 0
 
 
 def plain_matches(symbols, document, words):
@@ -90,8 +91,11 @@ def test_matches_end_where_words_begin():
     assert matches(compressor, b"the cat") == [b"the ", b"cat"]
     # "the ca" is longer, but ends inside a word. A segment's end is as good as any.
     assert matches(compressor, b"the ca") == [b"the ca"]
-    # "cat " has no code, and so no symbol ends where the word begins: as late as it can.
-    assert matches(compressor, b"cat sat") == [b"cat s", b"at"]
+    # "cat " has no code, so no symbol ends where the word begins. Before the space is the next best place.
+    assert matches(compressor, b"cat sat") == [b"cat", b" ", b"s", b"at"]
+    # Between letters one place is like the other.
+    assert matches(coded(b"ab", b"abc"), b"abcd") == [b"abc", b"d"]
+    assert matches(coded(b"a_", b"a_b"), b"a_bc") == [b"a_", b"b", b"c"]
 
 
 def test_a_match_ends_after_a_whole_character():
