@@ -3,7 +3,7 @@
 The trie is laid out as a double array (Aoe, "An efficient digital search algorithm by using a double-array structure",
 IEEE TSE 15(9), 1989): from a cell with base ``B`` the byte ``b`` leads to cell ``B + b`` if that cell's label is ``b``.
 No two cells with extensions have the same base, so the label alone tells whose extension a cell is. One memory access
-of four bytes per byte of text, and some 300 KB for 65,280 strings, which a core's cache holds.
+of four bytes per byte of text, and some 4.5 bytes per string, so that a core's cache holds the trie.
 
 Cells 0 … 255 are the single bytes. They and the gaps have a label that is no byte, and a string without extensions has
 base 0, so every step stays in the array.

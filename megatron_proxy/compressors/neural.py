@@ -1,13 +1,16 @@
 """``neural``: the strings that a small byte LM finds most probable, matched greedily. No LM is needed to encode.
 
 The LM is trained on windows of the corpus, and its context begins with the window. So it gives every string a
-probability of its own, and the most probable ones, a set closed under prefixes, become the symbols. By default the
-probabilities are those of a mixture with the sample's own counts, in which the LM is what smooths them.
+probability of its own, and the most probable ones, a set closed under prefixes, are the candidates for symbols. By
+default the probabilities are those of a mixture with the sample's own counts, in which the LM is what smooths them; a
+temperature above 1 makes it smooth more.
 
-The most probable strings of the training text are not the best ones for another text, which leaves the ways of the
-first at any byte: the longer a string, the likelier. So a string of n bytes counts as (1 - ``edits``)^n times as
-probable as it is in the corpus. On held-out text, the corpus's own kind included, symbols then get longer.
-:mod:`.neural_ac` has the paper's way of making symbols from an LM.
+Of the candidates those become symbols that matches use, in the sample and in the sample with deletions
+(:mod:`._choose`), and matches end where words begin if they can (:class:`._longest_match.LongestMatch`): two readings
+of a text that start at different places then soon end at the same ones, so that an edit changes few codes.
+
+With ``edits`` a string of n bytes counts as (1 - ``edits``)^n times as probable as it is, which gives room to shorter
+ones. :mod:`.neural_ac` has the paper's way of making symbols from an LM.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ from .base import Corpus, Option
 
 
 class NeuralCompressor(LongestMatch):
-    """The most probable strings of a byte LM, longest match."""
+    """Of the most probable strings of a byte LM those that are used; matches end at words."""
 
     name = "neural"
     options: ClassVar[tuple[Option, ...]] = (

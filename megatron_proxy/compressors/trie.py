@@ -4,6 +4,9 @@ Strings are ranked by how often they occur, wherever they start in the corpus. W
 count where the symbols of the round before start: a second round gives a tenth more bytes per symbol, later ones
 little. But then few strings serve a text that is read from another place on, as after an edit, so the mapping is less
 stable, and one round is the default.
+
+It is the baseline of :mod:`.neural`, and by default has none of its refinements; its options give it those of them that
+need no language model.
 """
 
 from __future__ import annotations

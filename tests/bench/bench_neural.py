@@ -24,7 +24,7 @@ import torch
 from megatron_proxy.compressors import get
 from megatron_proxy.compressors._byte_lm import LmPredictor
 from megatron_proxy.compressors._compile import NUM_BYTES, compile_most_probable, compile_windows
-from megatron_proxy.compressors._longest_match import segmented
+from megatron_proxy.compressors._longest_match import ending_options, segmented
 from megatron_proxy.compressors._neural_options import _lm_settings, _starts
 from megatron_proxy.compressors._sample import sample
 from megatron_proxy.compressors._train_lm import Sample, train
@@ -90,10 +90,12 @@ def main() -> None:
 
     predictor = LmPredictor(model)
     begin = time.perf_counter()
-    compiled = compile_most_probable(predictor, SYMBOLS, LONGEST, edits=options["edits"])
-    trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], SYMBOLS)
-    neural = NeuralCompressor(trie, segmenter)
-    print(f"compiling neural: {time.perf_counter() - begin:.1f} s, {len(trie):,} strings")
+    candidates, words = ending_options(options, "neural", SYMBOLS)
+    compiled = compile_most_probable(predictor, candidates, LONGEST, edits=options["edits"])
+    trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], candidates)
+    neural = NeuralCompressor.chosen(trie, SYMBOLS, words, (data, ends), segmenter)
+    seconds = time.perf_counter() - begin
+    print(f"compiling neural: {seconds:.1f} s, {neural.vocab_size:,} symbols of {len(trie):,} strings")
     begin = time.perf_counter()
     neural_ac = NeuralAcCompressor.of_windows(compile_windows(predictor, BITS, LONGEST), BITS, segmenter)
     print(f"compiling neural-ac: {time.perf_counter() - begin:.1f} s, {len(neural_ac.trie):,} windows")

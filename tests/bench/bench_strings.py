@@ -25,29 +25,27 @@ from megatron_proxy.inspection.stability import DELETED_SHARE, PIECE_BYTES, stab
 
 WORDS = {"ends": "words", "candidates": 2.5}
 PLAIN = {"ends": "anywhere", "candidates": 1.0}
+BEFORE = PLAIN | {"counts": 0.8, "temperature": 1.0, "edits": 0.06}
 VARIANTS = (
     Variant("trie", "trie", {}),
     Variant("trie, 16,384 symbols", "trie", {"symbols": 16_384}),
-    Variant("trie, 32,768 symbols", "trie", {"symbols": 32_768}),
     Variant("trie, 98,304 symbols", "trie", {"symbols": 98_304}),
     Variant("trie, ends words", "trie", {"ends": "words"}),
     Variant("trie, 2.5 candidates", "trie", {"candidates": 2.5}),
-    Variant("trie, ends words, 2 candidates", "trie", WORDS | {"candidates": 2.0}),
     Variant("trie, ends words, 2.5 candidates", "trie", WORDS),
-    Variant("trie, ends words, 3 candidates", "trie", WORDS | {"candidates": 3.0}),
+    Variant("trie, ends words, 2.5 candidates, 16,384 symbols", "trie", WORDS | {"symbols": 16_384}),
     Variant("neural", "neural", {}),
     Variant("neural, 2 candidates", "neural", {"candidates": 2.0}),
     Variant("neural, 3 candidates", "neural", {"candidates": 3.0}),
-    Variant("neural, 0.8 counts", "neural", {"counts": 0.8}),
-    Variant("neural, 0.3 counts", "neural", {"counts": 0.3}),
+    Variant("neural, temperature 1", "neural", {"temperature": 1.0}),
+    Variant("neural, temperature 1.5", "neural", {"temperature": 1.5}),
+    Variant("neural, half the model", "neural", {"counts": 0.5}),
     Variant("neural, the model alone", "neural", {"counts": 0.0}),
     Variant("neural, 3 % edits", "neural", {"edits": 0.03}),
-    Variant("neural, 3 % edits, 0.8 counts", "neural", {"edits": 0.03, "counts": 0.8}),
-    Variant("neural, ends anywhere, 1 candidate", "neural", PLAIN),
-    Variant("the same, 6 % edits, 0.8 counts", "neural", PLAIN | {"edits": 0.06, "counts": 0.8}),
-    Variant("the same, 6 % edits, no model", "neural", PLAIN | {"edits": 0.06, "counts": 1.0}),
     Variant("neural, 16,384 symbols", "neural", {"symbols": 16_384}),
-    Variant("neural, 32,768 symbols", "neural", {"symbols": 32_768}),
+    Variant("neural, ends anywhere, 1 candidate", "neural", PLAIN),
+    Variant("the same, no model, 6 % edits", "neural", PLAIN | {"counts": 1.0, "edits": 0.06}),
+    Variant("the same, 0.8 counts, temperature 1, 6 % edits", "neural", BEFORE),
 )
 COLUMNS = ("bytes per code", "random", "per byte", "elsewhere", "random", "per byte", "better in")
 
