@@ -52,6 +52,7 @@ SAME_LEVEL = {
     ("verify", "prepare"),
     ("segment", "punkt"),
     ("segment", "jit"),
+    ("corpus", "jit"),
     ("jit_ready", "jit"),
     ("manifest", "compressors"),
     ("views", "manifest"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 _READ_BYTES: Final = 1 << 20
+_NEWLINE: Final = ord("\n")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,18 @@ class Stretch:
             while position < self.end and (line := file.readline()):
                 position += len(line)
                 yield line
+
+    def read(self, room: bytearray) -> int:
+        """Put the lines into ``room``, which grows if it must; returns how many bytes they are."""
+        with open(self.path, "rb") as file:
+            size = self.end - self._first_line(file)
+            _grow(room, size)
+            with memoryview(room)[:size] as view:
+                size = file.readinto(view)
+            rest = file.readline() if size and room[size - 1] != _NEWLINE else b""
+        _grow(room, size + len(rest))
+        room[size : size + len(rest)] = rest
+        return size + len(rest)
 
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
@@ -77,12 +90,23 @@ class Block:
             yield self.content[begin:end]
             begin = end
 
+    def read(self, room: bytearray) -> int:
+        """Put the lines into ``room``, which grows if it must; returns how many bytes they are."""
+        _grow(room, len(self.content))
+        room[: len(self.content)] = self.content
+        return len(self.content)
+
     def lines_before(self) -> int:
         """How many lines of the file come before this block."""
         return self.before
 
 
 Chunk = Stretch | Block
+
+
+def _grow(room: bytearray, size: int) -> None:
+    if len(room) < size:
+        room.extend(bytes(size - len(room)))
 
 
 class LineNumbers:

@@ -103,13 +103,14 @@ def _inspect(path: str) -> CorpusFile:
             raise CorpusError("not a regular file", where=path, fix="name JSONL files, or a glob of them")
         file = CorpusFile(path, status.st_size, compression_of(path))
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if file.compression and file.size == 0:
         raise CorpusError(f"the {file.compression} stream is truncated or damaged (the file is empty)", where=path)
     return file
 
 
-def _unreadable(path: str, error: OSError) -> CorpusError:
+def unreadable(path: str, error: OSError) -> CorpusError:
+    """The error for a file that cannot be read."""
     return CorpusError(f"cannot be read ({error.strerror})", where=path)
 
 
@@ -152,7 +153,7 @@ def _blocks(path: str, compression: str, size: int) -> Iterator[Block]:
             yield Block(path, content, disk - done, lines)
             lines, done, pending = lines + content.count(b"\n"), disk, [piece[cut:]]
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except DamagedStream as error:
         reached = lines + sum(piece.count(b"\n") for piece in pending)
         raise CorpusError(
@@ -186,7 +187,7 @@ def read_chunk(chunk: Chunk, keys: Sequence[str]) -> Parsed:
                 bad.append(Bad(count, len(documents[0]), str(error)))
             count += 1
     except OSError as error:
-        raise _unreadable(chunk.path, error) from error
+        raise unreadable(chunk.path, error) from error
     return Parsed(count, documents, bad)
 
 

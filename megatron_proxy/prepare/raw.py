@@ -15,7 +15,8 @@ from typing import Final, Protocol, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..corpus import Bad, CorpusFile, bad_line, chunks, read_chunk
+from .. import jit
+from ..corpus import Bad, CorpusFile, Joined, TextReader, bad_line, chunks, read_joined
 from ..corpus.chunk import Block, Chunk, LineNumbers
 from ..errors import CorpusError
 from ..manifest import View
@@ -25,6 +26,8 @@ from ..views import ViewReader
 from .pending import writing
 
 _SHOWN_BAD_LINES: Final = 20
+# numba and the scanner take about a second to load, which is what the scanner saves on so many bytes.
+_WORTH_LOADING: Final = 1 << 30
 
 
 class RawSink(Protocol):
@@ -83,23 +86,21 @@ class Corpus:
         """About how many bytes on disk it takes up."""
         return sum(file.size for file in self.files) // self.shard[1]
 
+    def worth_scanning(self, workers: int) -> bool:
+        """Whether each worker has so much to read that loading compiled code for it pays."""
+        size = self.disk_bytes // max(workers, 1)
+        return len(self.keys) == 1 and self.max_documents is None and size >= _WORTH_LOADING
 
-def parser(keys: Sequence[str]) -> Callable[[Chunk], Documents]:
-    """What a worker does: from a chunk to its documents."""
-    return partial(_parse, keys)
+
+def parser(keys: Sequence[str], scan: bool) -> Callable[[Chunk], Documents]:
+    """What a worker does: from a chunk to its documents; ``scan`` takes the reader that is fast, once it is loaded."""
+    return partial(_parse, TextReader(keys[0]) if scan else partial(read_joined, keys))
 
 
-def _parse(keys: Sequence[str], chunk: Chunk) -> Documents:
-    parsed = read_chunk(chunk, keys)
-    texts = []
-    for documents in parsed.documents:
-        lengths = np.fromiter(map(len, documents), dtype=np.int32, count=len(documents))
-        texts.append((b"".join(documents), lengths))
-        # The joined bytes take their place: a document of 100 MB should not be held twice.
-        documents.clear()
-    return Documents(
-        replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, parsed.lines, texts, parsed.bad
-    )
+def _parse(reader: Callable[[Chunk], Joined], chunk: Chunk) -> Documents:
+    found = reader(chunk)
+    shipped = replace(chunk, content=b"") if isinstance(chunk, Block) else chunk
+    return Documents(shipped, found.lines, found.texts, found.bad)
 
 
 def skipped_lines_path(prefix: str) -> Path:
@@ -165,7 +166,9 @@ def take(
     """
     count = 0
     numbers = LineNumbers()
-    with Workers(partial(parser, corpus.keys), workers, preload=[__name__, *preload]) as pool:
+    scan = corpus.worth_scanning(workers)
+    preload = [__name__, *preload, *([jit.READY] if scan else [])]
+    with Workers(partial(parser, corpus.keys, scan), workers, preload=preload) as pool:
         for found in pool.map(chunks(corpus.files, shard=corpus.shard)):
             numbers.enter(found.chunk, found.lines)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)

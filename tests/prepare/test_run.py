@@ -11,6 +11,7 @@ from megatron_proxy import manifest, views
 from megatron_proxy.errors import ConfigurationError, CorpusError, DatasetError
 from megatron_proxy.prepare import Job
 from megatron_proxy.prepare import encode as encode_module
+from megatron_proxy.prepare import raw as raw_module
 
 
 def test_views_spans_and_manifest(tmp_path, corpus, run):
@@ -57,6 +58,10 @@ def test_any_number_of_workers_partitions_and_calls_gives_the_same_bytes(tmp_pat
     for workers in (0, 1, 2, 3):
         run(corpus, compressors=("toy", "whole"), prefix=f"w{workers}", workers=workers)
         assert files_of(tmp_path, f"w{workers}") == expected
+    monkeypatch.setattr(raw_module, "_WORTH_LOADING", 1_000)
+    for workers in (0, 2):
+        run(corpus, compressors=("toy", "whole"), prefix=f"scanned{workers}", workers=workers)
+        assert files_of(tmp_path, f"scanned{workers}") == expected
     run(corpus, compressors=("toy", "whole"), prefix="parts", partitions=7)
     assert files_of(tmp_path, "parts") == expected
     run(corpus, compressors=(), prefix="later")
