@@ -75,8 +75,9 @@ def with_deletions(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[ND
         draws = rng.uniform(stream, np.arange(characters, int(number[-1]) + 1))
         kept[begin : begin + len(block)] = draws[number - characters] >= _DELETED_SHARE
         characters = int(number[-1])
-    # How many bytes are left before each place.
-    left = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(kept, dtype=np.int64)])[ends]
+    if not len(ends):
+        return data, ends
+    left = np.cumsum(np.add.reduceat(kept, np.concatenate([[0], ends[:-1]]), dtype=np.int64))
     return data[kept], np.unique(left[left > 0])
 
 
@@ -84,9 +85,15 @@ def _uses(
     walker: Walker, data: NDArray[np.uint8], ends: NDArray[np.int64], words: bool, count: int
 ) -> NDArray[np.int64]:
     """How often each of ``count`` codes is used in a sample: int64, shape (count,)."""
-    codes = np.empty(len(data), dtype=np.int32)
-    code_ends = walker.encode_to_borders(data, ends, codes, words)
-    return np.bincount(codes[: code_ends[-1] if len(ends) else 0], minlength=count)
+    uses = np.zeros(count, dtype=np.int64)
+    begin = 0
+    for part in np.array_split(ends, -(-len(data) // _BLOCK_BYTES) or 1):
+        block = data[begin : part[-1]] if len(part) else data[:0]
+        codes = np.empty(len(block), dtype=np.int32)
+        code_ends = walker.encode_to_borders(block, part - begin, codes, words)
+        uses += np.bincount(codes[: code_ends[-1] if len(part) else 0], minlength=count)
+        begin += len(block)
+    return uses
 
 
 @jit

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from megatron_proxy import compressors
 from megatron_proxy.compressors._choose import NO_CODE, most_used, with_deletions
-from megatron_proxy.compressors._longest_match import TRIE_FILE
+from megatron_proxy.compressors._longest_match import TRIE_FILE, segmented
 from megatron_proxy.compressors._trie import Trie
 from megatron_proxy.compressors._walk import Walker
 from megatron_proxy.compressors.trie import TrieCompressor
@@ -142,6 +142,17 @@ def test_deletions_do_not_depend_on_blocks(monkeypatch):
     whole, _ = with_deletions(data, np.array([len(data)]))
     monkeypatch.setattr(_choose, "_BLOCK_BYTES", 7)
     assert with_deletions(data, np.array([len(data)]))[0].tobytes() == whole.tobytes()
+
+
+def test_uses_do_not_depend_on_blocks(monkeypatch):
+    from megatron_proxy.compressors import _choose
+
+    candidates, _ = trie_of(b"abc", b"bca", b"cab", b"ab ab")
+    sample = segmented([b"abc ab abcab\nbcabca ab\n" * 9, b"ab ab"], Segmenter(Kind.LINES, 16))
+    whole = most_used(candidates, 3, *sample, words=True)
+    monkeypatch.setattr(_choose, "_BLOCK_BYTES", 20)
+    blocks = most_used(candidates, 3, *sample, words=True)
+    assert blocks[1].tolist() == whole[1].tolist()
 
 
 def test_a_segment_that_is_deleted_is_gone():
