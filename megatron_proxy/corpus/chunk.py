@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 _READ_BYTES: Final = 1 << 20
+# What is read at once to find the end of a line.
+_LINE_BYTES: Final = 1 << 15
 _NEWLINE: Final = ord("\n")
 
 
@@ -38,7 +40,7 @@ class Stretch:
 
     def read(self, room: bytearray) -> int:
         """Put the lines into ``room``, which grows if it must; returns how many bytes they are."""
-        with open(self.path, "rb") as file:
+        with open(self.path, "rb", buffering=_LINE_BYTES) as file:
             size = self.end - self._first_line(file)
             _grow(room, size)
             with memoryview(room)[:size] as view:

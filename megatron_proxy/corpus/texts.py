@@ -96,7 +96,7 @@ class TextReader:
 
     def _scan(self, size: int, at_start: bool) -> Joined:
         content = self._content
-        content[size:] = bytes(max(len(PADDING), len(content) - size))
+        content[size : size + len(PADDING)] = PADDING
         if len(self._room.data) < len(content):
             self._room = room_for(len(content))
         source, texts = source_of(content, size, self._key), self._room
