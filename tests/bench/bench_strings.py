@@ -33,6 +33,7 @@ VARIANTS = (
     Variant("trie, ends words", "trie", {"ends": "words"}),
     Variant("trie, 2.5 candidates", "trie", {"candidates": 2.5}),
     Variant("trie, ends words, 2.5 candidates", "trie", WORDS),
+    Variant("trie, ends words, 3 candidates", "trie", WORDS | {"candidates": 3.0}),
     Variant("trie, ends words, 2.5 candidates, 16,384 symbols", "trie", WORDS | {"symbols": 16_384}),
     Variant("neural", "neural", {}),
     Variant("neural, 2 candidates", "neural", {"candidates": 2.0}),
