@@ -45,7 +45,6 @@ _KINDS: Final = _kinds()
 _RANKS: Final = np.array(
     [[0, 2, 2, 2, 1], [0, 0, 0, 0, 1], [1, 1, 1, 0, 1], [1, 1, 1, 0, 1], [0, 2, 2, 2, 0]], dtype=np.int64
 )
-_RANK_OF_THE_END: Final = 3
 
 
 @dataclass(frozen=True)
@@ -198,23 +197,27 @@ def _to_borders(cells: Any, codes: Any, kinds: Any, ranks: Any, data: Any, ends:
         while i < end:
             place = np.int64(data[i])
             cell = cells[place]
+            before = kinds[place]
             i += 1
-            best = -1
             stop = i
             code = codes[place]
-            while True:
+            best = 0
+            while i < end:
+                byte = np.int64(data[i])
+                after = kinds[byte]
                 if codes[place] >= 0:
-                    rank = ranks[kinds[data[i - 1]], kinds[data[i]]] if i < end else _RANK_OF_THE_END
+                    rank = ranks[before, after]
                     if rank >= best:
                         best, stop, code = rank, i, codes[place]
-                if i == end:
-                    break
-                following = np.int64(cell >> 9) + np.int64(data[i])
+                following = np.int64(cell >> 9) + byte
                 content = cells[following]
-                if content & 511 != data[i]:
+                if content & 511 != byte:
                     break
-                place, cell = following, content
+                place, cell, before = following, content, after
                 i += 1
+            # The segment's end is the best place of all.
+            if i == end and codes[place] >= 0:
+                stop, code = i, codes[place]
             i = stop
             out[written] = code
             written += 1
