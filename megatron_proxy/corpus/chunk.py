@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader, FileIO
 from typing import BinaryIO, Final
 
 _READ_BYTES: Final = 1 << 20
@@ -40,7 +41,7 @@ class Stretch:
 
     def read(self, room: bytearray) -> int:
         """Put the lines into ``room``, which grows if it must; returns how many bytes they are."""
-        with open(self.path, "rb", buffering=_LINE_BYTES) as file:
+        with BufferedReader(FileIO(self.path), _LINE_BYTES) as file:
             size = self.end - self._first_line(file)
             _grow(room, size)
             with memoryview(room)[:size] as view:

@@ -71,9 +71,6 @@ class TextReader:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._forget()
-
-    def _forget(self) -> None:
         self._content = bytearray()
         self._room = room_for(0)
 
@@ -89,12 +86,20 @@ class TextReader:
             size = chunk.read(self._content)
         except OSError as error:
             raise unreadable(chunk.path, error) from error
-        found = self._scan(size, chunk.at_start) if size <= MAX_DOCUMENT_BYTES else read_joined([self._key], chunk)
+        if size > MAX_DOCUMENT_BYTES:
+            self._content = bytearray()
+            return read_joined([self._key], chunk)
+        lines, count, used, bad = self._scan(size, chunk.at_start)
         if size > _KEPT_BYTES:
-            self._forget()
-        return found
+            # Before the texts are copied: a document of 100 MB should not be held more often than it must.
+            self._content = bytearray()
+        texts = self._room.data[:used].tobytes(), self._room.lengths[:count].copy()
+        if size > _KEPT_BYTES:
+            self._room = room_for(0)
+        return Joined(lines, [texts], bad)
 
-    def _scan(self, size: int, at_start: bool) -> Joined:
+    def _scan(self, size: int, at_start: bool) -> tuple[int, int, int, list[Bad]]:
+        """Fill the room; how many lines and texts there are, how many bytes the texts take, and the bad lines."""
         content = self._content
         content[size : size + len(PADDING)] = PADDING
         if len(self._room.data) < len(content):
@@ -119,4 +124,4 @@ class TextReader:
             except BadLine as error:
                 bad.append(Bad(lines, count, str(error)))
             at, lines, unusual = stop, lines + 1, unusual + 1
-        return Joined(lines, [(texts.data[:used].tobytes(), texts.lengths[:count].copy())], bad)
+        return lines, count, used, bad
