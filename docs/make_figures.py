@@ -164,8 +164,9 @@ def _legend(picture: Picture, y: float) -> None:
 
 def _windows(schedule: Schedule, length: int, count: int) -> Iterator[list[Cell]]:
     """The first windows of the stream."""
+    options = {option.name: option.default for option in TrieCompressor.options}
     compressor = TrieCompressor.build(
-        {"symbols": 96, "longest": 12, "segment-bytes": 64, "sample-bytes": 1 << 20, "rounds": 1}, lambda: iter(TEXTS)
+        options | {"symbols": 96, "longest": 12, "segment-bytes": 64}, lambda: iter(TEXTS)
     )
     encoded = [compressor.encode_spans(text) for text in TEXTS]
     spans = [
@@ -237,8 +238,9 @@ _LABELS: Final = {
     "doublebyte": (-7, 4, "end"),
     "sentencepiece, 16,384": (6, 22, "middle"),
     "hf, byte-level BPE, 32,768": (10, -10, "end"),
-    "trie, 65,280": (8, 6, "start"),
+    "trie, 65,280": (8, -1, "start"),
     "trie, 65,280, 3 rounds": (-8, -4, "end"),
+    "neural": (8, 9, "start"),
     "neural-ac, 16 bits": (-8, 4, "end"),
     "neural-ac, 8 bits": (-4, -8, "middle"),
     "zstd": (-8, 4, "end"),
