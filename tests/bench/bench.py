@@ -21,7 +21,7 @@ from pathlib import Path
 import harness
 
 HERE = Path(__file__).parent
-APART = ("compressors", "neural")
+APART = ("compressors", "neural", "strings")
 
 
 def names() -> list[str]:
