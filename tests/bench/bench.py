@@ -5,7 +5,7 @@
 
 Each ``bench_NAME.py`` here is a script of its own that takes ``--quick`` and reports through harness.py; one that fails
 is named at the end, and the others run all the same. Not among them, as they need corpora and hours:
-``bench_compressors.py`` (quality of the compressors) and ``bench_neural.py``.
+``bench_compressors.py`` (quality of the compressors), ``bench_neural.py``, ``bench_strings.py`` (trie and neural).
 """
 
 from __future__ import annotations
