@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader, FileIO
 from typing import BinaryIO, Final
 
 _READ_BYTES: Final = 1 << 20
-# What is read at once to find the end of a line.
-_LINE_BYTES: Final = 1 << 15
-_NEWLINE: Final = ord("\n")
+# What is read beyond a stretch, where its last line most often ends.
+_BEYOND_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -39,17 +37,27 @@ class Stretch:
                 position += len(line)
                 yield line
 
-    def read(self, room: bytearray) -> int:
-        """Put the lines into ``room``, which grows if it must; returns how many bytes they are."""
-        with BufferedReader(FileIO(self.path), _LINE_BYTES) as file:
-            size = self.end - self._first_line(file)
-            _grow(room, size)
-            with memoryview(room)[:size] as view:
+    def read(self, room: bytearray) -> tuple[int, int]:
+        """Put the lines into ``room``, which grows if it must; returns where in it they begin and end."""
+        # The byte before tells whether a line begins with the first one.
+        first = max(self.begin - 1, 0)
+        own = self.end - first
+        with open(self.path, "rb") as file:
+            file.seek(first)
+            _grow(room, own + _BEYOND_BYTES)
+            with memoryview(room)[: own + _BEYOND_BYTES] as view:
                 size = file.readinto(view)
-            rest = file.readline() if size and room[size - 1] != _NEWLINE else b""
+            begin = 0 if self.at_start else room.find(b"\n", 0, min(own, size)) + 1
+            # A stretch inside one huge line must not read on to that line's end: its neighbours would all do the same.
+            if begin >= min(own, size) or not (self.at_start or begin):
+                return 0, 0
+            end = room.find(b"\n", own - 1, size) + 1
+            rest = b"" if end else file.readline()
+        if end:
+            return begin, end
         _grow(room, size + len(rest))
         room[size : size + len(rest)] = rest
-        return size + len(rest)
+        return begin, size + len(rest)
 
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
@@ -93,11 +101,11 @@ class Block:
             yield self.content[begin:end]
             begin = end
 
-    def read(self, room: bytearray) -> int:
-        """Put the lines into ``room``, which grows if it must; returns how many bytes they are."""
+    def read(self, room: bytearray) -> tuple[int, int]:
+        """Put the lines into ``room``, which grows if it must; returns where in it they begin and end."""
         _grow(room, len(self.content))
         room[: len(self.content)] = self.content
-        return len(self.content)
+        return 0, len(self.content)
 
     def lines_before(self) -> int:
         """How many lines of the file come before this block."""

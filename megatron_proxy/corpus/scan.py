@@ -5,6 +5,9 @@ line, both can be left out. :func:`take_lines` takes lines that are objects of s
 ``{"text": "...", "url": "..."}``, and stops before any other: numbers, nested values, a key that is there twice or
 written with escapes, lone surrogates, and everything that is no JSON. Those are for :mod:`.jsonl`, which knows what to
 say about them. What is taken here is exactly what it would make of it.
+
+Strings are copied and searched 64 bytes at a time: what is found in a block is a word with one bit per byte, and only
+these bits are gone through one by one. Importing this module loads numba.
 """
 
 from __future__ import annotations
@@ -12,14 +15,18 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ..jit import jit
 
-PADDING: Final = bytes(8)
-"""What the bytes to be scanned must end with: they are read eight at a time."""
+_WIDTH: Final = 64
+PADDING: Final = bytes(_WIDTH)
+"""What the bytes to be scanned must end with: so many are read at a time."""
 
-_QUOTE, _BACKSLASH, _NEWLINE = 34, 92, 10
+_QUOTE, _BACKSLASH, _NEWLINE, _BLANK = 34, 92, 10, 32
 _OPEN, _CLOSE, _COLON, _COMMA = 123, 125, 58, 44
 # What a letter after a backslash stands for; 0 for \u and for what is no escape.
 _ESCAPES: Final = np.zeros(256, dtype=np.uint8)
@@ -36,8 +43,6 @@ class Source(NamedTuple):
     ----------
     data
         uint8: lines, and padding.
-    words
-        uint64, shape (bytes - 7,): the eight bytes from each place on as one word, a view.
     key
         uint8: the key, in quotes.
     escapes, digits
@@ -45,7 +50,6 @@ class Source(NamedTuple):
     """
 
     data: NDArray[np.uint8]
-    words: NDArray[np.uint64]
     key: NDArray[np.uint8]
     escapes: NDArray[np.uint8]
     digits: NDArray[np.int64]
@@ -57,15 +61,12 @@ class Texts(NamedTuple):
     Parameters
     ----------
     data
-        uint8, as large as the source: one text after the other.
-    words
-        The same by words.
+        uint8, as large as the source, padding included: one text after the other.
     lengths
         int32, as many as there may be lines: bytes of each text.
     """
 
     data: NDArray[np.uint8]
-    words: NDArray[np.uint64]
     lengths: NDArray[np.int32]
 
 
@@ -73,7 +74,7 @@ def source_of(content: bytes | bytearray, size: int, key: str) -> Source:
     """Lines of ``size`` bytes, ended by :data:`PADDING`, ready to be scanned for the strings under ``key``."""
     data = np.frombuffer(content, dtype=np.uint8, count=size + len(PADDING))
     quoted = f'"{key}"'.encode("utf-8", "surrogatepass")
-    return Source(data, _words(data), np.frombuffer(quoted, dtype=np.uint8), _ESCAPES, _DIGITS)
+    return Source(data, np.frombuffer(quoted, dtype=np.uint8), _ESCAPES, _DIGITS)
 
 
 def room_for(size: int) -> Texts:
@@ -83,11 +84,7 @@ def room_for(size: int) -> Texts:
     written to costs nothing.
     """
     data = np.empty(size + len(PADDING), dtype=np.uint8)
-    return Texts(data, _words(data), np.empty(size // len(b'{"":""}') + 1, dtype=np.int32))
-
-
-def _words(data: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    return np.ndarray((len(data) - 7,), dtype=np.uint64, buffer=data, strides=(1,))
+    return Texts(data, np.empty(size // len(b'{"":""}') + 1, dtype=np.int32))
 
 
 @jit
@@ -173,62 +170,79 @@ def _is_key(data: NDArray[np.uint8], at: Any, key: NDArray[np.uint8]) -> bool:
 @jit
 def _take_string(source: Any, at: Any, texts: Any, used: Any) -> tuple[Any, Any]:
     """Write the string at ``at`` to ``texts`` from ``used`` on; where both end, or (-1, …) if it is not a plain one."""
-    data, words = source.data, source.words
+    data, out = source.data, texts.data
     if data[at] != _QUOTE:
         return np.int64(-1), used
     at += 1
+    ahead = at - used
     while True:
-        # All eight bytes are written, of which the plain ones stay.
-        word = words[np.uint64(at)]
-        texts.words[np.uint64(used)] = word
-        odd = _odd_bytes(word)
-        if odd == 0:
-            at += 8
-            used += 8
-            continue
-        plain = _bytes_below(odd)
-        at += plain
-        used += plain
-        byte = data[np.uint64(at)]
-        if byte == _QUOTE:
-            return at + 1, used
-        if byte == _BACKSLASH and source.escapes[data[np.uint64(at + 1)]]:
-            texts.data[np.uint64(used)] = source.escapes[data[np.uint64(at + 1)]]
-            at += 2
-            used += 1
-            continue
-        if byte == _BACKSLASH:
-            taken, written = _take_escape(source, at, texts.data, used)
-        else:
-            taken = written = _take_character(data, at, texts.data, used)
-        if taken == 0:
-            return np.int64(-1), used
-        at += taken
-        used += written
+        # Up to ``end`` the string is copied; ``odd`` is what remains to be seen to in the block at ``at``.
+        odd: Any = _copy_block(data, at, out, at - ahead)  # type: ignore[call-arg]
+        end = at + _WIDTH
+        while odd != 0:
+            below = _lowest_bit(odd)
+            place = at + below
+            byte = data[np.uint64(place)]
+            if byte == _QUOTE:
+                return place + 1, place - ahead
+            if byte == _BACKSLASH:
+                # Not in a function of its own: that would be called, which costs more than all the rest.
+                taken, written = 2, 1
+                letter = source.escapes[data[np.uint64(place + 1)]]
+                out[np.uint64(place - ahead)] = letter
+                if letter == 0:
+                    taken, written = _take_code(source, place, out, place - ahead)
+                ahead += taken - written
+                # Whatever follows is now nearer to what comes before.
+                _copy_block(data, place + taken, out, place + taken - ahead)
+                end = max(end, place + taken)
+            else:
+                taken = _character(data, place)
+                if place + taken > end:
+                    _copy_block(data, place, out, place - ahead)
+                    end = place + taken
+            if taken == 0:
+                return np.int64(-1), used
+            odd &= ~(((np.uint64(1) << np.uint64(taken)) - np.uint64(1)) << np.uint64(below))
+        at = end
 
 
-@jit
-def _odd_bytes(word: Any) -> Any:
-    """The highest bit of each byte that is a quote, a backslash, a control character or no ASCII, in a word.
+@intrinsic
+def _copy_block(_: Any, source: Any, at: Any, target: Any, used: Any) -> tuple[Any, Any]:
+    """Copy 64 bytes; the bits of those that are a quote, a backslash, a control character or no ASCII (uint64).
 
-    Exact up to the lowest that is set (Warren, "Hacker's Delight", 6-1).
+    In vector instructions: those of the processor at hand, which LLVM finds.
     """
-    ones, high = np.uint64(0x0101010101010101), np.uint64(0x8080808080808080)
-    quotes, slashes = word ^ (ones * np.uint64(_QUOTE)), word ^ (ones * np.uint64(_BACKSLASH))
-    odd = (quotes - ones) & ~quotes | (slashes - ones) & ~slashes | (word - ones * np.uint64(32)) & ~word | word
-    return odd & high
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), _WIDTH)
+        places = []
+        for kind, array, place in zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True):
+            data = context.make_array(kind)(context, builder, array).data
+            places.append(builder.bitcast(builder.gep(data, [place]), vector.as_pointer()))
+        block = builder.load(places[0], align=1)
+        builder.store(block, places[1], align=1)
+        quote, backslash, blank = (ir.Constant(vector, [byte] * _WIDTH) for byte in (_QUOTE, _BACKSLASH, _BLANK))
+        odd = builder.or_(builder.icmp_unsigned("==", block, quote), builder.icmp_unsigned("==", block, backslash))
+        # As signed numbers, bytes that are no ASCII are below a blank too.
+        odd = builder.or_(odd, builder.icmp_signed("<", block, blank))
+        return builder.bitcast(odd, ir.IntType(_WIDTH))
+
+    return types.uint64(source, types.int64, target, types.int64), generate
+
+
+@intrinsic
+def _lowest_bit(_: Any, bits: Any) -> tuple[Any, Any]:
+    """How many bits of a word that is not 0 lie below the lowest one that is set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
 
 
 @jit
-def _bytes_below(bits: Any) -> Any:
-    """How many bytes of a word lie below the lowest bit that is set."""
-    ones = np.uint64(0x0101010101010101)
-    below = (bits & (~bits + np.uint64(1))) - np.uint64(1)
-    return np.int64(((below & ones) * ones) >> np.uint64(56)) - 1
-
-
-@jit
-def _take_escape(source: Any, at: Any, out: NDArray[np.uint8], used: Any) -> tuple[Any, Any]:
+def _take_code(source: Any, at: Any, out: NDArray[np.uint8], used: Any) -> tuple[Any, Any]:
     r"""Write the character of ``\uXXXX``, or of a pair of them; how many bytes it takes in JSON and in UTF-8, or 0."""
     code = _code_unit(source, at)
     taken = 6
@@ -267,21 +281,16 @@ def _code_unit(source: Any, at: Any) -> Any:
 
 
 @jit
-def _take_character(data: NDArray[np.uint8], at: Any, out: NDArray[np.uint8], used: Any) -> Any:
-    """Copy a character of several bytes of UTF-8; how many they are, or 0 if it is none."""
-    first = np.int64(data[at])
+def _character(data: NDArray[np.uint8], at: Any) -> Any:
+    """How many bytes the character of several bytes of UTF-8 takes, or 0 if it is none."""
+    first = np.int64(data[np.uint64(at)])
     size = 2 if 0xC2 <= first < 0xE0 else 3 if 0xE0 <= first < 0xF0 else 4 if 0xF0 <= first < 0xF5 else 0
-    if size == 0:
-        return 0
-    second = np.int64(data[at + 1])
     # Too long a form, a surrogate, beyond the last character (Unicode, table 3-7).
     low = 0xA0 if first == 0xE0 else 0x90 if first == 0xF0 else 0x80
     high = 0x9F if first == 0xED else 0x8F if first == 0xF4 else 0xBF
-    if not low <= second <= high:
+    if not low <= data[np.uint64(at + 1)] <= high:
         return 0
     for i in range(2, size):
-        if data[at + i] & 0xC0 != 0x80:
+        if data[np.uint64(at + i)] & 0xC0 != 0x80:
             return 0
-    for i in range(size):
-        out[used + i] = data[at + i]
     return size

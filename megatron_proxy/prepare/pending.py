@@ -40,7 +40,7 @@ class PendingView:
         with writing(self._path):
             self._writer = ViewWriter(self._pending, dtype)
 
-    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
         """Append sequences: their units one after the other, and the number of units of each (int32)."""
         with writing(self._path):
             self._writer.add(units, lengths)

@@ -26,15 +26,19 @@ from ..views import ViewReader
 from .pending import writing
 
 _SHOWN_BAD_LINES: Final = 20
-# numba and the scanner take about a second to load, which is what the scanner saves on so many bytes.
-_WORTH_LOADING: Final = 1 << 30
+# The scanner saves a second on 800 MB. With numba it takes 0.8 s to load; where numba is needed anyway, 10 ms.
+_WORTH_LOADING: Final = 640 << 20
+_WORTH_LOADING_ALONE: Final = 32 << 20
 
 
 class RawSink(Protocol):
     """What takes the documents of one key, in order."""
 
-    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
-        """Take documents: their bytes one after the other, and the number of bytes of each."""
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
+        """Take documents: their bytes one after the other, and the number of bytes of each.
+
+        Both are good during the call only.
+        """
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Documents:
 
     chunk: Chunk
     lines: int
-    texts: list[tuple[bytes, NDArray[np.int32]]]
+    texts: list[tuple[bytes | memoryview, NDArray[np.int32]]]
     bad: list[Bad]
 
     def first(self, count: int) -> Documents:
@@ -86,15 +90,20 @@ class Corpus:
         """About how many bytes on disk it takes up."""
         return sum(file.size for file in self.files) // self.shard[1]
 
-    def worth_scanning(self, workers: int) -> bool:
-        """Whether each worker has so much to read that loading compiled code for it pays."""
+    def worth_scanning(self, workers: int, *, ready: bool) -> bool:
+        """Whether each worker has so much to read that loading compiled code for it pays; ``ready``: numba is there."""
         size = self.disk_bytes // max(workers, 1)
-        return len(self.keys) == 1 and self.max_documents is None and size >= _WORTH_LOADING
+        least = _WORTH_LOADING_ALONE if ready else _WORTH_LOADING
+        return len(self.keys) == 1 and self.max_documents is None and size >= least
 
 
-def parser(keys: Sequence[str], scan: bool) -> Callable[[Chunk], Documents]:
-    """What a worker does: from a chunk to its documents; ``scan`` takes the reader that is fast, once it is loaded."""
-    return partial(_parse, TextReader(keys[0]) if scan else partial(read_joined, keys))
+def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], Documents]:
+    """What a worker does: from a chunk to its documents.
+
+    ``scan`` takes the reader that is fast, once it is loaded; ``lend`` spares a copy where each chunk's documents are
+    done with before the next chunk is read.
+    """
+    return partial(_parse, TextReader(keys[0], lend=lend) if scan else partial(read_joined, keys))
 
 
 def _parse(reader: Callable[[Chunk], Joined], chunk: Chunk) -> Documents:
@@ -166,9 +175,9 @@ def take(
     """
     count = 0
     numbers = LineNumbers()
-    scan = corpus.worth_scanning(workers)
+    scan = corpus.worth_scanning(workers, ready=jit.READY in preload)
     preload = [__name__, *preload, *([jit.READY] if scan else [])]
-    with Workers(partial(parser, corpus.keys, scan), workers, preload=preload) as pool:
+    with Workers(partial(parser, corpus.keys, scan, lend=not workers), workers, preload=preload) as pool:
         for found in pool.map(chunks(corpus.files, shard=corpus.shard)):
             numbers.enter(found.chunk, found.lines)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
@@ -211,7 +220,7 @@ class Comparison:
         self._bin = open(f"{path}.bin", "rb")  # noqa: SIM115 - closed by close()
         self._documents = 0
 
-    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
         """Compare some documents with the view's next ones.
 
         Raises
@@ -222,7 +231,8 @@ class Comparison:
         end = self._documents + len(lengths)
         if not np.array_equal(self._view.sequence_lengths[self._documents : end], lengths):
             raise Different(f"documents {self._documents + 1:,} to {end:,} are not as long as those of the raw view")
-        if self._bin.read(len(units)) != units:
+        # As bytes: views are compared byte by byte.
+        if self._bin.read(len(units)) != bytes(units):
             raise Different(f"documents {self._documents + 1:,} to {end:,} are not those of the raw view")
         self._documents = end
 

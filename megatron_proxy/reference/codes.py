@@ -123,7 +123,7 @@ class ReferenceSink:
         self._compressor = compressor
         self._documents = 0
 
-    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
         """Take the values of some documents: their bytes one after the other, and the number of bytes of each.
 
         Raises
@@ -136,7 +136,7 @@ class ReferenceSink:
         for length in lengths.tolist():
             self._documents += 1
             try:
-                codes.append(codes_of(units[begin : begin + length], self._compressor))
+                codes.append(codes_of(bytes(units[begin : begin + length]), self._compressor))
             except BadCodes as error:
                 raise CorpusError(
                     str(error), where=f"{self._compressor.key!r} of document {self._documents:,}"

@@ -40,7 +40,7 @@ class ViewWriter:
         self._lengths: IO[bytes] = tempfile.TemporaryFile(dir=os.path.dirname(path) or ".")  # noqa: SIM115
         self._count = 0
 
-    def add(self, units: bytes, lengths: NDArray[np.int32]) -> None:
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
         """Append sequences: their units one after the other, and the number of units of each."""
         self._bin.write(units)
         self._lengths.write(lengths.astype("<i4").tobytes())

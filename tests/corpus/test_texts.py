@@ -11,6 +11,8 @@ from megatron_proxy.corpus import TextReader, chunks, expand, read_chunk, read_j
 from megatron_proxy.corpus.chunk import Block
 from megatron_proxy.corpus.scan import PADDING, room_for, source_of, take_lines
 
+PADDING_BYTES = len(PADDING)
+
 
 def taken(content: bytes, key: str = "text") -> tuple[list[bytes], int]:
     """The texts that the scanner takes by itself, and where it stops."""
@@ -155,6 +157,41 @@ def damaged(draw):
 @example(found=[b'{"text": "a"}'] * 3, end=b"")
 def test_any_lines_give_what_the_parser_gives(found, end):
     assert_same(b"\n".join(found) + end)
+
+
+ODD = ["é", "€", "🙂", "\n", '"', "\\", "\\n", "\n" * 70, "é" * 70, "\ud83d"]
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("odd", ODD)
+def test_what_is_odd_at_the_border_of_a_block(odd, ascii_only):
+    # In JSON it takes up to 12 bytes, so that it begins before the border, lies across it, and begins after it.
+    texts = [
+        place * "x" + odd + rest for place in range(PADDING_BYTES - 14, PADDING_BYTES + 3) for rest in ("", "y" * 90)
+    ]
+    lines = [json.dumps({"text": text}, ensure_ascii=ascii_only) for text in [*texts, *(odd + text for text in texts)]]
+    assert_same("\n".join(lines).encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("place", [*range(PADDING_BYTES - 14, PADDING_BYTES + 3)])
+@pytest.mark.parametrize(
+    "bad", [b"\\", b"\\u123", b"\\ud83d\\u00e9", b"\x80", b"\xc3", b"\xe2\x82", b"\xf0\x9f\x99", b"\t", b""]
+)
+def test_a_string_that_is_cut_off_at_the_border_of_a_block(place, bad):
+    for ending in (b"", b"\n", b'"}', b'x"}\n{"text": "a"}'):
+        assert_same(b'{"text": "' + place * b"x" + bad + ending)
+
+
+def test_lent_texts_are_those_that_are_kept(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"".join(json.dumps({"text": f"{size}" * size}).encode() + b"\n" for size in (9, 800, 0, 30, 500)))
+    monkeypatch.setattr("megatron_proxy.corpus.texts._KEPT_BYTES", 1_500)
+    lends, keeps = TextReader("text", lend=True), TextReader("text")
+    for chunk in chunks(expand([str(path)]), size=300):
+        (lent, lengths), (kept, kept_lengths) = lends(chunk).texts[0], keeps(chunk).texts[0]
+        assert isinstance(kept, bytes)
+        assert bytes(lent) == kept
+        assert lengths.tolist() == kept_lengths.tolist()
 
 
 @pytest.mark.parametrize("key", ["", "a b", "té", 'a"b', "a\\b", "a\nb", "\0" * 20, "\ud800"])
