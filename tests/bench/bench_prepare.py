@@ -107,7 +107,7 @@ def built(name: str, bench: Bench, **options: Any) -> Compressor:
 def bench_raw(bench: Bench, gigabytes: float = 1.15) -> Row:
     """JSONL to the raw view; the corpus again and again, so that it is as large as those that speed matters for.
 
-    From 1 GiB on, prepare takes the reader that is fast once it is loaded.
+    From 640 MiB on, prepare takes the reader that is fast once it is loaded.
     """
     prefix = str(bench.folder / "raw")
     repeats = round(gigabytes * 1e9 / bench.corpus.stat().st_size)
