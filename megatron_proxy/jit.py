@@ -24,11 +24,14 @@ class Compiled:
     ----------
     function
         What to compile; ``py_func`` is the function as it was written.
+    options
+        Further options of numba's.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
+        self._options = options
 
     @functools.cached_property
     def dispatcher(self) -> Any:
@@ -36,9 +39,9 @@ class Compiled:
         import numba
 
         try:
-            return numba.njit(cache=True, nogil=True)(self.py_func)
+            return numba.njit(cache=True, nogil=True, **self._options)(self.py_func)
         except RuntimeError:
-            return numba.njit(nogil=True)(self.py_func)
+            return numba.njit(nogil=True, **self._options)(self.py_func)
 
     @property
     def _numba_type_(self) -> Any:
@@ -60,3 +63,12 @@ def jit[F: Callable[..., Any]](function: F) -> F:
     It takes positional arguments only. numba does not check array bounds: every caller validates what it passes.
     """
     return cast(F, Compiled(function))
+
+
+def jit_borrowing[F: Callable[..., Any]](function: F) -> F:
+    """:func:`jit` for a function that makes no arrays and returns none, nor does any that it calls.
+
+    It does not count references to the arrays it is given, which its caller holds. For a small function called often,
+    above all with tuples of arrays, counting takes longer than the work.
+    """
+    return cast(F, Compiled(function, _nrt=False))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CompressorError
-from ..jit import jit
+from ..jit import jit, jit_borrowing
 from ._strings import hashed, same
 
 LONGEST_PHRASE: Final = 255
@@ -57,7 +57,7 @@ def slots_for(phrases: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np
     return slots
 
 
-@jit
+@jit_borrowing
 def find_phrase(
     words: NDArray[np.int64],
     place: Any,

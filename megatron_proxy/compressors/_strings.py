@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import jit
+from ..jit import jit_borrowing
 
 PADDING: Final = bytes(8)
 
@@ -22,7 +22,7 @@ def words_of(data: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.ndarray((len(data) - 7,), dtype=np.int64, buffer=data, strides=(1,))
 
 
-@jit
+@jit_borrowing
 def same(words: NDArray[np.int64], place: Any, others: NDArray[np.int64], other: Any, length: Any) -> bool:
     """Whether a string of ``length`` bytes, one at least, is the same as another."""
     while length > 8:
@@ -34,7 +34,7 @@ def same(words: NDArray[np.int64], place: Any, others: NDArray[np.int64], other:
     return bool((words[np.uint64(place)] ^ others[np.uint64(other)]) << (64 - 8 * length) == 0)
 
 
-@jit
+@jit_borrowing
 def hashed(words: NDArray[np.int64], place: Any, length: Any) -> Any:
     """A hash of a string of ``length`` bytes, one at least, the best bits highest: int64."""
     content = np.int64(length)

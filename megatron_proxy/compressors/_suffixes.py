@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import jit
+from ..jit import jit_borrowing
 
 
 def suffix_array(text: NDArray[np.uint8], depth: int) -> NDArray[np.int64]:
@@ -39,7 +39,7 @@ def buckets(text: NDArray[np.uint8], suffixes: NDArray[np.int64]) -> NDArray[np.
     return np.searchsorted(pairs, np.arange(1 << 16 | 1), side="left").astype(np.int64)
 
 
-@jit
+@jit_borrowing
 def find(
     text: NDArray[np.uint8],
     suffixes: NDArray[np.int64],
@@ -66,7 +66,7 @@ def find(
     return -1
 
 
-@jit
+@jit_borrowing
 def _compare(text: NDArray[np.uint8], place: Any, other: NDArray[np.uint8], begin: Any, end: Any) -> int:
     """-1, 0 or 1: how the text from ``place`` on, cut to the other string's length, compares with that string."""
     # The first two bytes are known to be equal.

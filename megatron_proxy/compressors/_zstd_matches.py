@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CompressorError
-from ..jit import jit
+from ..jit import jit, jit_borrowing
 from ..segment import Segmenter
 from ._phrases import find_phrase, slots_for
 from ._strings import PADDING, same, words_of
@@ -165,14 +165,14 @@ class MatchForm:
         return document
 
 
-@jit
+@jit_borrowing
 def _gram(words: NDArray[np.int64], place: Any, length: Any) -> Any:
     """A hash of a string of six bytes at most: 18 bits."""
     content = (words[np.uint64(place)] << (64 - 8 * length)) ^ length
     return ((content * 0x1E3779B97F4A7C15) >> 46) & 0x3FFFF
 
 
-@jit
+@jit_borrowing
 def _may_hold(grams: NDArray[np.uint8], words: NDArray[np.int64], place: Any, length: Any) -> bool:
     """False if the dictionary does not hold what a string begins or ends with."""
     taken = min(_LONGEST_GRAM, length)
@@ -194,7 +194,7 @@ def _grams(words: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
     return grams
 
 
-@jit
+@jit_borrowing
 def _code_of(
     text: NDArray[np.uint8], words: NDArray[np.int64], place: Any, length: Any, sources: Any, names: Any
 ) -> Any:
@@ -243,7 +243,7 @@ def _encode(
     return count
 
 
-@jit
+@jit_borrowing
 def _copy_literals(text: NDArray[np.uint8], place: Any, end: Any, codes: NDArray[Any], count: Any) -> Any:
     """Write ``text[place:end]`` to ``codes[count:]``, and perhaps something behind it; returns where it ends."""
     # There are few literals between two matches: taking eight is faster than counting them.
@@ -254,7 +254,7 @@ def _copy_literals(text: NDArray[np.uint8], place: Any, end: Any, codes: NDArray
     return count + (end - place)
 
 
-@jit
+@jit_borrowing
 def _name_segment(
     text: NDArray[np.uint8],
     words: NDArray[np.int64],

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import jit
+from ..jit import jit, jit_borrowing
 from ._zstd_tables import MOST_STATES, OWN, Reader, build_constant, read_table
 
 
@@ -38,7 +38,9 @@ class _State(NamedTuple):
 @jit
 def new_state(reader: Any) -> Any:
     """What :func:`segment_matches` works in: one per thread, as it is written to."""
-    own = Reader(reader.tables.copy(), reader.logs.copy(), reader.offsets, reader.baselines, reader.limits)
+    own = Reader(
+        reader.tables.copy(), reader.logs.copy(), reader.offsets, reader.baselines, reader.limits, reader.shares.copy()
+    )
     return _State(own, np.empty(3, dtype=np.int64), np.empty(3, dtype=np.int64))
 
 
@@ -81,7 +83,7 @@ def _number_of_sequences(word: Any) -> tuple[Any, Any]:
     return ((word >> 8) & 0xFFFF) + 0x7F00, 3
 
 
-@jit
+@jit_borrowing
 def _matches_of_block(
     data: NDArray[np.uint8],
     words: NDArray[np.int64],
@@ -114,7 +116,7 @@ def _matches_of_block(
     return count, _read_sequences(words, at, bit, place, left, state, found, first, first + count)
 
 
-@jit
+@jit_borrowing
 def _read_sequences(
     words: NDArray[np.int64],
     at: Any,
@@ -190,7 +192,7 @@ def _read_sequences(
     return place + left
 
 
-@jit
+@jit_borrowing
 def _read_tables(data: NDArray[np.uint8], at: Any, state: Any) -> Any:
     """Bring the tables up to date by the modes at ``at``; returns where the bitstream begins (3.1.1.3.2.1)."""
     modes = data[at]
@@ -208,7 +210,7 @@ def _read_tables(data: NDArray[np.uint8], at: Any, state: Any) -> Any:
     return at
 
 
-@jit
+@jit_borrowing
 def segment_matches(
     frames: NDArray[np.uint8],
     words: NDArray[np.int64],

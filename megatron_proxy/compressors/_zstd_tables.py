@@ -67,6 +67,8 @@ class Reader(NamedTuple):
         int64, shape (3, 64): what each code of each kind stands for, as in an entry.
     limits
         int64, shape (3,): how many codes there are of each kind.
+    shares
+        int64, shape (64,): room for a table's description.
     """
 
     tables: NDArray[np.int64]
@@ -74,6 +76,7 @@ class Reader(NamedTuple):
     offsets: NDArray[np.int64]
     baselines: NDArray[np.int64]
     limits: NDArray[np.int64]
+    shares: NDArray[np.int64]
 
 
 def reader_for(dictionary: bytes) -> tuple[Reader, int]:
@@ -92,6 +95,7 @@ def reader_for(dictionary: bytes) -> tuple[Reader, int]:
         np.array([1, 4, 8], dtype=np.int64),
         _BASELINES,
         _NUM_CODES,
+        np.zeros(64, dtype=np.int64),
     )
     for kind, (shares, log) in enumerate(((_DEFAULT_LITERALS, 6), (_DEFAULT_OFFSETS, 5), (_DEFAULT_MATCHES, 6))):
         _build_table(np.array(shares, dtype=np.int64), len(shares), log, DEFAULT, kind, reader)
@@ -169,7 +173,7 @@ def _forward(data: NDArray[np.uint8], bit: Any, count: Any) -> Any:
 @jit
 def read_table(data: NDArray[np.uint8], at: Any, owner: Any, kind: Any, reader: Any) -> Any:
     """Read a table's description into the reader's tables; where it ends, or -1 if it is damaged."""
-    shares = np.empty(64, dtype=np.int64)
+    shares = reader.shares
     limit = reader.limits[kind]
     bit = np.int64(at) * 8
     log = _forward(data, bit, 4) + 5
