@@ -13,10 +13,11 @@ from ..errors import CompressorError
 from ..segment import MAX_BYTES_LIMIT, Kind, Segmenter
 from . import _check
 from ._choose import NO_CODE, most_used
+from ._sample import sample
 from ._segments import restore_segmenter
 from ._trie import MAX_LENGTH, MAX_STRINGS, NUM_BYTES, Trie, from_bytes
 from ._walk import Walker
-from .base import Compressor, Encoded, Option, literal_codes
+from .base import Compressor, Corpus, Encoded, Option, literal_codes
 
 TRIE_FILE: Final = "strings.trie"
 
@@ -29,13 +30,23 @@ ROUNDS = Option(
     1,
     "1: strings may start anywhere; more: where the symbols of the round before start, denser, less stable",
 )
-ENDS: Final = ("anywhere", "words")
-ENDS_HELP: Final = "where a match ends: as late as it can (anywhere), or where a word begins if it can (words; stabler)"
-CANDIDATES_HELP: Final = (
-    "times as many strings as symbols are looked at, and those become symbols that matches use, in the sample and in "
-    "the sample with deletions; 1: all of them do"
-)
 SAMPLE_BYTES = Option("sample-bytes", int, 64 << 20, "how much of the corpus is learnt from")
+ENDS: Final = ("anywhere", "words")
+
+
+def ends_option(default: str) -> Option:
+    """Where a match ends: one of :data:`ENDS`."""
+    text = "where a match ends: as late as it can (anywhere), or where a word begins if it can (words; stabler)"
+    return Option("ends", str, default, text, ENDS)
+
+
+def candidates_option(default: float) -> Option:
+    """How many strings the symbols are chosen from."""
+    text = (
+        "times as many strings as symbols are looked at, and those become symbols that matches use, in the sample and "
+        "in the sample with deletions; 1: all of them do"
+    )
+    return Option("candidates", float, default, text)
 
 
 class LongestMatch(Compressor):
@@ -206,6 +217,13 @@ def ending_options(options: Mapping[str, Any], compressor: str, size: int) -> tu
     """How many strings to choose ``size`` symbols from, and whether matches end where words begin."""
     times = _check.number(options, compressor, "candidates", 1.0, 64.0)
     return min(MAX_STRINGS, round(size * times)), _check.choice(options, compressor, "ends", ENDS) == "words"
+
+
+def learning_sample(
+    options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """What is learnt from: bytes of the corpus (uint8), and where its segments end (int64)."""
+    return segmented(sample(corpus, _check.option(options, compressor, "sample-bytes", 1, 1 << 30)), segmenter)
 
 
 def segmented(documents: list[bytes], segmenter: Segmenter) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

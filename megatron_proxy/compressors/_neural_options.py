@@ -11,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CompressorError
-from ..segment import Segmenter
 from . import _check
-from ._longest_match import ROUNDS, SAMPLE_BYTES, segmented
+from ._longest_match import ROUNDS, SAMPLE_BYTES
 from ._predict import CountPredictor, MixedPredictor, Predictor
-from ._sample import sample
-from .base import Corpus, Option
+from .base import Option
 from .trie import MAX_ROUNDS, learn, symbol_starts
 
 if TYPE_CHECKING:
@@ -72,13 +70,6 @@ def border_option(options: Mapping[str, Any], compressor: str) -> float | None:
 def edits_option(options: Mapping[str, Any], compressor: str) -> float:
     """The share of bytes at which a text goes on in an unknown way."""
     return _check.number(options, compressor, "edits", 0.0, 0.5)
-
-
-def learning_sample(
-    options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """What is learnt from: bytes of the corpus (uint8), and where its segments end (int64)."""
-    return segmented(sample(corpus, _check.option(options, compressor, "sample-bytes", 1, 1 << 30)), segmenter)
 
 
 def trained_predictor(

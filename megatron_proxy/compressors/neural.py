@@ -20,14 +20,14 @@ from typing import Any, ClassVar, Self, override
 
 from ._compile import NUM_BYTES, compile_most_probable
 from ._longest_match import (
-    CANDIDATES_HELP,
-    ENDS,
-    ENDS_HELP,
     LONGEST,
     SEGMENT_BYTES,
     SYMBOLS,
     LongestMatch,
+    candidates_option,
     ending_options,
+    ends_option,
+    learning_sample,
     segmenter_option,
     string_options,
 )
@@ -38,7 +38,6 @@ from ._neural_options import (
     border_option,
     counts_option,
     edits_option,
-    learning_sample,
     temperature_option,
     trained_predictor,
 )
@@ -53,8 +52,8 @@ class NeuralCompressor(LongestMatch):
     options: ClassVar[tuple[Option, ...]] = (
         SYMBOLS,
         LONGEST,
-        Option("ends", str, "words", ENDS_HELP, ENDS),
-        Option("candidates", float, 2.5, CANDIDATES_HELP),
+        ends_option("words"),
+        candidates_option(2.5),
         EDITS,
         BORDER,
         SEGMENT_BYTES,

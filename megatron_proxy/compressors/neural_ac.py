@@ -23,6 +23,7 @@ from ._longest_match import (
     SEGMENT_BYTES,
     TRIE_FILE,
     checked_codes,
+    learning_sample,
     lines_of,
     segmenter_option,
 )
@@ -31,7 +32,6 @@ from ._neural_options import (
     LM_OPTIONS,
     border_option,
     counts_option,
-    learning_sample,
     temperature_option,
     trained_predictor,
 )

@@ -20,21 +20,19 @@ from numpy.typing import NDArray
 from . import _check
 from ._counts import most_frequent
 from ._longest_match import (
-    CANDIDATES_HELP,
-    ENDS,
-    ENDS_HELP,
     LONGEST,
     ROUNDS,
     SAMPLE_BYTES,
     SEGMENT_BYTES,
     SYMBOLS,
     LongestMatch,
+    candidates_option,
     ending_options,
-    segmented,
+    ends_option,
+    learning_sample,
     segmenter_option,
     string_options,
 )
-from ._sample import sample
 from ._trie import Trie
 from ._walk import Walker
 from .base import Corpus, Option
@@ -49,8 +47,8 @@ class TrieCompressor(LongestMatch):
     options: ClassVar[tuple[Option, ...]] = (
         SYMBOLS,
         LONGEST,
-        Option("ends", str, "anywhere", ENDS_HELP, ENDS),
-        Option("candidates", float, 1.0, CANDIDATES_HELP),
+        ends_option("anywhere"),
+        candidates_option(1.0),
         SEGMENT_BYTES,
         SAMPLE_BYTES,
         ROUNDS,
@@ -62,10 +60,9 @@ class TrieCompressor(LongestMatch):
         size, longest = string_options(options, cls.name)
         candidates, words = ending_options(options, cls.name, size)
         rounds = _check.option(options, cls.name, "rounds", 1, MAX_ROUNDS)
-        budget = _check.option(options, cls.name, "sample-bytes", 1, 1 << 30)
         segmenter = segmenter_option(options, cls.name)
-        data, ends = segmented(sample(corpus, budget), segmenter)
-        return cls.chosen(learn(data, ends, candidates, longest, rounds), size, words, (data, ends), segmenter)
+        sample = learning_sample(options, cls.name, corpus, segmenter)
+        return cls.chosen(learn(*sample, candidates, longest, rounds), size, words, sample, segmenter)
 
 
 def learn(data: NDArray[np.uint8], ends: NDArray[np.int64], size: int, longest: int, rounds: int) -> Trie:

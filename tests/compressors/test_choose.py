@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tries import numbered_trie
 
 from megatron_proxy import compressors
 from megatron_proxy.compressors._choose import NO_CODE, most_used, with_deletions
 from megatron_proxy.compressors._longest_match import TRIE_FILE, segmented
-from megatron_proxy.compressors._trie import Trie
 from megatron_proxy.compressors._walk import Walker
 from megatron_proxy.compressors.trie import TrieCompressor
 from megatron_proxy.errors import CompressorError
@@ -17,20 +17,9 @@ from megatron_proxy.segment import Kind, Segmenter
 LINES = Segmenter(Kind.LINES, 64)
 
 
-def trie_of(*strings):
-    """A trie with these strings and their prefixes; and the number of each."""
-    numbers = {bytes([byte]): byte for byte in range(256)}
-    rows = []
-    for string in sorted({whole[:n] for whole in strings for n in range(2, len(whole) + 1)}):
-        rows.append((numbers[string[:-1]], string[-1]))
-        numbers[string] = 255 + len(rows)
-    parents, labels = zip(*rows, strict=True) if rows else ((), ())
-    return Trie(np.array(parents, np.int32), np.array(labels, np.uint8)), numbers
-
-
 def coded(*symbols):
     """A compressor that ends at words, with these symbols: their prefixes have no code."""
-    trie, numbers = trie_of(*symbols)
+    trie, numbers = numbered_trie(*symbols)
     codes = np.full(256 + len(trie), NO_CODE, np.int32)
     codes[:256] = np.arange(256)
     codes[[numbers[symbol] for symbol in symbols]] = 256 + np.arange(len(symbols))
@@ -74,7 +63,7 @@ texts = st.text("ab_ .\néż語", max_size=30).map(str.encode) | st.lists(
 @settings(deadline=None)
 @given(st.lists(texts.map(lambda text: text[:8]).filter(lambda text: len(text) > 1), max_size=12), texts, st.booleans())
 def test_the_walk_agrees_with_a_plain_loop(symbols, document, words):
-    trie, numbers = trie_of(*symbols)
+    trie, numbers = numbered_trie(*symbols)
     codes = np.full(256 + len(trie), NO_CODE, np.int32)
     codes[:256] = np.arange(256)
     for symbol in symbols:
@@ -107,7 +96,7 @@ def test_a_match_ends_after_a_whole_character():
 
 def test_what_is_not_used_gets_no_symbol():
     data = np.frombuffer(b"abcabcabcabc", np.uint8)
-    candidates, _ = trie_of(b"abc", b"bca")
+    candidates, _ = numbered_trie(b"abc", b"bca")
     trie, codes = most_used(candidates, 1, data, np.array([12]), words=False)
     assert [trie.string(256 + s) for s in range(len(trie))] == [b"ab", b"abc"]
     assert codes[256:].tolist() == [NO_CODE, 256]
@@ -119,7 +108,7 @@ def test_what_is_not_used_gets_no_symbol():
 
 
 def test_of_equally_used_strings_the_first_are_taken():
-    candidates, _ = trie_of(b"xy", b"xz")
+    candidates, _ = numbered_trie(b"xy", b"xz")
     trie, _ = most_used(candidates, 1, np.frombuffer(b"ab", np.uint8), np.array([2]), words=True)
     assert [trie.string(256 + s) for s in range(len(trie))] == [b"xy"]
 
@@ -147,7 +136,7 @@ def test_deletions_do_not_depend_on_blocks(monkeypatch):
 def test_uses_do_not_depend_on_blocks(monkeypatch):
     from megatron_proxy.compressors import _choose
 
-    candidates, _ = trie_of(b"abc", b"bca", b"cab", b"ab ab")
+    candidates, _ = numbered_trie(b"abc", b"bca", b"cab", b"ab ab")
     sample = segmented([b"abc ab abcab\nbcabca ab\n" * 9, b"ab ab"], Segmenter(Kind.LINES, 16))
     whole = most_used(candidates, 3, *sample, words=True)
     monkeypatch.setattr(_choose, "_BLOCK_BYTES", 20)
@@ -164,7 +153,7 @@ def test_a_segment_that_is_deleted_is_gone():
 
 
 def test_plain_ones_are_stored_as_ever():
-    plain = TrieCompressor(trie_of(b"ab")[0], LINES)
+    plain = TrieCompressor(numbered_trie(b"ab")[0], LINES)
     assert plain.config() == {"segmenter": LINES.config()}
     assert plain.files() == {TRIE_FILE: plain.trie.to_bytes()}
 
@@ -195,7 +184,7 @@ def test_unknown_ends_are_refused(change, match):
 
 
 def test_codes_that_are_not_one_each_are_refused():
-    trie, _ = trie_of(b"ab", b"ac")
+    trie, _ = numbered_trie(b"ab", b"ac")
     for codes in ([256, 256], [257, 258], [NO_CODE, 257]):
         content = trie.to_bytes(np.array([*range(256), *codes], np.int32))
         with pytest.raises(CompressorError, match="one code each"):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tries import trie_of
 
 from megatron_proxy import compressors
 from megatron_proxy.compressors._counts import most_frequent
 from megatron_proxy.compressors._longest_match import TRIE_FILE
 from megatron_proxy.compressors._sample import sample
-from megatron_proxy.compressors._trie import _HEADER, MAX_LENGTH, Trie, _digest, from_bytes
+from megatron_proxy.compressors._trie import _HEADER, MAX_LENGTH, _digest, from_bytes
 from megatron_proxy.compressors._walk import Walker
 from megatron_proxy.compressors.trie import TrieCompressor, learn, symbol_starts
 from megatron_proxy.errors import CompressorError
@@ -22,17 +23,6 @@ CORPUS = [b"the cat sat on the mat\n" * 3, b"the dog sat on the log\n" * 3, b"",
 def build(documents=CORPUS, **options):
     defaults = {option.name: option.default for option in TrieCompressor.options}
     return TrieCompressor.build(defaults | options, lambda: iter(documents))
-
-
-def trie_of(*strings):
-    """A trie with these strings and their prefixes."""
-    numbers = {bytes([byte]): byte for byte in range(256)}
-    rows = []
-    for string in sorted({whole[:n] for whole in strings for n in range(2, len(whole) + 1)}):
-        rows.append((numbers[string[:-1]], string[-1]))
-        numbers[string] = 255 + len(rows)
-    parents, labels = zip(*rows, strict=True) if rows else ((), ())
-    return Trie(np.array(parents, np.int32), np.array(labels, np.uint8))
 
 
 def strings_of(trie):
