@@ -27,8 +27,13 @@ def test_a_folder_that_cannot_be_filled_leaves_the_old_one(tmp_path):
     folder = tmp_path / "made"
     with replacing(folder) as beside:
         (beside / "old").write_text("old")
-    with pytest.raises(KeyError), replacing(folder) as beside:
-        (beside / "new").write_text("new")
-        raise KeyError
+    with pytest.raises(KeyError):
+        fail_halfway(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
     assert [path.name for path in folder.iterdir()] == ["old"]
+
+
+def fail_halfway(folder):
+    with replacing(folder) as beside:
+        (beside / "new").write_text("new")
+        raise KeyError

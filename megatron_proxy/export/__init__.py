@@ -7,7 +7,6 @@ the model reads and writes raw bytes alone, with no compressor and no code of ou
 llama.py       Megatron's weights as Llama's, one after the other
 folder.py      configuration, weights in shards, tokenizer: the files
 tokenizer.py   bytes as tokens, ``<raw>`` in front
-replacing.py   a folder is whole or not there, also for the way back
 =============  ==========================================================
 """
 
