@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ from ..manifest import CompressedView, Manifest, View, sha256_of
 from ..views import ViewReader
 from .pending import PendingView
 
-# A whole number of units of every dtype.
 # A whole number of units, whatever the dtype.
 _BLOCK_BYTES: Final = 4 << 20
 _BLOCK_LENGTHS: Final = 1 << 16
@@ -60,18 +60,33 @@ def concatenate(paths: Iterable[str], stored: Iterable[View], pending: PendingVi
     DatasetError
         A view that cannot be read, or whose content is not what its manifest says.
     """
+    with ThreadPoolExecutor(1) as checking:
+        block = memoryview(bytearray(_BLOCK_BYTES))
+        for path, expected in zip(paths, stored, strict=True):
+            view = ViewReader(path)
+            digest = _append_units(f"{path}.bin", pending, block, checking)
+            if digest != expected.bin.sha256 or sha256_of(f"{path}.idx") != expected.idx.sha256:
+                raise DatasetError(
+                    "the content is not what its manifest says (SHA-256)", where=path, fix="make it again"
+                )
+            for begin in range(0, len(view), _BLOCK_LENGTHS):
+                pending.add(b"", view.sequence_lengths[begin : begin + _BLOCK_LENGTHS])
+
+
+def _append_units(path: str, pending: PendingView, block: memoryview, checking: ThreadPoolExecutor) -> str:
+    """Append the units of one file; returns the file's SHA-256.
+
+    ``checking`` takes the checksum of what was read while this thread takes that of what it writes: the two take longer
+    than all the rest.
+    """
     none = np.empty(0, dtype=np.int32)
-    for path, expected in zip(paths, stored, strict=True):
-        view = ViewReader(path)
-        digest = hashlib.sha256()
-        with open(f"{path}.bin", "rb") as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-                pending.add(block, none)
-        if digest.hexdigest() != expected.bin.sha256 or sha256_of(f"{path}.idx") != expected.idx.sha256:
-            raise DatasetError("the content is not what its manifest says (SHA-256)", where=path, fix="make it again")
-        for begin in range(0, len(view), _BLOCK_LENGTHS):
-            pending.add(b"", view.sequence_lengths[begin : begin + _BLOCK_LENGTHS])
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while size := file.readinto(block):
+            checked = checking.submit(digest.update, block[:size])
+            pending.add(block[:size], none)
+            checked.result()
+    return digest.hexdigest()
 
 
 def shard_prefix(prefix: str, shard: tuple[int, int]) -> str:
