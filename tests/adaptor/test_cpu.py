@@ -185,15 +185,17 @@ def test_what_is_the_default_already_is_not_told():
 def test_with_a_gpu_nothing_of_it_is_loaded():
     printed = run_python(
         """
-        import sys, torch
+        import os, sys, torch
         torch.cuda.is_available = lambda: True
-        before = torch.Tensor.cuda
+        before, environment = torch.Tensor.cuda, dict(os.environ)
         from megatron_proxy.adaptor import cpu
         loaded = [name for name in sys.modules if name.startswith("megatron_proxy.adaptor.cpu.")]
         print(cpu.install(), cpu.installed(), torch.Tensor.cuda is before, loaded)
+        # TORCHDYNAMO_DISABLE, for one, would leave Megatron's fused functions uncompiled.
+        print(dict(os.environ) == environment)
         """
     )
-    assert printed == "False False True []\n"
+    assert printed == "False False True []\nTrue\n"
 
 
 def test_launcher_runs_a_script_as_python_would(tmp_path):

@@ -43,9 +43,6 @@ def install() -> bool:
     global _installed
     if _installed:
         return True
-    # Before torch is imported: Megatron's fused functions must not be compiled, which on a CPU takes minutes.
-    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
-
     import torch
 
     if torch.cuda.is_available():
@@ -69,7 +66,11 @@ def install() -> bool:
 
 
 def _disable_dynamo() -> None:
-    """The variable is read once, when torch._dynamo is loaded: after that its setting must be changed."""
+    """Megatron's fused functions must not be compiled, which on a CPU takes minutes; with a GPU they must be.
+
+    The setting is there once torch._dynamo is loaded, the variable serves until then and in child processes.
+    """
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     config: Any = sys.modules.get("torch._dynamo.config")
     if config is not None:
         config.disable = True
