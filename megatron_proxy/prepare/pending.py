@@ -73,7 +73,8 @@ class PendingView:
     def remove(path: str | os.PathLike[str]) -> None:
         """Remove what a run that was cut off left of a pending view."""
         for ending in ("bin", "idx"):
-            with suppress(FileNotFoundError):
+            # What cannot be removed (a folder of this name, a name too long) is told when it has to be written.
+            with suppress(OSError):
                 os.unlink(f"{_pending_path(Path(path))}.{ending}")
 
 

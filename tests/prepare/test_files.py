@@ -106,6 +106,22 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path, size):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_prefix_whose_names_are_too_long_is_told(tmp_path, corpus, run):
+    """What a run that was cut off may have left is looked for under longer names than the view's own."""
+    with pytest.raises(DatasetError, match=r"cannot be written \(File name too long\)"):
+        run(corpus, prefix="n" * 230)
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus.jsonl"]
+    # _toy_document fits, _sentencepiece_document does not.
+    run(corpus, prefix="n" * 225)
+    assert (tmp_path / f"{'n' * 225}_manifest.json").exists()
+
+
+def test_a_folder_in_the_way_of_a_pending_view_is_told(tmp_path, corpus, run):
+    (tmp_path / ".p_raw_document.partial.bin").mkdir()
+    with pytest.raises(DatasetError, match=r"p_raw_document: cannot be written \(Is a directory\)"):
+        run(corpus)
+
+
 def fill(pending, size):
     for _ in range(3):
         pending.add(bytes(size), np.array([size], dtype=np.int32))
