@@ -15,6 +15,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import get_temp_dir
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Final, Self
@@ -38,6 +40,9 @@ _AHEAD_PER_WORKER: Final = 4
 _END_SECONDS: Final = 10.0
 # An exit code that nothing else uses.
 _NO_MEMORY: Final = 73
+# A socket's path has 107 bytes at most (unix(7)), of which the names below the temporary folder take up to 40.
+_TEMPORARY_BYTES: Final = 64
+_SHORT_FOLDER: Final = "/tmp"
 _RUN_AGAIN: Final = (
     "if memory ran out, use fewer --workers; nothing half-made was left behind, so run the command again"
 )
@@ -75,6 +80,8 @@ class Workers[Item, Result]:
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
+        if self._count:
+            _choose_temporary_folder()
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(self._preload)
         try:
@@ -163,6 +170,32 @@ def _with_errors[Item](items: Iterable[Item]) -> Iterator[Item | _Failure]:
         yield from items
     except ProxyError as error:
         yield _Failure(error)
+
+
+def _choose_temporary_folder() -> None:
+    """See to it that the folder which multiprocessing keeps for this process is one for the forking server's socket.
+
+    Clusters give jobs long temporary paths; the server would not start there.
+
+    Raises
+    ------
+    ProxyError
+        If there is no such folder.
+    """
+    usual = tempfile.tempdir
+    try:
+        if len(os.fsencode(tempfile.gettempdir())) > _TEMPORARY_BYTES:
+            tempfile.tempdir = _SHORT_FOLDER
+        # It is made once, and then kept.
+        get_temp_dir()
+    except OSError as error:
+        raise ProxyError(
+            f"worker processes need a temporary folder with a short path ({error.strerror})",
+            where="TMPDIR",
+            fix=f"set TMPDIR to one of at most {_TEMPORARY_BYTES} bytes, or do without worker processes: --workers 0",
+        ) from error
+    finally:
+        tempfile.tempdir = usual
 
 
 def _start(context: ForkServerContext) -> _Worker:

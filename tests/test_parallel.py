@@ -1,5 +1,6 @@
 """Worker processes: order, bounds, errors, and every way a worker or the parent can die. None may hang."""
 
+import errno
 import os
 import resource
 import signal
@@ -53,6 +54,43 @@ def test_an_error_comes_when_its_turn_has_come(jobs, count):
     with Workers(jobs.fail_at_five, count) as workers, pytest.raises(CorpusError, match=r"a:5: bad(.|\n)*mend it"):
         found.extend(workers.map(range(100)))
     assert found == [0, 1, 2, 3, 4]
+
+
+def squares_in_another_process(temporary):
+    """What a fresh process (the server is started once in each) says with another temporary folder."""
+    script = (
+        "import jobs, tempfile\n"
+        "from megatron_proxy.errors import ProxyError\n"
+        "from megatron_proxy.parallel import Workers\n"
+        "try:\n"
+        "    with Workers(jobs.square, 1) as workers:\n"
+        "        print(*workers.map(range(3)), tempfile.gettempdir())\n"
+        "except ProxyError as error:\n"
+        "    print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": WORK, "TMPDIR": str(temporary)}
+    return subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment
+    ).stdout.strip()
+
+
+def test_the_path_of_the_temporary_folder_may_be_long(tmp_path):
+    """As it is for the jobs of many clusters: too long for a socket."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    assert squares_in_another_process(folder) == f"0 1 4 {folder}"
+    assert list(folder.iterdir()) == []
+
+
+def test_without_a_temporary_folder_it_is_told(jobs, monkeypatch):
+    def refuse():
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("megatron_proxy.parallel.get_temp_dir", refuse)
+    with pytest.raises(ProxyError, match=r"TMPDIR: .*No usable(.|\n)*--workers 0"), Workers(jobs.square, 1):
+        pass
+    with Workers(jobs.square, 0) as workers:
+        assert list(workers.map([3])) == [9]
 
 
 def test_an_error_of_the_items_comes_last(jobs):
