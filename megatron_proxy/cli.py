@@ -7,6 +7,7 @@ megatron. Such a module has a docstring (its help), ``add_arguments(parser)`` an
 from __future__ import annotations
 
 import argparse
+import io
 import keyword
 import os
 import sys
@@ -39,6 +40,7 @@ COMMANDS: Final[dict[str, str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code (1: the user's input is at fault, 2: the command line is)."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    _let_everything_be_printed()
     try:
         return _run(argv)
     except ProxyError as error:
@@ -51,6 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`| head`): say nothing, and keep the interpreter from flushing again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _let_everything_be_printed() -> None:
+    """No name of a file or a key ends a command because the terminal has no letters for it, or there is no terminal."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # As Python itself does for standard error.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: Sequence[str]) -> int:

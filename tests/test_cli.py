@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 import time
@@ -104,6 +105,29 @@ def test_a_reader_that_goes_away_is_no_traceback():
     done = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     assert done.stdout.strip() in ("0", "141")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "encoding", "shown"),
+    [(b"caf\xe9", "utf-8", b"caf\\udce9"), ("café".encode(), "ascii", b"caf\\xe9")],
+)
+def test_names_that_the_output_has_no_letters_for_are_printed_all_the_same(tmp_path, prefix, encoding, shown):
+    """Names of files are bytes; a terminal may know fewer letters still."""
+    corpus = tmp_path / "c.jsonl"
+    corpus.write_text('{"text": "a"}\n')
+    argv = [sys.executable, "-m", "megatron_proxy", "prepare", "--input", corpus, "--output-prefix", prefix]
+    environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": f"{encoding}:strict"}
+    done = subprocess.run([*argv, "--workers", "0"], cwd=tmp_path, env=environment, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == shown + b": 1 documents, 1 bytes of UTF-8 in the raw view\n"
+
+
+def test_standard_error_may_be_closed(tmp_path):
+    """As it is in some daemons."""
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    shell = f"{sys.executable} -m megatron_proxy prepare --input c.jsonl --output-prefix p --workers 0 2>&-"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "p: 1 documents, 1 bytes of UTF-8 in the raw view\n")
 
 
 FLAGS = {
