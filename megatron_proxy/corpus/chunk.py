@@ -37,27 +37,21 @@ class Stretch:
                 position += len(line)
                 yield line
 
-    def read(self, room: bytearray) -> tuple[int, int]:
-        """Put the lines into ``room``, which grows if it must; returns where in it they begin and end."""
-        # The byte before tells whether a line begins with the first one.
-        first = max(self.begin - 1, 0)
-        own = self.end - first
+    def read(self, room: bytearray) -> int:
+        """Put the lines at the start of ``room``, which grows if it must; returns how many bytes they take."""
         with open(self.path, "rb") as file:
-            file.seek(first)
+            own = self.end - self._first_line(file)
+            if not own:
+                return 0
             _grow(room, own + _BEYOND_BYTES)
             with memoryview(room)[: own + _BEYOND_BYTES] as view:
                 size = file.readinto(view)
-            begin = 0 if self.at_start else room.find(b"\n", 0, min(own, size)) + 1
-            # A stretch inside one huge line must not read on to that line's end: its neighbours would all do the same.
-            if begin >= min(own, size) or not (self.at_start or begin):
-                return 0, 0
-            end = room.find(b"\n", own - 1, size) + 1
-            rest = b"" if end else file.readline()
-        if end:
-            return begin, end
+            if end := room.find(b"\n", own - 1, size) + 1:
+                return end
+            rest = file.readline()
         _grow(room, size + len(rest))
         room[size : size + len(rest)] = rest
-        return begin, size + len(rest)
+        return size + len(rest)
 
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
@@ -101,11 +95,11 @@ class Block:
             yield self.content[begin:end]
             begin = end
 
-    def read(self, room: bytearray) -> tuple[int, int]:
-        """Put the lines into ``room``, which grows if it must; returns where in it they begin and end."""
+    def read(self, room: bytearray) -> int:
+        """Put the lines at the start of ``room``, which grows if it must; returns how many bytes they take."""
         _grow(room, len(self.content))
         room[: len(self.content)] = self.content
-        return 0, len(self.content)
+        return len(self.content)
 
     def lines_before(self) -> int:
         """How many lines of the file come before this block."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -37,6 +37,13 @@ class Joined:
     lines: int
     texts: list[tuple[bytes | memoryview, NDArray[np.int32]]]
     bad: list[Bad]
+
+    def first(self, count: int) -> Joined:
+        """The same with the first ``count`` documents only, and the bad lines among them."""
+        if count >= len(self.texts[0][1]):
+            return self
+        texts = [(units[: int(lengths[:count].sum())], lengths[:count]) for units, lengths in self.texts]
+        return replace(self, texts=texts, bad=[bad for bad in self.bad if bad.documents_before < count])
 
 
 def read_joined(keys: Sequence[str], chunk: Chunk) -> Joined:
@@ -89,14 +96,14 @@ class TextReader:
             If the file cannot be read.
         """
         try:
-            begin, end = chunk.read(self._content)
+            size = chunk.read(self._content)
         except OSError as error:
             raise unreadable(chunk.path, error) from error
-        if end - begin > MAX_DOCUMENT_BYTES:
+        if size > MAX_DOCUMENT_BYTES:
             self._content = bytearray()
             return read_joined([self._key], chunk)
-        lines, count, used, bad = self._scan(begin, end, chunk.at_start)
-        large = end - begin > _KEPT_BYTES
+        lines, count, used, bad = self._scan(size, chunk.at_start)
+        large = size > _KEPT_BYTES
         if large:
             # Before the texts are copied: a document of 100 MB should not be held more often than it must.
             self._content = bytearray()
@@ -105,15 +112,14 @@ class TextReader:
             self._room = self._scanner.room_for(0)
         return Joined(lines, [(texts, lengths) if self._lend else (texts.tobytes(), lengths.copy())], bad)
 
-    def _scan(self, at: int, size: int, at_start: bool) -> tuple[int, int, int, list[Bad]]:
+    def _scan(self, size: int, at_start: bool) -> tuple[int, int, int, list[Bad]]:
         """Fill the room; how many lines and texts there are, how many bytes the texts take, and the bad lines."""
         content = self._content
         content[size : size + len(self._scanner.PADDING)] = self._scanner.PADDING
         if len(self._room.data) < len(content):
             self._room = self._scanner.room_for(len(content))
         source, texts = self._scanner.source_of(content, size, self._key), self._room
-        if at_start and content.startswith(codecs.BOM_UTF8, at, size):
-            at += len(codecs.BOM_UTF8)
+        at = len(codecs.BOM_UTF8) if at_start and content.startswith(codecs.BOM_UTF8, 0, size) else 0
         lines = count = used = unusual = 0
         bad: list[Bad] = []
         while at < size:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import jit
-from ..corpus import Bad, CorpusFile, Joined, TextReader, bad_line, chunks, read_joined
+from ..corpus import CorpusFile, Joined, TextReader, bad_line, chunks, read_joined
 from ..corpus.chunk import Block, Chunk, LineNumbers
 from ..errors import CorpusError
 from ..manifest import View
@@ -39,26 +39,6 @@ class RawSink(Protocol):
 
         Both are good during the call only.
         """
-
-
-@dataclass(frozen=True)
-class Documents:
-    """What a worker made of a chunk; ``chunk`` comes back without its content.
-
-    ``texts`` holds, for each key, the bytes of all documents and the length of each (int32).
-    """
-
-    chunk: Chunk
-    lines: int
-    texts: list[tuple[bytes | memoryview, NDArray[np.int32]]]
-    bad: list[Bad]
-
-    def first(self, count: int) -> Documents:
-        """The same with the first ``count`` documents only, and the bad lines among them."""
-        if count >= len(self.texts[0][1]):
-            return self
-        texts = [(units[: int(lengths[:count].sum())], lengths[:count]) for units, lengths in self.texts]
-        return replace(self, texts=texts, bad=[bad for bad in self.bad if bad.documents_before < count])
 
 
 @dataclass(frozen=True)
@@ -97,8 +77,8 @@ class Corpus:
         return len(self.keys) == 1 and self.max_documents is None and size >= least
 
 
-def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], Documents]:
-    """What a worker does: from a chunk to its documents.
+def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], tuple[Chunk, Joined]]:
+    """What a worker does: from a chunk to its documents; the chunk comes back without its content.
 
     ``scan`` takes the reader that is fast, once it is loaded; ``lend`` spares a copy where each chunk's documents are
     done with before the next chunk is read.
@@ -106,10 +86,9 @@ def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], Doc
     return partial(_parse, TextReader(keys[0], lend=lend) if scan else partial(read_joined, keys))
 
 
-def _parse(reader: Callable[[Chunk], Joined], chunk: Chunk) -> Documents:
+def _parse(reader: Callable[[Chunk], Joined], chunk: Chunk) -> tuple[Chunk, Joined]:
     found = reader(chunk)
-    shipped = replace(chunk, content=b"") if isinstance(chunk, Block) else chunk
-    return Documents(shipped, found.lines, found.texts, found.bad)
+    return replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found
 
 
 def skipped_lines_path(prefix: str) -> Path:
@@ -178,8 +157,8 @@ def take(
     scan = corpus.worth_scanning(workers, ready=jit.READY in preload)
     preload = [__name__, *preload, *([jit.READY] if scan else [])]
     with Workers(partial(parser, corpus.keys, scan, lend=not workers), workers, preload=preload) as pool:
-        for found in pool.map(chunks(corpus.files, shard=corpus.shard)):
-            numbers.enter(found.chunk, found.lines)
+        for chunk, found in pool.map(chunks(corpus.files, shard=corpus.shard)):
+            numbers.enter(chunk, found.lines)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
             for bad in found.bad:
                 where = numbers.where(bad.line)
@@ -190,7 +169,7 @@ def take(
                 sink.add(units, lengths)
             documents = len(found.texts[0][1])
             count += documents
-            progress.advance(documents, len(found.texts[0][0]), found.chunk.disk_bytes)
+            progress.advance(documents, len(found.texts[0][0]), chunk.disk_bytes)
             if count == corpus.max_documents:
                 break
     _check_unchanged(corpus.files)
