@@ -1,8 +1,9 @@
 """The work of planning: draws in chunks, cut into windows, in blocks of samples (see :mod:`.plan`).
 
 Step by step through the schedule; inside a step all draws of a chunk are computed at once. A draw belongs to the step
-in which its first id lies, so a chunk that runs over the end of its step is cut there and the rest drawn anew. Memory
-does not grow with the run, and grows by 4 bytes with each document.
+in which its first id lies, so a chunk that runs over the end of its step is cut there and the rest drawn anew. Chunks
+are bounded in draws and in windows, since a long document makes many: so memory does not grow with the run, and grows
+by 4 bytes with each document.
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ class Planner:
 
     def _advance(self, limit: int, setting: Setting) -> Iterator[Parts]:
         """One chunk of draws that begin before ``limit``."""
+        limit = min(limit, self._position + self._chunk * self._spec.seq_length)
         drawn = self._drawer.draw(self._draw, self._count(limit), setting)
         begins = self._position + np.cumsum(drawn.lengths) - drawn.lengths
         kept = int(np.searchsorted(begins, limit))
@@ -221,7 +223,8 @@ def plan_parts(spec: PlanSpec, sizes: DocumentSizes, chunk: int = CHUNK) -> Iter
     spec, sizes
         What determines the plan.
     chunk
-        The most draws computed at once; leaves no trace in the plan.
+        The most draws computed at once, and the most windows but for those of the last draw; leaves no trace in the
+        plan.
 
     Raises
     ------

@@ -54,6 +54,50 @@ def test_chunks_leave_no_trace(chunk):
     assert_same(collect(plan_parts(SPEC, SIZES, chunk)), collect(plan_parts(SPEC, SIZES)))
 
 
+def test_long_documents_make_no_large_chunks():
+    raw = np.full(40, 5_000, np.int32)
+    spec = replace(SPEC, schedule=Schedule.constant(0.0, Mode.SENTINEL), num_samples=2_000)
+    parts = list(plan_parts(spec, DocumentSizes(raw, raw), chunk=32))
+    rows = [len(part["sample_index"]) for part in parts if "sample_index" in part]
+    assert sum(rows) == 2_001
+    # One document makes 79 windows.
+    assert max(rows) <= 32 + 79
+
+
+# Documents as long as an index can tell: a number of 32 bits anywhere would show.
+HUGE = DocumentSizes(np.array([2**31 - 1, 2**31 - 2, 0], np.int32), np.array([2**31 - 9, 7, 0], np.int32))
+# Specials of each form, and how often it has the raw and the compressed view.
+CONTENTS = {
+    Form.RAW: (3, 1, 0),
+    Form.COMPRESSED: (3, 0, 1),
+    Form.RAW_COMPRESSED: (5, 1, 1),
+    Form.COMPRESSED_RAW: (5, 1, 1),
+    Form.PARALLEL_RC: (6, 1, 1),
+    Form.PARALLEL_CR: (6, 1, 1),
+    Form.VANILLA_RAW: (1, 1, 0),
+    Form.VANILLA_COMPRESSED: (1, 0, 1),
+}
+
+
+@pytest.mark.parametrize("mode", [Mode.TRANSLATION_RANDOM, Mode.PARALLEL_RANDOM, Mode.VANILLA])
+def test_more_ids_than_32_bits_can_count(mode):
+    size, samples = 2**22, 4096
+    plan = build(PlanSpec(1234, size, Schedule.constant(0.5, mode), 1, samples, range(3), block=1), HUGE)
+    begins, source = [0], [(0, 0)]
+    for document, form in zip(plan.draw_documents.tolist(), plan.draw_forms.tolist(), strict=True):
+        raw, codes = int(HUGE.raw[document]), int(HUGE.codes[document])
+        specials, has_raw, has_codes = CONTENTS[Form(form)]
+        begins.append(begins[-1] + specials + raw * has_raw + codes * has_codes)
+        source.append((source[-1][0] + raw * has_raw, source[-1][1] + raw * has_codes))
+    source.append(source[-1])
+    assert 2**33 < samples * size <= begins[-1]
+    for window, (draw, offset) in enumerate(plan.sample_index.tolist()):
+        assert begins[draw] + offset == window * size
+        assert (source[draw] <= plan.source_bytes[window]).all()
+        assert (plan.source_bytes[window] <= source[draw + 1]).all()
+    assert plan.source_bytes_after(samples)[0] > 2**32
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 7))
 def test_a_longer_run_begins_with_the_shorter_one(samples, more, block):
