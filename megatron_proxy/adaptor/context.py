@@ -28,8 +28,10 @@ def whole_windows(function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
         return function(ids)
     from megatron.core import mpu
 
-    parts = [torch.empty_like(ids) for _ in range(size)]
-    torch.distributed.all_gather(parts, ids.contiguous(), group=mpu.get_context_parallel_group())
+    own = ids.contiguous()
+    # Made like the contiguous ids: NCCL takes no others, and empty_like keeps strides.
+    parts = [torch.empty_like(own) for _ in range(size)]
+    torch.distributed.all_gather(parts, own, group=mpu.get_context_parallel_group())
     return own_pieces(function(join_pieces(parts)), mpu.get_context_parallel_rank(), size)
 
 
