@@ -100,7 +100,7 @@ REFUSALS: Final[Sequence[Refusal]] = (
     Refusal(
         "--context-parallel-size with --dataloader-inter-document-masking",
         lambda args: args.context_parallel_size > 1 and getattr(args, "dataloader_inter_document_masking", False),
-        "samples are then cut for the ranks document by document",
+        "where the ranks' pieces of packed windows lie was never checked",
     ),
 )
 
