@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-RESULTS: Final = Path("build/bench/results.json")
+RESULTS: Final = Path(os.environ.get("BENCH_RESULTS", "build/bench/results.json"))
 _PACKAGES: Final = ("megatron-core", "torch", "numpy", "numba", "zstandard", "sentencepiece", "tokenizers", "tiktoken")
 _HOLDS: Final[dict[str, Callable[[float, float], bool]]] = {"<=": operator.le, ">=": operator.ge}
 

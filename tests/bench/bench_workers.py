@@ -1,0 +1,92 @@
+"""How ``prepare`` scales from one worker to two, beside what the machine has to give.
+
+    python tests/bench/bench_workers.py [--quick] [--turns 3]
+
+Whole commands in wall time, see :func:`prepare_runs.rate_of`: it needs two idle cores.
+
+Two processes on two cores are not twice as fast as one even if they share nothing, as cores share their cache, their
+memory and what the host leaves them. So the same turns hold a peer of which no line is ours: loops over the bare
+library, each in a process of its own, all at once, on the segments that ``prepare`` gives it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from harness import RESULTS, Row, report
+from prepare_runs import COMMAND, Bench, built, make_bench, median_pair, rate_of, segments_of
+
+from megatron_proxy.parallel import Workers
+from megatron_proxy.prepare.recipe import save
+
+Pair = tuple[float, float]
+"""MB per second with two processes, and with one."""
+
+
+def command_rate(bench: Bench, source: Path, workers: int) -> float:
+    """MB per second of ``prepare``."""
+    command = [*COMMAND, "--overwrite", "--compressor", "zstd", "--compressor-from", f"{source}.json"]
+    command += ["--workers", str(workers), "--output-prefix", str(bench.folder / "scaled")]
+    return rate_of(bench, command)
+
+
+def bare_rate(bench: Bench, zstd: Any, processes: int) -> float:
+    """MB per second of loops over the bare library, together."""
+    with Workers(partial(_loop, zstd, bench.documents), processes) as loops:
+        # The first time each cuts its documents into segments.
+        list(loops.map([False] * processes))
+        begin = time.perf_counter()
+        list(loops.map([True] * processes))
+        return processes * bench.megabytes / (time.perf_counter() - begin)
+
+
+def _loop(zstd: Any, documents: list[bytes]) -> Callable[[bool], None]:
+    segments = [segment for document in documents for segment in segments_of(zstd, document)]
+
+    def compress(wanted: bool) -> None:
+        for segment in segments if wanted else ():
+            zstd._context.compress(segment)
+
+    return compress
+
+
+def measure(bench: Bench) -> list[Row]:
+    """zstd with one and with two workers, and the bare library in one and in two processes."""
+    zstd = built("zstd", bench)
+    source = bench.folder / "scaling.zstd"
+    save(zstd, source)
+    commands: list[Pair] = []
+    loops: list[Pair] = []
+    for _ in range(bench.turns):
+        loops.append((bare_rate(bench, zstd, 2), bare_rate(bench, zstd, 1)))
+        commands.append((command_rate(bench, source, 2), command_rate(bench, source, 1)))
+    two, one = median_pair(commands)
+    bare_two, bare_one = median_pair(loops)
+    return [
+        Row("zstd, 2 workers beside 1", two, "MB/s", one, ">= 1.8", "wall time; needs two idle cores"),
+        Row("the bare library, 2 processes beside 1", bare_two, "MB/s", bare_one, note="what the machine allows"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one turn")
+    parser.add_argument("--turns", type=int, default=3, help="the median of so many counts")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-workers-") as name:
+        bench = make_bench(Path(name), False, 1 if args.quick else args.turns)
+        report("workers", measure(bench), args.output)
+
+
+if __name__ == "__main__":
+    main()
