@@ -3,6 +3,9 @@
 numba is loaded when a compiled function is first called, not when it is defined: it takes a quarter of a second, and
 many commands (``--help`` above all) only look at the modules that hold such functions.
 
+numba may drop the option behind :func:`jit_borrowing` one day, which it does not document. Then functions are compiled
+without it, a warning tells that they are slower, and nothing else changes.
+
 Compiled code is cached beside the module, or in the user's cache folder. Where neither can be written (a read-only
 container), numba refuses to cache; then the function is compiled in each process instead of failing.
 """
@@ -10,11 +13,15 @@ container), numba refuses to cache; then the function is compiled in each proces
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 READY: Final = f"{__package__}.jit_ready"
 """The module to import before forking processes that will call compiled functions."""
+
+# numba's run time counts references.
+_BORROWING: Final[dict[str, Any]] = {"_nrt": False}
 
 
 class Compiled:
@@ -24,24 +31,19 @@ class Compiled:
     ----------
     function
         What to compile; ``py_func`` is the function as it was written.
-    options
-        Further options of numba's.
+    borrowing
+        Whether it is as :func:`jit_borrowing` asks for.
     """
 
-    def __init__(self, function: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, function: Callable[..., Any], *, borrowing: bool = False) -> None:
         functools.update_wrapper(self, function)
         self.py_func = function
-        self._options = options
+        self._borrowing = borrowing
 
     @functools.cached_property
     def dispatcher(self) -> Any:
         """The object that numba makes of the function."""
-        import numba
-
-        try:
-            return numba.njit(cache=True, nogil=True, **self._options)(self.py_func)
-        except RuntimeError:
-            return numba.njit(nogil=True, **self._options)(self.py_func)
+        return _dispatcher(self.py_func, _BORROWING if self._borrowing and numba_borrows() else {})
 
     @property
     def _numba_type_(self) -> Any:
@@ -55,6 +57,34 @@ class Compiled:
     def __reduce__(self) -> str:
         # As functions are pickled: by name.
         return str(self.py_func.__qualname__)
+
+
+def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    import numba
+
+    try:
+        return numba.njit(cache=True, nogil=True, **options)(function)
+    except RuntimeError:
+        return numba.njit(nogil=True, **options)(function)
+
+
+@functools.cache
+def numba_borrows() -> bool:
+    """Whether this release of numba does what :func:`jit_borrowing` asks for; if not, a warning is given."""
+    try:
+        # numba looks at its options no sooner than it compiles.
+        _dispatcher(_nothing, _BORROWING)()
+    except Exception:  # Whatever numba says of what it does not know.
+        warnings.warn(
+            f"this numba has no option {', '.join(_BORROWING)}: compressing takes longer, and nothing else changes",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _nothing() -> None: ...
 
 
 def jit[F: Callable[..., Any]](function: F) -> F:
@@ -71,4 +101,4 @@ def jit_borrowing[F: Callable[..., Any]](function: F) -> F:
     It does not count references to the arrays it is given, which its caller holds. For a small function called often,
     above all with tuples of arrays, counting takes longer than the work.
     """
-    return cast(F, Compiled(function, _nrt=False))
+    return cast(F, Compiled(function, borrowing=True))

@@ -6,7 +6,7 @@ worker processes are forked from imports this module once, so that no worker has
 
 from __future__ import annotations
 
-from .jit import jit
+from .jit import jit, numba_borrows
 
 
 @jit
@@ -15,3 +15,5 @@ def _nothing(number: int) -> int:
 
 
 _nothing(0)
+# Once for all workers, so that there is one warning if there is any.
+numba_borrows()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_proxy.jit import READY, Compiled, jit
+from megatron_proxy import jit as jit_module
+from megatron_proxy.jit import READY, Compiled, jit, jit_borrowing
 
 
 @jit
@@ -29,6 +30,38 @@ def sum_of_doubles(numbers):
 def test_one_compiled_function_calls_another():
     assert sum_of_doubles(np.arange(5)) == 20
     assert sum_of_doubles.dispatcher.nopython_signatures
+
+
+@jit_borrowing
+def total(numbers):
+    return numbers.sum()
+
+
+@jit_borrowing
+def twice_the_total(numbers):
+    return 2 * total(numbers)
+
+
+@pytest.fixture
+def numba_without_the_option(monkeypatch):
+    """As if numba had dropped it: it is called something that numba does not know."""
+    monkeypatch.setattr(jit_module, "_BORROWING", {"_dropped": False})
+    # One without a file is compiled, not taken from the cache.
+    monkeypatch.setattr(jit_module, "_nothing", eval("lambda: None"))
+    jit_module.numba_borrows.cache_clear()
+    yield
+    jit_module.numba_borrows.cache_clear()
+
+
+def test_numba_may_drop_its_option_for_borrowing(numba_without_the_option):
+    with pytest.warns(RuntimeWarning, match="no option _dropped: compressing takes longer"):
+        assert twice_the_total(np.arange(5)) == 20
+    # Any warning would be an error now.
+    assert total(np.arange(3)) == 3
+
+
+def test_numba_has_its_option_for_borrowing():
+    assert jit_module.numba_borrows()
 
 
 def test_the_function_as_written_is_kept():
