@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+_STRETCH: Final = 1 << 22
 
 
 class BytesSeen:
@@ -40,8 +42,10 @@ class BytesSeen:
         if samples < self._samples:
             self._samples = 0
             self._counts[:] = 0
-        index = self._dataset.dataset_index[self._samples : samples]
-        self._counts += np.bincount(index, minlength=len(self._counts))
+        # A run resumed at its billionth sample must not count with eight bytes for each of them.
+        for begin in range(self._samples, samples, _STRETCH):
+            index = self._dataset.dataset_index[begin : min(begin + _STRETCH, samples)]
+            self._counts += np.bincount(index, minlength=len(self._counts))
         self._samples = samples
         return self._counts
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,23 +115,35 @@ def prefixes(args: argparse.Namespace) -> list[str]:
     Raises
     ------
     ConfigurationError
-        No prefix at all, or one that is named twice in one blend.
+        No prefix at all, one that is named twice in one blend, or one whose weight is not above 0.
     """
     from megatron.training.utils import get_blend_and_blend_per_split
 
     blend, per_split = get_blend_and_blend_per_split(args)
     blends = [one for one in (blend, *(per_split or ())) if one is not None]
-    for names, _ in blends:
-        if twice := sorted({name for name in names if list(names).count(name) > 1}):
-            raise ConfigurationError(
-                f"{twice[0]!r} is named twice in one blend", where="--data-path", fix="name it once, with both weights"
-            )
+    for names, weights in blends:
+        _check_blend(names, weights)
     found = [name for names, _ in blends for name in names]
     if not found:
         raise ConfigurationError(
             "no data is given", where="--data-path", fix="give the prefix of a prepared dataset: --data-path PREFIX"
         )
     return found
+
+
+def _check_blend(names: Sequence[str], weights: Sequence[float] | None) -> None:
+    if twice := sorted({name for name in names if list(names).count(name) > 1}):
+        raise ConfigurationError(
+            f"{twice[0]!r} is named twice in one blend", where="--data-path", fix="name it once, with both weights"
+        )
+    for name, weight in zip(names, weights or [1.0] * len(names), strict=True):
+        # Megatron would fail without a word on the first rank, while the others wait for it.
+        if not 0.0 < weight < math.inf:
+            raise ConfigurationError(
+                f"{name!r} has the weight {weight:g} in its blend",
+                where="--data-path",
+                fix="give it a weight above 0, or leave it out",
+            )
 
 
 def tell(args: argparse.Namespace, line: str) -> None:

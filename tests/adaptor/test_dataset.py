@@ -240,13 +240,14 @@ def test_interleaved_views(build, data):
     assert (windows == vocab.COMPRESSED_OPEN).any()
 
 
-def test_bytes_seen_of_one_dataset_and_of_a_blend(build, data):
+def test_bytes_seen_of_one_dataset_and_of_a_blend(build, data, monkeypatch):
     train, _, _ = build(f"--data-path {data / 'a'}")
     seen = progress.BytesSeen(train)
     assert seen.after(0) == (0, 0)
     assert seen.after(7) == train.plan.source_bytes_after(7)
     blend, _, _ = build(f"--data-path 0.75 {data / 'a'} 0.25 {data / 'b'}")
     seen = progress.BytesSeen(blend)
+    monkeypatch.setattr(progress, "_STRETCH", 3)
     for samples in (5, 20, 3, 32):
         counts = np.bincount(np.asarray(blend.dataset_index[:samples]), minlength=2)
         parts = [one.plan.source_bytes_after(int(count)) for one, count in zip(blend.datasets, counts, strict=True)]
@@ -272,6 +273,8 @@ REFUSED = [
     ("--data-path {0}/a {0}/bytes {0}/b", DatasetError, "different vocabularies"),
     ("--data-path s3://bucket/a", UnsupportedError, "object storage"),
     ("--data-path 1 {0}/a 2 {0}/a", ConfigurationError, "named twice"),
+    ("--data-path 1 {0}/a 0 {0}/b", ConfigurationError, "/b' has the weight 0 in its blend"),
+    ("--data-path nan {0}/a 1 {0}/b", ConfigurationError, "/a' has the weight nan in its blend"),
     ("--seed 1", ConfigurationError, "no data is given"),
     ("--data-path {0}/gzip --proxy-compression gzip --proxy-mode interleaved", ConfigurationError, "needs spans"),
     (
