@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .chunk import Chunk
+from .chunk import Block, Chunk
 from .files import Bad, read_chunk, unreadable
 from .jsonl import MAX_DOCUMENT_BYTES, BadLine, parse_line
 
@@ -64,6 +64,10 @@ def read_joined(keys: Sequence[str], chunk: Chunk) -> Joined:
     return Joined(parsed.lines, texts, parsed.bad)
 
 
+class ScannerError(Exception):
+    """The scanner cannot be compiled; :func:`read_joined` does the same."""
+
+
 class TextReader:
     """Does what :func:`read_joined` does for one key, three times as fast once its code is loaded.
 
@@ -75,17 +79,28 @@ class TextReader:
         The JSON key.
     lend
         Give the texts where they are, in the reader's own memory: they are good until the next chunk is read.
+
+    Raises
+    ------
+    ScannerError
+        If numba or llvmlite does not offer what the scanner is made of, which their releases may change.
     """
 
     def __init__(self, key: str, *, lend: bool = False) -> None:
-        # This loads numba.
-        from . import scan
-
-        self._scanner = scan
         self._key = key
         self._lend = lend
         self._content = bytearray()
-        self._room = scan.room_for(0)
+        try:
+            # This loads numba.
+            from . import scan
+
+            self._scanner = scan
+            self._room = scan.room_for(0)
+            # What is not in numba's cache is compiled now.
+            self(Block("", b'{"": ""}\n', 0, 1))
+        except Exception as error:  # Whatever is no longer there.
+            # numba's messages go on for pages.
+            raise ScannerError(f"{type(error).__name__}: {str(error).partition('\n')[0]}") from error
 
     def __call__(self, chunk: Chunk) -> Joined:
         """Read a chunk.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import jit
-from ..corpus import CorpusFile, Joined, TextReader, bad_line, chunks, read_joined
+from ..corpus import CorpusFile, Joined, ScannerError, TextReader, bad_line, chunks, read_joined
 from ..corpus.chunk import Block, Chunk, LineNumbers
 from ..errors import CorpusError
 from ..manifest import View
@@ -77,18 +78,43 @@ class Corpus:
         return len(self.keys) == 1 and self.max_documents is None and size >= least
 
 
-def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], tuple[Chunk, Joined]]:
-    """What a worker does: from a chunk to its documents; the chunk comes back without its content.
+@dataclass(frozen=True)
+class Read:
+    """What a worker made of a chunk.
+
+    Parameters
+    ----------
+    chunk
+        The chunk, without its content.
+    found
+        What its lines hold.
+    warning
+        What the user should know of how it was read, if anything.
+    """
+
+    chunk: Chunk
+    found: Joined
+    warning: str | None
+
+
+def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], Read]:
+    """What a worker does: from a chunk to its documents.
 
     ``scan`` takes the reader that is fast, once it is loaded; ``lend`` spares a copy where each chunk's documents are
     done with before the next chunk is read.
     """
-    return partial(_parse, TextReader(keys[0], lend=lend) if scan else partial(read_joined, keys))
+    if scan:
+        try:
+            return partial(_parse, TextReader(keys[0], lend=lend), None)
+        except ScannerError as error:
+            warning = f"this release of numba cannot compile the fast reader, so the usual one is taken ({error})"
+            return partial(_parse, partial(read_joined, keys), warning)
+    return partial(_parse, partial(read_joined, keys), None)
 
 
-def _parse(reader: Callable[[Chunk], Joined], chunk: Chunk) -> tuple[Chunk, Joined]:
+def _parse(reader: Callable[[Chunk], Joined], warning: str | None, chunk: Chunk) -> Read:
     found = reader(chunk)
-    return replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found
+    return Read(replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found, warning)
 
 
 def skipped_lines_path(prefix: str) -> Path:
@@ -153,11 +179,16 @@ def take(
         A bad line (unless they are skipped), or a file that cannot be read or changes meanwhile.
     """
     count = 0
+    warned = False
     numbers = LineNumbers()
     scan = corpus.worth_scanning(workers, ready=jit.READY in preload)
     preload = [__name__, *preload, *([jit.READY] if scan else [])]
     with Workers(partial(parser, corpus.keys, scan, lend=not workers), workers, preload=preload) as pool:
-        for chunk, found in pool.map(chunks(corpus.files, shard=corpus.shard)):
+        for read in pool.map(chunks(corpus.files, shard=corpus.shard)):
+            chunk, found = read.chunk, read.found
+            if read.warning and not warned:
+                warnings.warn(read.warning, RuntimeWarning, stacklevel=2)
+                warned = True
             numbers.enter(chunk, found.lines)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
             for bad in found.bad:

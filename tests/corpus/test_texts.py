@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from megatron_proxy.corpus import TextReader, chunks, expand, read_chunk, read_joined
+from megatron_proxy.corpus import ScannerError, TextReader, chunks, expand, read_chunk, read_joined
 from megatron_proxy.corpus.chunk import Block
 from megatron_proxy.corpus.scan import PADDING, room_for, source_of, take_lines
 
@@ -218,3 +218,12 @@ def test_several_keys():
     found = read_joined(["b", "a"], chunk)
     assert [(units, lengths.tolist()) for units, lengths in found.texts] == [(b"23", [2]), (b"1", [1])]
     assert [bad.line for bad in found.bad] == [1]
+
+
+def test_code_that_cannot_be_compiled_is_told_before_anything_is_read(monkeypatch):
+    def refuse(*arguments):
+        raise AttributeError("VectorType has no attribute 'as_pointer'")
+
+    monkeypatch.setattr("megatron_proxy.corpus.scan.take_lines", refuse)
+    with pytest.raises(ScannerError, match="AttributeError: VectorType"):
+        TextReader("text")

@@ -1,6 +1,7 @@
 """What prepare makes of a tiny corpus, to the byte, and how runs on one prefix add up."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -88,6 +89,21 @@ def test_what_the_scanner_reads_is_written_and_compared(tmp_path, run, monkeypat
     with pytest.raises(DatasetError, match="holds another corpus"):
         run(other, compressors=(), prefix="scanned", workers=workers)
     assert leftovers(tmp_path) == []
+
+
+def test_without_the_scanner_the_parser_reads_and_one_warning_tells(tmp_path, corpus, run, monkeypatch):
+    """As a later release of llvmlite may have it."""
+    run(corpus, compressors=())
+    expected = files_of(tmp_path)
+    monkeypatch.setattr(corpus_module.chunks, "__kwdefaults__", {"shard": (0, 1), "size": 10})
+    monkeypatch.setattr(raw_module, "_WORTH_LOADING", 1)
+    monkeypatch.delattr(corpus_module, "scan", raising=False)
+    monkeypatch.delitem(sys.modules, "megatron_proxy.corpus.scan", raising=False)
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    with pytest.warns(RuntimeWarning, match="cannot compile the fast reader.*llvmlite") as warned:
+        run(corpus, compressors=(), prefix="parsed")
+    assert len(warned) == 1
+    assert files_of(tmp_path, "parsed") == expected
 
 
 @pytest.mark.parametrize(
