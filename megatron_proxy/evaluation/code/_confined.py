@@ -8,11 +8,13 @@ This file is run by path, isolated from the package and from site-packages: it i
 
 import contextlib
 import ctypes
+import errno
 import io
 import json
 import os
 import resource
 import signal
+import struct
 import sys
 
 _SYS_CAPSET = 126 if os.uname().machine == "x86_64" else 91
@@ -23,7 +25,15 @@ _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
 _MS_BIND, _MS_REC, _MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECCOMP = 22
 _PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_MODE_FILTER = 2
+_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
+_ALLOWED, _TRY_AGAIN = 0x7FFF0000, 0x00050000 | errno.EAGAIN
+_X32_CALLS = 0x40000000
+# clone3, clone, and where there are such fork and vfork; the architecture's number in linux/audit.h.
+_FORKS = (435, 56, 57, 58) if os.uname().machine == "x86_64" else (435, 220)
+_ARCHITECTURE = 0xC000003E if os.uname().machine == "x86_64" else 0xC00000B7
 CANNOT_CONFINE = 77
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -101,8 +111,21 @@ def _give_up_capabilities() -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()
     _check(_libc.syscall(_SYS_CAPSET, ctypes.byref(header), ctypes.byref(none)), "capset")
-    # Only now: the fork that made this process counts too.
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    _give_up_forking()
+
+
+def _give_up_forking() -> None:
+    """No further process or thread; RLIMIT_NPROC would not do, as it binds every user but root."""
+    deny = len(_FORKS) + 5
+    steps = [(_LOAD, 0, 0, 4), (_EQUAL, 0, deny - 2, _ARCHITECTURE), (_LOAD, 0, 0, 0)]
+    # Another way to make the same calls, which their numbers alone do not tell.
+    steps.append((_AT_LEAST, deny - 4, 0, _X32_CALLS))
+    steps += [(_EQUAL, deny - 5 - place, 0, number) for place, number in enumerate(_FORKS)]
+    steps += [(_RETURN, 0, 0, _ALLOWED), (_RETURN, 0, 0, _TRY_AGAIN)]
+    code = b"".join(struct.pack("=HBBI", *step) for step in steps)
+    address = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("@HP", len(steps), ctypes.addressof(address))
+    _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0), "prctl")
 
 
 def run(program: str) -> None:
@@ -112,25 +135,41 @@ def run(program: str) -> None:
         exec(compile(program, "<program>", "exec"), {"__name__": "__program__"})
 
 
+def _answer(job: dict[str, str]) -> None:
+    """Give up the rest, run the program, write the token if it comes to its end."""
+    answer = os.dup(1)
+    try:
+        _give_up_capabilities()
+        run(job["program"])
+    except BaseException as error:  # a program may end in any way
+        os.write(2, f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace"))
+        os._exit(1)
+    os.write(answer, job["token"].encode())
+    os._exit(0)
+
+
+def _first_process(job: dict[str, str]) -> None:
+    """The first process of the namespace, with which all others in it end.
+
+    It is not the program's own: that could take back what lets it end with its parent, and outlive its time.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    child = os.fork()
+    if child == 0:
+        _answer(job)
+    _, status = os.waitpid(child, 0)
+    os._exit(0 if status == 0 else 1)
+
+
 def main() -> None:
     """Confine, fork into the new process namespace, run."""
     job = json.loads(sys.stdin.readline())
     confine(job["memory"], job["cpu_seconds"])
     child = os.fork()
     if child == 0:
-        # Killing the parent must end this process, and with it all others in its namespace.
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        answer = os.dup(1)
-        try:
-            _give_up_capabilities()
-            run(job["program"])
-        except BaseException as error:  # a program may end in any way
-            os.write(2, f"{type(error).__name__}: {error}"[:500].encode("utf-8", "replace"))
-            os._exit(1)
-        os.write(answer, job["token"].encode())
-        os._exit(0)
+        _first_process(job)
     _, status = os.waitpid(child, 0)
-    sys.exit(0 if os.waitstatus_to_exitcode(status) == 0 else 1)
+    sys.exit(0 if status == 0 else 1)
 
 
 if __name__ == "__main__":

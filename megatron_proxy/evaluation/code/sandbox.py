@@ -3,7 +3,7 @@
 * no network: the process is in a network namespace without interfaces;
 * no files: it sees Python's own folders and the system's libraries, read-only, and its environment is empty;
 * no other processes: it sees and can signal none but its own, which end with it;
-* limits on memory, on processor time and on wall-clock time.
+* one process and one thread, with limits on memory, on processor time and on wall-clock time, and on what it writes.
 
 This takes a Linux kernel (5.12 or later) that lets users make namespaces. Where it does not, nothing is run: there is
 no way to run programs unconfined.
@@ -11,22 +11,28 @@ no way to run programs unconfined.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import selectors
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ...errors import UnsupportedError
+from ...errors import ConfigurationError, UnsupportedError
 
 _CHILD: Final = Path(__file__).with_name("_confined.py")
 _CANNOT_CONFINE: Final = 77
+_MOST_OUTPUT: Final = 1 << 16
+"""Bytes kept of what a program wrote past the silence it runs in: more end it, or it would fill our memory."""
 
 
 class Outcome(NamedTuple):
@@ -46,10 +52,19 @@ class Sandbox:
         Most wall-clock time, in seconds; processor time is limited to the next whole second.
     memory_bytes
         Most address space.
+
+    Raises
+    ------
+    ConfigurationError
+        A time that is none.
     """
 
     seconds: float = 5.0
     memory_bytes: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.seconds < threading.TIMEOUT_MAX:
+            raise ConfigurationError(f"{self.seconds} seconds are no limit on time", where="--seconds")
 
     def run(self, program: str) -> Outcome:
         """Run one program.
@@ -75,12 +90,15 @@ class Sandbox:
             cwd="/",
             start_new_session=True,
         )
-        try:
-            output, errors = process.communicate(json.dumps(job).encode() + b"\n", timeout=self.seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return Outcome(False, "timeout")
+        with process:
+            try:
+                output, errors = _exchange(process, json.dumps(job).encode() + b"\n", self.seconds)
+            except _OverTheLimitError as error:
+                return Outcome(False, str(error))
+            finally:
+                if process.returncode is None:
+                    # The other processes of the namespace end with its first one, and that with its parent.
+                    os.killpg(process.pid, signal.SIGKILL)
         reason = errors.decode("utf-8", "replace").strip()
         if process.returncode == _CANNOT_CONFINE and token.encode() not in output:
             raise UnsupportedError(
@@ -95,3 +113,34 @@ class Sandbox:
         """Run programs, several at once; outcomes in the programs' order."""
         with ThreadPoolExecutor(workers) as pool:
             yield from pool.map(self.run, programs)
+
+
+class _OverTheLimitError(Exception):
+    """A program took too long or wrote too much."""
+
+
+def _exchange(process: subprocess.Popen[bytes], job: bytes, seconds: float) -> tuple[bytes, bytes]:
+    """Hand a process its job; what it wrote to standard output and standard error, once it has ended."""
+    deadline = time.monotonic() + seconds
+    given, *told = [pipe for pipe in (process.stdin, process.stdout, process.stderr) if pipe is not None]
+    with contextlib.suppress(BrokenPipeError), given:
+        given.write(job)
+    written = {pipe: bytearray() for pipe in told}
+    with selectors.DefaultSelector() as waiting:
+        for pipe, kept in written.items():
+            waiting.register(pipe, selectors.EVENT_READ, kept)
+        while waiting.get_map():
+            ready = waiting.select(max(0.0, deadline - time.monotonic()))
+            if time.monotonic() >= deadline:
+                raise _OverTheLimitError("timeout")
+            for key, _ in ready:
+                piece = os.read(key.fd, _MOST_OUTPUT)
+                key.data.extend(piece)
+                if not piece:
+                    waiting.unregister(key.fileobj)
+                if len(key.data) > _MOST_OUTPUT:
+                    raise _OverTheLimitError("wrote too much")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, deadline - time.monotonic()))
+    output, errors = (bytes(kept) for kept in written.values())
+    return output, errors

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from megatron_proxy.errors import UnsupportedError
+from megatron_proxy.errors import ConfigurationError, UnsupportedError
 from megatron_proxy.evaluation.code import sandbox
 from megatron_proxy.evaluation.code.sandbox import Sandbox
 
@@ -52,6 +52,37 @@ def test_time_is_limited():
     assert Sandbox(1.0).run("while True: pass") == (False, "timeout")
     assert Sandbox(1.0).run("import time; time.sleep(60)") == (False, "timeout")
     assert time.monotonic() - begin < 30
+
+
+def test_no_program_outlives_its_time():
+    # It leaves its session, and takes back what ends it with its parent.
+    program = "import ctypes, os, time\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\nos.setsid()\ntime.sleep(20)"
+    begin = time.monotonic()
+    assert Sandbox(1.0).run(program) == (False, "timeout")
+    assert time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_a_program_writes_is_limited(number):
+    assert PATIENT.run(f"import os\nwhile True: os.write({number}, b'x' * 65536)") == (False, "wrote too much")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import os\nif os.fork() == 0: os._exit(0)\nos.wait()",
+        "import threading\nthread = threading.Thread(target=print)\nthread.start()\nthread.join()",
+        "import os\nos.posix_spawn(os.__file__, ['x'], {})",
+    ],
+)
+def test_there_are_no_further_processes_or_threads(program):
+    assert any(told in PATIENT.run(program).reason for told in ("BlockingIOError", "can't start new thread"))
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_that_is_no_limit_is_refused(seconds):
+    with pytest.raises(ConfigurationError, match="--seconds"):
+        Sandbox(seconds)
 
 
 def test_memory_is_limited():
