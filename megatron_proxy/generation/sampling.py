@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import rng
-from ..errors import ConfigurationError
+from ..errors import CheckpointError, ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,27 @@ class Sampling:
             Shape (ids,); minus infinity forbids an id, and one at least is allowed.
         row, step
             The number of the sample, and how many ids it has drawn: they key the random number.
+
+        Raises
+        ------
+        CheckpointError
+            If the logits are no numbers.
         """
+        likeliest = logits.max()
+        if not np.isfinite(likeliest):
+            raise CheckpointError(
+                "the model's logits are no numbers",
+                fix="take an --iteration before training diverged, or another --dtype",
+            )
         if self.temperature == 0.0:
             return int(logits.argmax())
         order = np.argsort(-logits, kind="stable")
-        ranked = logits[order] / self.temperature
+        # Differences are divided, not logits: near 0 a temperature leaves the likeliest at 0 and sends others to -inf.
+        with np.errstate(over="ignore"):
+            ranked = (logits[order] - likeliest) / self.temperature
         if self.top_k is not None:
             ranked[self.top_k :] = -np.inf
-        weights = np.exp(ranked - ranked[0])
+        weights = np.exp(ranked)
         if self.top_p is not None:
             weights[np.cumsum(weights) - weights >= self.top_p * weights.sum()] = 0.0
         rising = np.cumsum(weights)

@@ -121,20 +121,20 @@ class _Reader(Protocol):
 
 
 def _reader(model: ByteModel, sentinels: bool, use_cache: bool) -> _Reader:
-    return (_CachedReader if use_cache else _PlainReader)(model, RAW_OPEN if sentinels else EOS)
+    return (_CachedReader if use_cache else _PlainReader)(model, sentinels)
 
 
 class _PlainReader:
     """Reads everything again at every step."""
 
-    def __init__(self, model: ByteModel, opener: int) -> None:
+    def __init__(self, model: ByteModel, sentinels: bool) -> None:
         self._model = model
-        self._opener = opener
+        self._sentinels = sentinels
 
     def read(self, rows: list[Row]) -> NDArray[np.float64]:
         """float64, shape (rows, 320)."""
         context = self._model.architecture.context
-        ids, lengths = _padded([_window(row, self._opener, context) for row in rows])
+        ids, lengths = _padded([_window(row, self._sentinels, context) for row in rows])
         logits = self._model.logits(ids)
         return _numpy(logits[torch.arange(len(rows), device=logits.device), lengths.to(logits.device) - 1])
 
@@ -145,9 +145,9 @@ class _PlainReader:
 class _CachedReader:
     """Reads only what is new."""
 
-    def __init__(self, model: ByteModel, opener: int) -> None:
+    def __init__(self, model: ByteModel, sentinels: bool) -> None:
         self._model = model
-        self._opener = opener
+        self._sentinels = sentinels
         self._cache: Cache | None = None
 
     def read(self, rows: list[Row]) -> NDArray[np.float64]:
@@ -156,7 +156,7 @@ class _CachedReader:
         if self._cache is not None and all(_begins_anew(row, context) is False for row in rows):
             last = torch.tensor([[row.text[-1] + BYTE_OFFSET] for row in rows], device=self._model.device)
             return _numpy(self._model.extend(last, self._cache))
-        ids, lengths = _padded([_window(row, self._opener, context) for row in rows])
+        ids, lengths = _padded([_window(row, self._sentinels, context) for row in rows])
         self._cache = self._model.cache(len(rows), context)
         return _numpy(self._model.extend(ids.to(self._model.device), self._cache, lengths.to(self._model.device)))
 
@@ -181,9 +181,11 @@ def _begins_anew(row: Row, context: int) -> bool:
     return _begin(len(row.text), context) != _begin(len(row.text) - 1, context)
 
 
-def _window(row: Row, opener: int, context: int) -> NDArray[np.int64]:
-    tail = raw_ids(bytes(row.text[_begin(len(row.text), context) :]))
-    return np.concatenate([np.array([opener], dtype=np.int64), tail])
+def _window(row: Row, sentinels: bool, context: int) -> NDArray[np.int64]:
+    """The end of a row behind what opens it: ``<raw>``, or without sentinels the id before, as in training."""
+    begin = _begin(len(row.text), context)
+    before = [EOS] if begin == 0 else raw_ids(bytes(row.text[begin - 1 : begin]))
+    return np.concatenate(([RAW_OPEN] if sentinels else before, raw_ids(bytes(row.text[begin:]))))
 
 
 def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:

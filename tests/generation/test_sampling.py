@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from megatron_proxy.errors import ConfigurationError
+from megatron_proxy.errors import CheckpointError, ConfigurationError
 from megatron_proxy.generation import Sampling
 
 # Probabilities 0.1, 0.4, 0.3, 0, 0.2.
@@ -39,6 +39,19 @@ def test_top_k_keeps_the_k_likeliest(k, kept):
 )
 def test_top_p_keeps_the_fewest_that_reach_p(p, kept):
     assert set(np.nonzero(chosen(Sampling(1.0, top_p=p)))[0]) == kept
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("temperature", [5e-324, 1e-310, 1e-5])
+def test_a_temperature_near_zero_takes_the_likeliest(temperature):
+    assert chosen(Sampling(temperature), 20).tolist() == [0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_no_numbers(temperature, value):
+    with pytest.raises(CheckpointError, match="no numbers"):
+        Sampling(temperature).choose(np.array([0.0, value, -np.inf]), 0, 0)
 
 
 def test_top_p_counts_what_top_k_left():

@@ -146,6 +146,17 @@ def test_windows_that_slide_reopen_the_view():
     assert all(row[0] == RAW_OPEN and len(row) <= 16 for row in prefills)
 
 
+def test_without_sentinels_a_window_that_slides_begins_with_the_byte_before():
+    model = Scripted(b"", context=16)
+    written = bytes(range(65, 80))
+    generate(model, [written], Limits(max_bytes=1), sentinels=False)
+    assert model.read[-1] == [EOS, *(byte + BYTE_OFFSET for byte in written)]
+    text = Scripted(b"abcdefghijklmnop", context=16)
+    generate(text, [b""], Limits(max_bytes=17), sentinels=False)
+    # 16 bytes leave no place for an eos in front: the window goes on from byte 8, opened by byte 7.
+    assert text.read[-1] == [byte + BYTE_OFFSET for byte in b"hijklmnop"]
+
+
 def test_a_prompt_that_does_not_fit():
     with pytest.raises(ConfigurationError, match="the prompt has 64 bytes; the model's context holds 63"):
         generate(Scripted(b"", context=64), [b"x" * 64])
