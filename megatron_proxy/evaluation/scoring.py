@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..errors import CheckpointError
 from ..model import ByteModel
 from ..vocab import NUM_SPECIALS
 from .windows import Stream, Window, windows
@@ -68,11 +69,22 @@ class Shares:
         return number % self.processes == self.rank
 
     def add(self, sums: Sequence[NDArray[np.float64]], columns: int) -> NDArray[np.float64]:
-        """All processes' sums, shape (rows, columns), where each row is zero but in the process that took it."""
+        """All processes' sums, shape (rows, columns), where each row is zero but in the process that took it.
+
+        Raises
+        ------
+        CheckpointError
+            If one of them is no number.
+        """
         joined = np.concatenate(sums) if sums else np.zeros((0, columns))
         if self.processes > 1:
             # One number and zeros: adding them up changes no bit of it.
             torch.distributed.all_reduce(torch.from_numpy(joined))
+        if not np.isfinite(joined).all():
+            raise CheckpointError(
+                "the model's probabilities are no numbers",
+                fix="take an --iteration before training diverged, or another --dtype",
+            )
         return joined
 
 

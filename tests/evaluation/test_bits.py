@@ -16,10 +16,11 @@ import random_model  # noqa: E402
 import tiny_data  # noqa: E402
 
 from megatron_proxy import cli  # noqa: E402
-from megatron_proxy.errors import CorpusError  # noqa: E402
+from megatron_proxy.errors import CheckpointError, CorpusError  # noqa: E402
 from megatron_proxy.evaluation import bits  # noqa: E402
 from megatron_proxy.evaluation.bits import Document  # noqa: E402
 from megatron_proxy.evaluation.scoring import Scorer  # noqa: E402
+from megatron_proxy.model import ByteModel  # noqa: E402
 from megatron_proxy.vocab import COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, raw_ids  # noqa: E402
 
 TEXTS = [b"def f(x):\n    return x\n", b"", "naïve 😀".encode(), b"\xff\x00", bytes(range(256))]
@@ -119,6 +120,14 @@ def test_tables_by_file_and_domain(model):
     lines = bits.as_table(found).splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == ["file file0", "file file1", "domain a", "domain b", "total"]
     assert lines[-1].split()[:3] == ["total", "5", str(BYTES)]
+
+
+def test_probabilities_that_are_no_numbers():
+    tensors = random_model.tensors(random_model.LLAMA)
+    tensors.scale = float("nan")
+    broken = ByteModel(random_model.LLAMA, tensors)
+    with pytest.raises(CheckpointError, match="no numbers"):
+        bits.measure(DOCUMENTS, bits.raw_view(), Scorer(broken, 32, 16))
 
 
 def test_nothing_to_evaluate(model):
