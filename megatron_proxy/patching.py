@@ -171,7 +171,12 @@ def _place(tree: ast.Module) -> int:
     above = [node for index, node in enumerate(tree.body) if _is_docstring(node, index) or _is_future(node)]
     if above:
         return above[-1].end_lineno or 0
-    return tree.body[0].lineno - 1 if tree.body else 0
+    return _first_line(tree.body[0]) - 1 if tree.body else 0
+
+
+def _first_line(node: ast.stmt) -> int:
+    """A function's own line number is that of its ``def``: decorators stand before it."""
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
 
 
 def _is_docstring(node: ast.stmt, index: int) -> bool:

@@ -22,6 +22,7 @@ SCRIPTS = {
     "no line end": (b'"""Doc."""', 1),
     "string that is no docstring": (b'import time\n"""Doc."""\n', 0),
     "several lines of docstring": (b'"""Doc.\n\nimport megatron_proxy.adaptor\n"""\nimport time\n', 4),
+    "decorated function": (b"# notice\n@print\ndef main():\n    pass\n", 1),
     "empty": (b"", 0),
 }
 
