@@ -176,7 +176,8 @@ def _place(tree: ast.Module) -> int:
 
 def _first_line(node: ast.stmt) -> int:
     """A function's own line number is that of its ``def``: decorators stand before it."""
-    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _is_docstring(node: ast.stmt, index: int) -> bool:
