@@ -14,6 +14,8 @@ from ..errors import ConfigurationError
 from .arguments import Settings
 
 _MIXING: Final = (
+    "seed",
+    "seq_length",
     "proxy_initial_rate",
     "proxy_peak_rate",
     "proxy_final_rate",
@@ -60,16 +62,11 @@ def differences(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -
     Raises
     ------
     ConfigurationError
-        If its ids meant other things: another compressor, or a run without proxy compression.
+        If its ids meant other things (another compressor, or other files of it, or a run without proxy compression), or
+        if one of the two has a format embedding and the other has not.
     """
-    before = getattr(checkpoint_args, "proxy_compression", None)
-    if before != args.proxy_compression:
-        trained = "without --proxy-compression" if before is None else f"with --proxy-compression {before}"
-        raise ConfigurationError(
-            f"the checkpoint was trained {trained}, so its ids mean other things",
-            where="--load",
-            fix="resume with the same compressor, or give --finetune to begin a new run from these weights",
-        )
+    _check_ids(checkpoint_args, args)
+    _check_format_embedding(checkpoint_args, args)
     if getattr(checkpoint_args, "consumed_train_samples", None) == 0:
         # Imported weights, or a checkpoint before the first step: no sample was read yet.
         return []
@@ -77,11 +74,40 @@ def differences(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -
     for name in _MIXING:
         was, now = getattr(checkpoint_args, name, None), getattr(args, name, None)
         if was != now:
-            shown = "other compressor files" if name == "proxy_fingerprints" else f"{was} in the checkpoint, now {now}"
-            found.append(f"--{name.replace('_', '-')}: {shown}")
+            flag = f"--{name.replace('_', '-')}: {was} in the checkpoint, now {now}"
+            found.append("--data-path: some other compressor files" if name == "proxy_fingerprints" else flag)
     if not found:
         return []
     return [
         f"warning: the run goes on from a checkpoint that was mixed otherwise ({'; '.join(found)}); the samples before "
         "it are not those that this run would have read"
     ]
+
+
+def _check_ids(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -> None:
+    before = getattr(checkpoint_args, "proxy_compression", None)
+    known = set(getattr(checkpoint_args, "proxy_fingerprints", None) or ())
+    if before is None:
+        trained = "without --proxy-compression"
+    elif before != args.proxy_compression:
+        trained = f"with --proxy-compression {before}"
+    elif known and known.isdisjoint(args.proxy_fingerprints):
+        trained = f"on views of another {before} compressor"
+    else:
+        return
+    raise ConfigurationError(
+        f"the checkpoint was trained {trained}, so its ids mean other things",
+        where="--load",
+        fix="resume with the same compressor, or give --finetune to begin a new run from these weights",
+    )
+
+
+def _check_format_embedding(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -> None:
+    # Megatron would end with a KeyError in the one case, and leave the vectors out without a word in the other.
+    had = bool(getattr(checkpoint_args, "proxy_format_embedding", False))
+    if had != bool(args.proxy_format_embedding):
+        raise ConfigurationError(
+            f"the checkpoint was trained {'with' if had else 'without'} --proxy-format-embedding",
+            where="--load",
+            fix="give --proxy-format-embedding" if had else "leave out --proxy-format-embedding",
+        )

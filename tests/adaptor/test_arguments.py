@@ -188,9 +188,9 @@ def test_flags_without_effect_are_found():
     assert support.ignored_flags(argv) == ["--tokenizer-type", "--vocab-file"]
 
 
-def checkpointed(*flags):
+def checkpointed(*flags, fingerprints=("ab",)):
     args = megatron_args.parse(*flags)
-    resume.remember(args, arguments.settings(args), ("ab",))
+    resume.remember(args, arguments.settings(args), fingerprints)
     return args
 
 
@@ -202,6 +202,34 @@ def test_a_checkpoint_of_the_same_mix_needs_no_word():
 def test_a_longer_run_without_a_horizon_is_warned():
     (line,) = resume.differences(checkpointed(), checkpointed("--train-iters 80"))
     assert "--proxy-horizon-samples: 32 in the checkpoint, now 320" in line
+
+
+def test_what_decides_the_samples_is_warned_of_when_it_changes():
+    (line,) = resume.differences(checkpointed(), checkpointed("--seed 7 --seq-length 32"))
+    assert "(--seed: 1 in the checkpoint, now 7; --seq-length: 64 in the checkpoint, now 32)" in line
+    (line,) = resume.differences(checkpointed(), checkpointed(fingerprints=("ab", "cd")))
+    assert "(--data-path: some other compressor files)" in line
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "word", "fix"),
+    [
+        ("", "--proxy-format-embedding", "without", "leave out --proxy-format-embedding"),
+        ("--proxy-format-embedding", "", "with", "give --proxy-format-embedding"),
+    ],
+)
+def test_a_checkpoint_with_another_format_embedding_is_refused(before, now, word, fix):
+    with pytest.raises(ProxyError) as error:
+        resume.differences(checkpointed(before), checkpointed(now))
+    assert str(error.value).splitlines() == [
+        f"--load: the checkpoint was trained {word} --proxy-format-embedding",
+        f"  what to do: {fix}",
+    ]
+
+
+def test_a_checkpoint_of_another_model_of_the_compressor_is_refused():
+    with pytest.raises(ProxyError, match="trained on views of another trie compressor, so its ids mean other things"):
+        resume.differences(checkpointed(), checkpointed(fingerprints=("cd",)))
 
 
 def test_a_checkpoint_of_other_ids_is_refused():
