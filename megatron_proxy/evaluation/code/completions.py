@@ -46,8 +46,10 @@ class Completions:
         if lines:
             self._check(self._parse(lines[0], 1))
         for number, line in enumerate(lines[1:], 2):
-            record = self._parse(line, number)
-            self._found[str(record.get("key")), int(record.get("sample", 0))] = str(record.get("completion"))
+            key, sample, completion = map(self._parse(line, number).get, ("key", "sample", "completion"))
+            if not (isinstance(key, str) and isinstance(sample, int) and isinstance(completion, str)):
+                raise CorpusError("the line is no completion: key, sample, completion", where=f"{path}:{number}")
+            self._found[key, sample] = completion
         if content[-1:] not in (b"", b"\n"):
             with path.open("r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)

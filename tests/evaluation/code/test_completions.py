@@ -67,6 +67,15 @@ def test_completions_of_other_settings_are_not_taken(model, tmp_path):
         Completions(tmp_path / "bad", SETTINGS)
 
 
+@pytest.mark.parametrize("line", ['{"key": "k", "sample": 0}', '{"key": "k", "sample": "x", "completion": ""}', "{}"])
+def test_a_line_that_is_no_completion_is_not_taken_for_one(model, tmp_path, line):
+    complete(model, tmp_path / "samples")
+    with (tmp_path / "samples").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(CorpusError, match=r"samples:11: the line is no completion"):
+        Completions(tmp_path / "samples", SETTINGS)
+
+
 def test_a_prompt_over_the_context_keeps_its_end(model, tmp_path):
     long = Task("long", "x" * 50 + "def f(x):\n", "f", "")
     short = replace(long, task_id="short", prompt=long.prompt[-23:])
