@@ -26,11 +26,44 @@ def require_free(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "
         )
 
 
+def require_file(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "--output") -> None:
+    """Check that a file can be written at ``path`` once its content is known; its folder is made if need be.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming ``flag``.
+    """
+    require_free(path, overwrite=overwrite, flag=flag)
+    if os.path.isdir(path):
+        raise ConfigurationError(f"{os.fspath(path)!r} is a folder", where=flag, fix="name a file")
+    with _told_as(path, flag):
+        folder = Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+
+
+@contextmanager
+def _told_as(path: str | os.PathLike[str], flag: str) -> Iterator[None]:
+    """Errors of the system name the flag that asked for ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{os.fspath(path)!r} cannot be written ({error.strerror})", where=flag) from error
+
+
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A new folder beside ``folder`` to be filled, which takes its name and place; if filling it fails, it goes."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    """A new folder beside ``folder`` to be filled, which takes its name and place; if filling it fails, it goes.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be made.
+    """
+    with _told_as(folder, "--output"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         yield beside
         beside.chmod(0o755)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
-from ..outputs import require_free
+from ..outputs import require_file
 from . import _flags, _model
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _progress(shown: bool) -> Any:
 
 def _check_flags(args: argparse.Namespace) -> None:
     if args.output:
-        require_free(args.output, overwrite=args.overwrite)
+        require_file(args.output, overwrite=args.overwrite)
     _flags.check_counts(args, "batch", "max_documents")
     for flag, given in (("--view compressed", args.view == "compressed"), ("--translate", args.translate)):
         if given and not args.data_prefix:

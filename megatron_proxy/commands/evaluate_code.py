@@ -12,6 +12,7 @@ are written and nothing is run. A run that was interrupted goes on from the --sa
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from ..outputs import require_free
+from ..outputs import require_file
 from . import _flags, _model
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     checkpoint, model = _model.load(args)
     limits = completions.standard_limits(Limits(args.max_bytes, tuple(map(os.fsencode, args.stop))))
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
-    kept = completions.Completions(Path(args.samples), _settings(args, str(checkpoint.folder.resolve())))
+    kept = completions.Completions(Path(args.samples), _settings(args, str(checkpoint.folder.resolve()), tasks))
     completions.write(
         model,
         tasks,
@@ -90,8 +91,9 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigurationError(
             f"pass@{bad[0]} cannot be told from {args.num_samples} completions", where="--pass-k", fix="--num-samples"
         )
+    require_file(args.samples, overwrite=True, flag="--samples")
     if args.output:
-        require_free(args.output, overwrite=args.overwrite)
+        require_file(args.output, overwrite=args.overwrite)
 
 
 def _tasks(args: argparse.Namespace) -> list[Task]:
@@ -112,9 +114,12 @@ def _tasks(args: argparse.Namespace) -> list[Task]:
     return found
 
 
-def _settings(args: argparse.Namespace, checkpoint: str) -> dict[str, Any]:
+def _settings(args: argparse.Namespace, checkpoint: str, tasks: list[Task]) -> dict[str, Any]:
+    """What determines the completions: the problems by what is asked, as their files may change under their names."""
     names = ("num_samples", "max_bytes", "stop", "temperature", "top_k", "top_p", "seed", "tasks", "max_tasks")
-    return {"checkpoint": checkpoint, **{name: getattr(args, name) for name in names}}
+    asked = json.dumps([(task.key, task.prompt) for task in tasks])
+    prompts = hashlib.sha256(asked.encode()).hexdigest()
+    return {"checkpoint": checkpoint, **{name: getattr(args, name) for name in names}, "prompts": prompts}
 
 
 def _bar(total: int) -> Any:

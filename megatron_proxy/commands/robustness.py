@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
-from ..outputs import require_free
+from ..outputs import require_file
 from . import _flags, _model
 
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     for flag, path in (("--output", args.output), ("--plot", args.plot)):
         if path:
-            require_free(path, overwrite=args.overwrite, flag=flag)
+            require_file(path, overwrite=args.overwrite, flag=flag)
     _flags.check_counts(args, "batch", "max_documents")
     if not 0.0 < args.rate <= 1.0:
         raise ConfigurationError(f"must lie in (0, 1], not {args.rate}", where="--rate")

@@ -40,6 +40,9 @@ ROBUSTNESS = "robustness --load c --input corpus.jsonl"
     ("command", "message"),
     [
         (f"{EVALUATE} --output there", "--output: 'there' exists already"),
+        (f"{EVALUATE} --output there/x", "--output: 'there/x' cannot be written"),
+        (f"{CODE} --samples there/x", "--samples: 'there/x' cannot be written"),
+        (f"{ROBUSTNESS} --plot there/x.svg", "--plot: 'there/x.svg' cannot be written"),
         (f"{EVALUATE} --max-documents 0", "--max-documents: must be at least 1, not 0"),
         (f"{EVALUATE} --translate", "--translate: the compressed view needs the compressor of the prepared dataset"),
         (f"{CODE} --workers 0", "--workers: must be at least 1, not 0"),
