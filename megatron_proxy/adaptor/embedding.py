@@ -64,5 +64,5 @@ def with_formats(stock: type[Any]) -> type[Any]:
 
 
 def is_swapped(module: torch.nn.Module) -> bool:
-    """Whether a model holds an embedding with formats."""
-    return any(type(part).__name__ == "FormatEmbedding" for part in module.modules())
+    """Whether a model holds an embedding with formats, be it in a class derived from it, as FSDP2 makes them."""
+    return any(kind.__name__ == "FormatEmbedding" for part in module.modules() for kind in type(part).__mro__)

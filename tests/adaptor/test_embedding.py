@@ -82,3 +82,6 @@ def test_it_is_found_in_a_model(pair):
     stock, formatted = pair
     assert not embedding.is_swapped(torch.nn.Sequential(stock))
     assert embedding.is_swapped(torch.nn.Sequential(torch.nn.Identity(), formatted))
+    # What torch's fully_shard does to the modules of --use-torch-fsdp2.
+    formatted.__class__ = type("FSDPFormatEmbedding", (type(formatted),), {})
+    assert embedding.is_swapped(torch.nn.Sequential(formatted))
