@@ -18,7 +18,8 @@ from typing import Final
 _ITERATION: Final = re.compile(r"iteration\s+(\d{1,15})/\s*\d+\s*\|")
 _VALIDATION: Final = re.compile(r"validation loss at iteration (\d{1,15})(?! on test set)\b")
 _MODE: Final = re.compile(r"\| mode: (\w+) \|")
-_NUMBER: Final = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
+# Megatron's format of numbers writes NAN and INF.
+_NUMBER: Final = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf|NAN|INF))"
 _FIELD: Final = re.compile(rf"([A-Za-z][^|:\]]*?)(?: value)?:\s*{_NUMBER}(?=[\s|]|$)")
 
 

@@ -10,7 +10,6 @@ of 'generate'. The page is one HTML file that loads nothing.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,15 +52,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _contents(args: argparse.Namespace, runs: list[Run]) -> dict[tuple[Path, str], str]:
     """What to write, by path and the flag that asks for it."""
-    from ..report import final_figures
     from ..report.chart import alone, chart
+    from ..report.figures import as_json, final_figures
     from ..report.page import page
     from ..report.runs import AXES
 
     title = args.title or "Runs: " + ", ".join(run.name for run in runs)
     contents = {(args.output, "--output"): page(runs, title)}
     if args.json is not None:
-        contents[args.json, "--json"] = json.dumps([final_figures(run) for run in runs], indent=2) + "\n"
+        contents[args.json, "--json"] = as_json([final_figures(run) for run in runs])
     for axis in AXES if args.figures is not None else ():
         if drawn := chart(runs, axis):
             contents[args.figures / f"{axis.lower().replace(' ', '-')}.svg", "--figures"] = alone(drawn)

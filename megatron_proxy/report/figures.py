@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -41,6 +42,12 @@ def final_figures(run: Run) -> dict[str, Any]:
         "held_out_accuracy": {view: one.accuracy for view, one in run.evaluations.items()},
         "lacks": run.lacks(),
     }
+
+
+def as_json(several: Sequence[dict[str, Any]]) -> str:
+    """Figures as JSON, which has no numbers that are none: null."""
+    plain = json.loads(json.dumps(several), parse_constant=lambda name: None)
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def table(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:

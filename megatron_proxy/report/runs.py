@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ VIEWS: Final = ("raw", "compressed")
 _TIME: Final = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]*)\] iteration ")
 # What is not below this (NaN is not) cannot be drawn.
 MOST: Final = 1e30
+_NAN_ITERATIONS: Final = "number of nan iterations"
 AXES: Final = ("steps", "FLOPs", "source bytes")
 
 
@@ -102,9 +104,15 @@ class Run:
         places = self.places("FLOPs")
         return places[-1][1] if places else None
 
+    def _lost(self) -> dict[int, float]:
+        """How often the loss was no number, by the end of the interval: Megatron then prints none of its measures."""
+        return {at: count for at, count in zip(*self.log.series(_NAN_ITERATIONS), strict=True) if 0 < count < MOST}
+
     def lacks(self) -> list[str]:
         """What the page cannot show of this run, in words."""
         found = []
+        if lost := self._lost():
+            found.append(f"no loss in {sum(lost.values()):,.0f} iterations: it was no number, first by {min(lost)}")
         if not any(self.log.series(f"{view} bpb")[0] for view in VIEWS):
             found.append("no BPB in the log: it is there when --proxy-compression is given")
         if not self.places("FLOPs"):
@@ -142,18 +150,20 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
         beside = files.find(folder)
         found.evaluations += beside.evaluations
         found.generations += beside.generations
-    parsed = {at: training_log.parse(lines) for at, lines in found.logs.items()}
-    parsed = {at: log for at, log in parsed.items() if log.training}
-    if not parsed:
+    starts = {
+        at: [log for log in map(training_log.parse, _starts(lines)) if log.training] for at, lines in found.logs.items()
+    }
+    starts = {at: logs for at, logs in starts.items() if logs}
+    if not starts:
         raise ConfigurationError(
             "no line of Megatron's training log is in it, such as 'iteration 10/ 300 | consumed samples: …'",
             where=str(path),
             fix="name what the training script printed, or a folder with it in .log, .txt, .out or .err files",
         )
-    order = sorted(parsed, key=lambda at: (_began(found.logs[at]), parsed[at].training[0].iteration, at))
+    order = sorted(starts, key=lambda at: (_began(found.logs[at]), starts[at][0].training[0].iteration, at))
     return Run(
         name or path.resolve().name.removesuffix(".log"),
-        TrainingLog(_merged(parsed[at].training for at in order), _merged(parsed[at].validation for at in order)),
+        _joined([log for at in order for log in starts[at]]),
         settings.parse(found.logs[order[-1]]),
         _evaluations(found.evaluations),
         [_generation(line) for line in found.generations],
@@ -174,15 +184,32 @@ def _began(lines: Sequence[str]) -> str:
     return next((match[1] for match in map(_TIME.search, lines) if match), "")
 
 
-def _merged(several: Iterable[Sequence[Entry]]) -> list[Entry]:
-    """Entries of successive starts: what one repeats, after its checkpoint, replaces what the start before printed."""
-    merged: list[Entry] = []
-    for entries in several:
-        for entry in entries:
-            while merged and merged[-1].iteration >= entry.iteration:
-                merged.pop()
-            merged.append(entry)
-    return merged
+def _starts(lines: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A log in pieces, one for each start of the training script: a run may be resumed into the same file."""
+    begins = [place for place, line in enumerate(lines) if settings.BEGIN in line]
+    for begin, end in itertools.pairwise([0, *begins, len(lines)]):
+        yield lines[begin:end]
+
+
+def _joined(logs: Iterable[TrainingLog]) -> TrainingLog:
+    """Successive starts: what one repeats, after its checkpoint, replaces all that the starts before printed."""
+    training: list[Entry] = []
+    validation: list[Entry] = []
+    for log in logs:
+        # Of validation too, also where this start has validated nothing yet.
+        while validation and validation[-1].iteration >= log.training[0].iteration:
+            validation.pop()
+        _append(training, log.training)
+        _append(validation, log.validation)
+    return TrainingLog(training, validation)
+
+
+def _append(merged: list[Entry], entries: Iterable[Entry]) -> None:
+    """Add entries in the place of those that are not before them."""
+    for entry in entries:
+        while merged and merged[-1].iteration >= entry.iteration:
+            merged.pop()
+        merged.append(entry)
 
 
 def _source_bytes(entries: Sequence[Entry]) -> list[tuple[int, float]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-_BEGIN: Final = "-- arguments --"
+BEGIN: Final = "-- arguments --"
 _END: Final = "-- end of arguments --"
 _ARGUMENT: Final = re.compile(r"(?:^|\s)([A-Za-z_]\w*) \.+ (.*)$")
 _PADDED: Final = re.compile(r"padded vocab \(size: (\d+)\) with \d+ dummy tokens \(new size: (\d+)\)")
@@ -69,8 +69,8 @@ def parse(lines: Iterable[str]) -> Settings:
     settings = Settings()
     inside = False
     for line in lines:
-        if _BEGIN in line or _END in line:
-            inside = _BEGIN in line
+        if BEGIN in line or _END in line:
+            inside = BEGIN in line
             if inside:
                 settings = Settings()
         elif inside:

@@ -9,7 +9,7 @@ from report_logs import FLOPS_PER_TOKEN, HEAD, LINES, training, validation
 
 from megatron_proxy.errors import ConfigurationError
 from megatron_proxy.report import final_figures, read_run
-from megatron_proxy.report.figures import table
+from megatron_proxy.report.figures import as_json, table
 from megatron_proxy.report.page import page
 from megatron_proxy.report.runs import Evaluation, interpolated
 
@@ -84,6 +84,33 @@ def test_a_resumed_run_is_put_together(tmp_path):
     assert run.points("raw bpb", "steps") == [(10, 5.0), (20, 4.0), (30, 3.5), (40, 3.0)]
     assert run.points("raw bpb", "steps", validation=True) == [(20, 3.9), (30, 3.5), (40, 3.25)]
     assert run.settings.vocabulary == 331
+
+
+@pytest.mark.parametrize("one_file", [True, False])
+def test_what_was_validated_after_the_checkpoint_does_not_count(tmp_path, one_file):
+    # The first start validated at 30 and died; the second goes on from 20, and has not validated yet.
+    first = HEAD + "\n".join([*LINES[:3], training(30, 9.0, 0.9), validation(30, 9.0)]) + "\n"
+    second = HEAD + training(25, 3.5, 0.9) + "\n"
+    (tmp_path / "train-0.log").write_text(first + second if one_file else first)
+    if not one_file:
+        (tmp_path / "train-1.log").write_text(second)
+    run = read_run(tmp_path)
+    assert run.points("raw bpb", "steps") == [(10, 5.0), (20, 4.0), (25, 3.5)]
+    assert run.points("raw bpb", "steps", validation=True) == [(20, 3.9)]
+    assert final_figures(run)["validation_bpb"]["raw"] == 3.9
+
+
+def test_a_run_that_diverged_does_not_end_with_its_last_number(tmp_path):
+    # As Megatron prints it: NAN where it validates, and where it trains no measures but a count.
+    lost = " iteration 30/ 40 | consumed samples: 120 | number of nan iterations:   7 |"
+    (tmp_path / "a.log").write_text("\n".join([*LINES[:3], lost, validation(30, "NAN")]) + "\n")
+    run = read_run(tmp_path)
+    figures = final_figures(run)
+    assert dict(table([figures]))["validation BPB, raw view"] == ["nan"]
+    assert json.loads(as_json([figures]))[0]["validation_bpb"]["raw"] is None
+    assert "NaN" not in as_json([figures])
+    assert run.lacks()[0] == "no loss in 7 iterations: it was no number, first by 30"
+    assert run.points("raw bpb", "steps", validation=True) == [(20, 3.9)]
 
 
 def test_of_several_starts_from_the_beginning_the_last_counts(tmp_path):
