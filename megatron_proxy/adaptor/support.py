@@ -77,6 +77,11 @@ REFUSALS: Final[Sequence[Refusal]] = (
         lambda args: getattr(args, "dataloader_type", "single") not in (None, "single"),
         "only with 'single' is a sample's index its place in the run, which the schedule goes by",
     ),
+    Refusal(
+        "--step-batch-size-schedule with --train-iters",
+        lambda args: getattr(args, "step_batch_size_schedule", None) and not args.train_samples,
+        "how many samples the run has, which the schedule spans, is only known from --train-samples",
+    ),
     Refusal("--phase-transition-iterations", _set("phase_transition_iterations"), "it restarts the sample index"),
     Refusal("--dataloader-fast-cache-load", _set("dataloader_fast_cache_load"), "it takes caches without a check"),
     Refusal("--dataloader-defer-npy-index-mmap", _set("dataloader_defer_npy_index_mmap"), "it needs stock's caches"),

@@ -127,6 +127,7 @@ def test_only_primitives_live_in_the_arguments():
         ("--overlap-moe-expert-parallel-comm", "--overlap-moe-expert-parallel-comm"),
         ("--cuda-graph-impl full_iteration", "--cuda-graph-impl"),
         ("--perform-rl-step", "--perform-rl-step"),
+        ("--step-batch-size-schedule 0:4", "--step-batch-size-schedule"),
     ],
 )
 def test_unsupported_flags_are_refused_by_name(flags, where):
@@ -136,10 +137,21 @@ def test_unsupported_flags_are_refused_by_name(flags, where):
     assert "--proxy-compression" in str(error.value)
 
 
-def test_supported_flags_pass():
-    support.check_arguments(
-        megatron_args.parse("--reset-position-ids --reset-attention-mask --eod-mask-loss --context-parallel-size 2")
-    )
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--reset-position-ids --reset-attention-mask --eod-mask-loss --context-parallel-size 2",
+        "--bf16 --transformer-impl transformer_engine --fp8-format hybrid --recompute-activations",
+        "--cross-entropy-loss-fusion --cross-entropy-fusion-impl te --calculate-per-token-loss",
+        "--use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather",
+        "--tensor-model-parallel-size 2 --pipeline-model-parallel-size 2 --sequence-parallel --tp-comm-overlap",
+        "--cuda-graph-impl local",
+        "--cuda-graph-impl transformer_engine --cuda-graph-modules attn",
+        "--step-batch-size-schedule 0:4 --train-samples 32",
+    ],
+)
+def test_supported_flags_pass(flags):
+    support.check_arguments(megatron_args.parse(flags))
 
 
 def test_packed_documents_under_context_parallelism_are_refused():
