@@ -17,10 +17,15 @@ PUNKT_FILE: Final = "punkt.json"
 _PUNKT_SAMPLE_BYTES: Final = 4 << 20
 
 
-def segmenter_of(options: Mapping[str, Any], compressor: str, corpus: Corpus) -> Segmenter:
-    """The segmenter that ``--<compressor>-segment`` and ``--<compressor>-segment-bytes`` ask for."""
+def segmenter_of(
+    options: Mapping[str, Any], compressor: str, corpus: Corpus, longest: int = MAX_BYTES_LIMIT
+) -> Segmenter:
+    """The segmenter that ``--<compressor>-segment`` and ``--<compressor>-segment-bytes`` ask for.
+
+    ``longest`` is the most bytes that a segment may have.
+    """
     kind = Kind(_check.choice(options, compressor, "segment", list(Kind)))
-    max_bytes = _check.option(options, compressor, "segment-bytes", 16, MAX_BYTES_LIMIT)
+    max_bytes = _check.option(options, compressor, "segment-bytes", 16, longest)
     model = Punkt(punkt.train(sample(corpus, _PUNKT_SAMPLE_BYTES))) if kind is Kind.SENTENCES else None
     return Segmenter(kind, max_bytes, model)
 

@@ -40,7 +40,6 @@ SPLIT_OPTION: Final = Option(
 
 # Spans of this many bytes at most, where lines allow it.
 _SPANS: Final = Segmenter(Kind.LINES, 256)
-_LONG_LINES: Final = Segmenter(Kind.LINES, MAX_BYTES_LIMIT)
 
 # Tokenizers take many times a text's size in memory while they encode it, so they get a part at a time.
 PART_BYTES: Final = 1 << 20
@@ -72,6 +71,8 @@ class TokenCompressor(Compressor):
         self._odd_bytes = tuple(character.encode() for character in odd)
         self._width = 1 if symbols == "ids" else max(1, ((len(tokens) - 1).bit_length() + 7) // 8)
         self._numbers = _numbers(tokens, gray=symbols == "gray")
+        # A span's codes are counted in 16 bits as its bytes are, and there may be a token for every byte.
+        self._long_lines = Segmenter(Kind.LINES, MAX_BYTES_LIMIT // self._width)
 
     @property
     @override
@@ -118,10 +119,10 @@ class TokenCompressor(Compressor):
         if self.split:
             ends = self._span_ends(document).tolist()
             return ends
-        if len(document) <= MAX_BYTES_LIMIT:
+        if len(document) <= self._long_lines.max_bytes:
             return [len(document)] if document else []
         # Where lines are independent these are line ends, but for lines too long for a span.
-        ends = _LONG_LINES.ends(document).tolist() if self.spans else _ends_of_parts(document)
+        ends = self._long_lines.ends(document).tolist() if self.spans else _ends_of_parts(document)
         return ends
 
     def _span_ends(self, document: bytes) -> NDArray[np.int64]:
@@ -131,7 +132,7 @@ class TokenCompressor(Compressor):
             return ends
         data = np.frombuffer(document, dtype=np.uint8)
         ends = ends[(data[ends - 1] == ord("\n")) | (ends == len(document))]
-        return np.union1d(ends, _LONG_LINES.ends(document))
+        return np.union1d(ends, self._long_lines.ends(document))
 
     def _encode_parts(self, parts: list[bytes]) -> list[NDArray[np.int32]]:
         """The codes of every part, in one go for the tokenizer."""

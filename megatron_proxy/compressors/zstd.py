@@ -19,7 +19,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from ..errors import CompressorError
-from ..segment import Kind, Segmenter
+from ..segment import MAX_BYTES_LIMIT, Kind, Segmenter
 from . import _check, _probe
 from ._phrases import choose_phrases, read_phrases, write_phrases
 from ._sample import sample
@@ -112,7 +112,8 @@ class ZstdCompressor(Compressor):
         budget = _check.option(options, cls.name, "sample-bytes", 1, 1 << 30)
         form = _check.choice(options, cls.name, "form", FORMS)
         count = _check.option(options, cls.name, "phrases", 0, 1 << 20)
-        segmenter = segmenter_of(options, cls.name, corpus)
+        # A block that cannot be compressed has one code more than bytes, and spans count to 65,535.
+        segmenter = segmenter_of(options, cls.name, corpus, MAX_BYTES_LIMIT - (form == "bytes"))
         learnt = sample(corpus, budget) if size else []
         dictionary, kind = train_dictionary(cut(segmenter, learnt), size, level)
         built = cls(level, segmenter, dictionary, kind, form)

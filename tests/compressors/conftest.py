@@ -91,6 +91,16 @@ def small(tmp_path_factory):
     return get
 
 
+@pytest.fixture
+def build(tmp_path):
+    """``build(name, **changes)``: a small compressor with other options."""
+
+    def build(name, **changes):
+        return build_small(name, tmp_path, **changes)
+
+    return build
+
+
 @pytest.fixture(scope="session")
 def forms():
     """The folders of golden codes that are not a compressor's default form."""

@@ -123,6 +123,30 @@ def test_spans(small, name, document):
         begin, code = end, code_end
 
 
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("zstd", {"form": "bytes", "segment": "fixed", "segment-bytes": 65_534}),
+        ("zstd", {"segment-bytes": 65_535}),
+        ("trie", {"segment-bytes": 65_535}),
+        ("hf", {"symbols": "bytes", "split": "lines"}),
+        ("tiktoken", {"symbols": "gray", "split": "lines"}),
+        ("sentencepiece", {"symbols": "bytes"}),
+    ],
+)
+def test_the_longest_spans_can_be_stored_though_nothing_in_them_is_compressed(build, name, changes):
+    """Two bytes for a symbol of one letter, a marker before what cannot be compressed: spans count codes in 16 bits."""
+    compressor = build(name, **changes)
+    letters = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, 66_000, dtype=np.uint8)
+    document = (noise if name == "zstd" else letters[noise % 64]).tobytes()
+    encoded = compressor.encode_spans(document)
+    codes = np.diff(encoded.code_ends, prepend=0)
+    assert codes.max() <= 65_535
+    assert compressor.decode(encoded.codes) == document
+    assert compressor.decode(encoded.codes[: codes[0]]) == document[: encoded.byte_ends[0]]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=10, deadline=None)
 @given(several=st.lists(documents, max_size=4))

@@ -105,7 +105,7 @@ def test_batches_do_not_show(compressor, monkeypatch):
         assert encoded.code_ends.tolist() == alone.code_ends.tolist()
 
 
-@pytest.mark.parametrize("segment_bytes", [16, 65_535])
+@pytest.mark.parametrize("segment_bytes", [16, 65_534])
 @pytest.mark.parametrize("level", [-100, 1, 22])
 @pytest.mark.parametrize("segment", ["lines", "fixed", "sentences"])
 def test_every_kind_comes_back(segment, segment_bytes, level):
@@ -203,6 +203,8 @@ def test_options_out_of_range_name_the_flag():
     for name, value in [("level", 23), ("segment-bytes", 15), ("dictionary-bytes", -1), ("segment", "words")]:
         with pytest.raises(CompressorError, match=f"--zstd-{name}"):
             build(**{name: value})
+    with pytest.raises(CompressorError, match=r"--zstd-segment-bytes: 65535 is .* to 65534"):
+        build(**{"segment-bytes": 65_535})
 
 
 def test_small_corpora_get_a_plain_dictionary_or_none():
