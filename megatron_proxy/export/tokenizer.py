@@ -64,7 +64,8 @@ def _special(id_: int) -> dict[str, Any]:
 def tokenizer_config(context: int, *, sentinels: bool) -> dict[str, Any]:
     """``tokenizer_config.json``.
 
-    Text that merely looks like a special (``<raw>`` in a document about this package) is read as its bytes.
+    Text that merely looks like a special (``<raw>`` in a document about this package) is read as its bytes. Batches are
+    padded on the left: what a model writes must follow the prompt, not its padding.
     """
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -72,6 +73,7 @@ def tokenizer_config(context: int, *, sentinels: bool) -> dict[str, Any]:
         "eos_token": name(RAW_CLOSE if sentinels else EOS),
         "pad_token": name(PAD),
         "unk_token": name(UNK),
+        "padding_side": "left",
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
         "split_special_tokens": True,

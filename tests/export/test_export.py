@@ -104,6 +104,27 @@ def test_the_tokenizer_makes_bytes_behind_the_sentinel(tmp_path, monkeypatch):
     assert len(tokenizer) == 320
 
 
+def test_prompts_in_a_batch_are_continued_as_each_alone(tmp_path, monkeypatch):
+    export(checkpoint(monkeypatch, LLAMA), tmp_path / "hf", dtype=torch.float32)
+    model, tokenizer = load(tmp_path / "hf"), transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    prompts = ["def f(", "x", "naïve 😀"]
+
+    def written(texts: list[str]) -> list[str]:
+        batch = tokenizer(texts, return_tensors="pt", padding=True)
+        return tokenizer.batch_decode(model.generate(**batch, max_new_tokens=8), skip_special_tokens=True)
+
+    assert written(prompts) == [text for prompt in prompts for text in written([prompt])]
+
+
+def test_every_byte_and_special_goes_there_and_back(tmp_path, monkeypatch):
+    export(checkpoint(monkeypatch, LLAMA), tmp_path / "hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    text = "".join(map(chr, range(0x300))) + "😀 a , b . <pad>\r\n"
+    assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+    assert tokenizer.decode(range(64), skip_special_tokens=True) == ""
+    assert tokenizer.convert_tokens_to_ids(tokenizer.convert_ids_to_tokens(range(320))) == list(range(320))
+
+
 def test_without_sentinels_a_text_follows_an_eos(tmp_path, monkeypatch):
     export(checkpoint(monkeypatch, LLAMA, mode="vanilla"), tmp_path / "hf")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
