@@ -77,6 +77,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
 
     def _spec(self) -> PlanSpec:
         current = run.current()
+        splits.check_documents(self.index_split, len(self.indices), self.dataset.prepared)
         mix = splits.mix(current, self.index_split, self.config, self.dataset.prepared)
         return PlanSpec(
             seed=self.config.random_seed,
@@ -85,7 +86,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
             horizon_samples=mix.horizon_samples,
             # Megatron asks for no samples where none will be read, but builds a loader all the same.
             num_samples=None if self.num_samples is None else max(1, self.num_samples),
-            documents=range(int(self.indices[0]), int(self.indices[-1]) + 1) if len(self.indices) else range(0),
+            documents=range(int(self.indices[0]), int(self.indices[-1]) + 1),
             block=mix.block,
             keep_partial=self.index_split is not Split.train,
         )
@@ -125,6 +126,7 @@ def _swapped(cls: type[Any], config: Any) -> type[Any]:
         )
     if not config.add_extra_token_to_sequence:
         raise UnsupportedError("this script wants samples without the extra id", where="add_extra_token_to_sequence")
+    splits.check_shares(config)
     return ProxyGPTDataset
 
 
@@ -136,6 +138,7 @@ def remember_training(stock: Callable[..., Any]) -> Callable[..., Any]:
         current = run.active()
         if current is not None and current.training is None:
             current.training = datasets[Split.train.value]
+            splits.check_validation(current, datasets)
         return datasets
 
     return wrapped

@@ -79,7 +79,8 @@ def open_all(prefixes: Iterable[str], compressor: str) -> list[Prepared]:
             raise DatasetError(
                 f"the {compressor} views have different vocabularies: {_describe(prepared[0])}, {_describe(other)}",
                 where=str(manifest.path_of(other.prefix)),
-                fix="prepare both prefixes with one compressor",
+                fix=f"prepare one with the other's: megatron-proxy prepare --input CORPUS.jsonl --output-prefix NEW "
+                f"--compressor {compressor} --compressor-from {prepared[0].prefix}",
             )
     return prepared
 

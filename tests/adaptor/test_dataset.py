@@ -270,7 +270,7 @@ REFUSED = [
     ),
     ("--data-path {0}/a_raw_document", DatasetError, "give the prefix '.*/a', without the ending"),
     ("--data-path {0}/a --proxy-compression gzip", DatasetError, "has no gzip view; it has: trie"),
-    ("--data-path {0}/a {0}/bytes {0}/b", DatasetError, "different vocabularies"),
+    ("--data-path {0}/a {0}/bytes {0}/b", DatasetError, r"different vocabularies: .*\n.* --compressor trie --compressor-from \S+/a$"),
     ("--data-path s3://bucket/a", UnsupportedError, "object storage"),
     ("--data-path 1 {0}/a 2 {0}/a", ConfigurationError, "named twice"),
     ("--data-path 1 {0}/a 0 {0}/b", ConfigurationError, "/b' has the weight 0 in its blend"),
@@ -303,6 +303,21 @@ def test_a_split_without_documents_is_refused(build, data):
     with pytest.raises(DatasetError) as error:
         build(f"--data-path {data / 'a'} --split 999,1,0")
     assert error.value.where == "--split"
+    assert error.value.what.startswith(f"the valid part of '{data / 'a'}', ")
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")  # Megatron's own division
+def test_shares_of_nothing_are_refused(build, data):
+    with pytest.raises(ConfigurationError, match=r"^--split: all shares are zero\n"):
+        build(f"--data-path {data / 'a'} --split 0,0,0")
+
+
+def test_a_run_without_validation_data_must_not_evaluate(build, data):
+    flags = f"--data-path {data / 'a'} --split 100,0,0"
+    with pytest.raises(ConfigurationError, match=r"^--eval-iters: there is no validation data for the 3 iterations"):
+        build(f"{flags} --eval-iters 3")
+    train, valid, test = build(f"{flags} --eval-iters 0")
+    assert (len(train) > 0, valid, test) == (True, None, None)
 
 
 def test_other_kinds_of_data_are_refused(build, data):
