@@ -270,7 +270,11 @@ REFUSED = [
     ),
     ("--data-path {0}/a_raw_document", DatasetError, "give the prefix '.*/a', without the ending"),
     ("--data-path {0}/a --proxy-compression gzip", DatasetError, "has no gzip view; it has: trie"),
-    ("--data-path {0}/a {0}/bytes {0}/b", DatasetError, r"different vocabularies: .*\n.* --compressor trie --compressor-from \S+/a$"),
+    (
+        "--data-path {0}/a {0}/bytes {0}/b",
+        DatasetError,
+        r"different vocabularies: .*\n.* --compressor trie --compressor-from \S+/a$",
+    ),
     ("--data-path s3://bucket/a", UnsupportedError, "object storage"),
     ("--data-path 1 {0}/a 2 {0}/a", ConfigurationError, "named twice"),
     ("--data-path 1 {0}/a 0 {0}/b", ConfigurationError, "/b' has the weight 0 in its blend"),
