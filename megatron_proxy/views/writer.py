@@ -36,8 +36,13 @@ class ViewWriter:
     def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
         self._path = path
         self._dtype = dtype
-        self._bin = open(f"{path}.bin", "wb")  # noqa: SIM115 - finish() and close() close it
+        # The one without a name first: if there is no room for both, nothing is left behind.
         self._lengths: IO[bytes] = tempfile.TemporaryFile(dir=os.path.dirname(path) or ".")  # noqa: SIM115
+        try:
+            self._bin = open(f"{path}.bin", "wb")  # noqa: SIM115 - finish() and close() close it
+        except OSError:
+            self._lengths.close()
+            raise
         self._count = 0
 
     def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:

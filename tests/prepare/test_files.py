@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import subprocess
 import sys
 
@@ -114,6 +115,20 @@ def test_a_prefix_whose_names_are_too_long_is_told(tmp_path, corpus, run):
     # _toy_document fits, _sentencepiece_document does not.
     run(corpus, prefix="n" * 225)
     assert (tmp_path / f"{'n' * 225}_manifest.json").exists()
+
+
+def test_a_limit_on_open_files_is_told_and_leaves_nothing(tmp_path):
+    first = os.open("/dev/null", os.O_RDONLY)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        # One file can be opened, the second cannot.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first + 1, hard))
+        os.close(first)
+        with pytest.raises(DatasetError, match=r"v: cannot be written \(Too many open files\)"):
+            PendingView(str(tmp_path / "v"), np.dtype(np.uint8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_in_the_way_of_a_pending_view_is_told(tmp_path, corpus, run):
