@@ -77,8 +77,9 @@ def _json(path: Path) -> dict[str, Any]:
 def _check_kind(config: dict[str, Any], path: Path) -> None:
     kinds = config.get("architectures") or ["LlamaForCausalLM"]
     if config.get("model_type") != "llama" or kinds != ["LlamaForCausalLM"]:
+        named = kinds[0] if isinstance(kinds, list) else kinds
         raise UnsupportedError(
-            f"the model is a {kinds[0] if config.get('model_type') == 'llama' else config.get('model_type')}, not a "
+            f"the model is a {named if config.get('model_type') == 'llama' else config.get('model_type')}, not a "
             "LlamaForCausalLM",
             where=str(path / "config.json"),
             fix=_OURS,
@@ -99,9 +100,12 @@ def _check_vocabulary(config: dict[str, Any], path: Path) -> None:
         )
     tokenizer = path / "tokenizer.json"
     content = _json(tokenizer)
-    vocabulary = dict(_part(content, "model").get("vocab") or {})
+    vocabulary = dict(_part(_part(content, "model"), "vocab"))
     # Saved by transformers again, the specials may stand among the added tokens alone.
-    vocabulary |= {token.get("content"): token.get("id") for token in content.get("added_tokens") or []}
+    added = content.get("added_tokens")
+    for token in added if isinstance(added, list) else []:
+        if isinstance(token, dict):
+            vocabulary[str(token.get("content"))] = token.get("id")
     expected = {name(id_): id_ for id_ in range(NUM_SPECIALS)}
     expected |= {character: BYTE_OFFSET + byte for byte, character in enumerate(byte_characters())}
     if vocabulary != expected:

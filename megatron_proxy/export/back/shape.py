@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from ...errors import CheckpointError, UnsupportedError
@@ -49,7 +50,7 @@ def architecture(config: dict[str, Any], *, biases: bool) -> Architecture:
         vocabulary=SYMBOL_OFFSET,
         context=_count(config, "max_position_embeddings"),
         norm="RMSNorm",
-        norm_epsilon=float(config.get("rms_norm_eps", 1e-6)),
+        norm_epsilon=_epsilon(config),
         zero_centered_norm=False,
         activation="silu",
         gated=True,
@@ -71,9 +72,21 @@ def _count(config: dict[str, Any], key: str, default: int | None = None) -> int:
     return value
 
 
+def _epsilon(config: dict[str, Any]) -> float:
+    value = config.get("rms_norm_eps", 1e-6)
+    if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+        raise CheckpointError(f"rms_norm_eps is {value!r}, and no small number", where=_FILE)
+    return float(value)
+
+
 def _rope(config: dict[str, Any], head_dim: int) -> Rope:
     """Release 5 of transformers writes ``rope_parameters``, release 4 ``rope_theta`` and ``rope_scaling``."""
-    found = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    found: dict[str, Any] = {}
+    for key in ("rope_scaling", "rope_parameters"):
+        value = config.get(key) or {}
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{key} is {value!r}, and no object", where=_FILE)
+        found |= value
     kind = found.get("rope_type", found.get("type", "default"))
     theta = found.get("rope_theta", config.get("rope_theta", 10000.0))
     partial = found.get("partial_rotary_factor", config.get("partial_rotary_factor"))
@@ -84,7 +97,7 @@ def _rope(config: dict[str, Any], head_dim: int) -> Rope:
             f"{dict(zip(_LLAMA3_KEYS, LLAMA3_SCALING, strict=True))} are",
             where=_FILE,
         )
-    if not isinstance(theta, int | float) or theta != int(theta):
+    if not isinstance(theta, int | float) or not math.isfinite(theta) or theta != int(theta):
         raise UnsupportedError(
             f"Megatron takes whole numbers as the base of rotary positions, not {theta}", where=_FILE
         )

@@ -146,6 +146,12 @@ def change(path: Path, **changes) -> None:
         ({"num_hidden_layers": 1}, CheckpointError, r"'model.layers.1.\S+' has no place"),
         ({"intermediate_size": 41}, CheckpointError, r"has the shape \(40, 24\), and config.json asks for \(41, 24\)"),
         ({"num_key_value_heads": 3}, CheckpointError, "4 heads cannot share 3"),
+        ({"num_hidden_layers": 10**12}, CheckpointError, r"'model.layers.2.input_layernorm.weight' is missing"),
+        ({"architectures": 5}, UnsupportedError, "the model is a 5, not a LlamaForCausalLM"),
+        ({"rms_norm_eps": "x"}, CheckpointError, "rms_norm_eps is 'x', and no small number"),
+        ({"rms_norm_eps": float("nan")}, CheckpointError, "rms_norm_eps is nan, and no small number"),
+        ({"rope_scaling": "x"}, CheckpointError, "rope_scaling is 'x', and no object"),
+        ({"rope_parameters": {"rope_theta": float("nan")}}, UnsupportedError, "whole numbers .* not nan"),
     ],
 )
 def test_other_models_are_refused_by_name(changes, kind, told, tmp_path, monkeypatch):
@@ -164,6 +170,14 @@ def test_other_tokens_are_refused(tmp_path, monkeypatch):
         LlamaFolder(folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(CheckpointError, match=r"tokenizer.json: cannot be read \(No such file or directory\)"):
+        LlamaFolder(folder)
+
+
+@pytest.mark.parametrize("changes", [{"model": {"vocab": [1]}}, {"added_tokens": [1, {"content": [1], "id": 1}]}])
+def test_tokens_of_another_form_are_refused(changes, tmp_path, monkeypatch):
+    folder = exported(tmp_path / "hf", monkeypatch)
+    change(folder / "tokenizer.json", **changes)
+    with pytest.raises(CheckpointError, match="its tokens are not the specials and the 256 bytes"):
         LlamaFolder(folder)
 
 
