@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from .errors import ProxyError
+from .pipes import receive, send
 
 type Setup[Item, Result] = Callable[[], Callable[[Item], Result]]
 """Called once in each worker, at its first item; gives the function that turns items into results."""
@@ -158,7 +159,7 @@ class Workers[Item, Result]:
             if worker.connection not in ready:
                 continue
             try:
-                yield worker.connection.recv()
+                yield receive(worker.connection)
             except (EOFError, OSError) as error:
                 raise _died(worker) from error
             worker.under_way -= 1
@@ -220,7 +221,7 @@ def _start(context: ForkServerContext) -> _Worker:
 
 def _send(worker: _Worker, message: object) -> None:
     try:
-        worker.connection.send(message)
+        send(worker.connection, message)
     except OSError as error:
         raise _died(worker) from error
 
@@ -240,7 +241,7 @@ def _serve(connection: Connection) -> None:
     # An interrupt at the keyboard reaches every process of the terminal; the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        _work(connection, connection.recv())
+        _work(connection, receive(connection))
     except (EOFError, OSError):
         # The parent is gone.
         return
@@ -262,9 +263,9 @@ def _work(connection: Connection, setup: Setup[Any, Any]) -> None:
         except Exception as error:  # Whatever it is, the parent raises it.
             outcome = _Failure(_portable(error))
         try:
-            connection.send((number, outcome))
+            send(connection, (number, outcome))
         except MemoryError as error:
-            connection.send((number, _Failure(_portable(error))))
+            send(connection, (number, _Failure(_portable(error))))
         # Large results must not outlive their sending.
         del item, outcome
 
@@ -274,7 +275,7 @@ def _receive(connection: Connection, tasks: SimpleQueue[tuple[int, Any]]) -> Non
     code = 1
     try:
         while True:
-            tasks.put(connection.recv())
+            tasks.put(receive(connection))
     except (EOFError, OSError):
         code = 0
     finally:

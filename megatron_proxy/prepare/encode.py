@@ -18,7 +18,7 @@ from .pending import PendingView
 from .units import Units, code_units, span_units
 
 # Large enough that handing work out costs nothing, small enough that workers end together.
-_RANGE_BYTES: Final = 1 << 20
+_RANGE_BYTES: Final = 1 << 21
 _RANGES_PER_WORKER: Final = 16
 _SMALLEST_RANGE: Final = 1 << 16
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from ..compressors import Compressor
 from ..errors import DatasetError
 from ..manifest import CompressedView, Manifest, View, sha256_of
 from ..views import ViewReader
+from .aside import Aside
 from .pending import PendingView
 
 # A whole number of units, whatever the dtype.
@@ -60,11 +61,11 @@ def concatenate(paths: Iterable[str], stored: Iterable[View], pending: PendingVi
     DatasetError
         A view that cannot be read, or whose content is not what its manifest says.
     """
-    with ThreadPoolExecutor(1) as checking:
-        block = memoryview(bytearray(_BLOCK_BYTES))
+    block = memoryview(bytearray(_BLOCK_BYTES))
+    with closing(Aside()) as aside:
         for path, expected in zip(paths, stored, strict=True):
             view = ViewReader(path)
-            digest = _append_units(f"{path}.bin", pending, block, checking)
+            digest = _append_units(f"{path}.bin", pending, block, aside)
             if digest != expected.bin.sha256 or sha256_of(f"{path}.idx") != expected.idx.sha256:
                 raise DatasetError(
                     "the content is not what its manifest says (SHA-256)", where=path, fix="make it again"
@@ -73,19 +74,17 @@ def concatenate(paths: Iterable[str], stored: Iterable[View], pending: PendingVi
                 pending.add(b"", view.sequence_lengths[begin : begin + _BLOCK_LENGTHS])
 
 
-def _append_units(path: str, pending: PendingView, block: memoryview, checking: ThreadPoolExecutor) -> str:
+def _append_units(path: str, pending: PendingView, block: memoryview, aside: Aside) -> str:
     """Append the units of one file; returns the file's SHA-256.
 
-    ``checking`` takes the checksum of what was read while this thread takes that of what it writes: the two take longer
-    than all the rest.
+    The checksum of what was read is taken while this thread writes.
     """
     none = np.empty(0, dtype=np.int32)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while size := file.readinto(block):
-            checked = checking.submit(digest.update, block[:size])
-            pending.add(block[:size], none)
-            checked.result()
+            with aside.doing(digest.update, block[:size], size):
+                pending.add(block[:size], none)
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import DatasetError
 from ..manifest import StoredFile, View, sha256_of
 from ..views.writer import ViewWriter
+from .aside import Aside
 
 
 class PendingView:
@@ -36,21 +37,23 @@ class PendingView:
         self._dtype = dtype
         self._pending = _pending_path(self._path)
         self._digest = hashlib.sha256()
+        self._aside = Aside()
         self._units = self._below_256 = 0
         with writing(self._path):
             self._writer = ViewWriter(self._pending, dtype)
 
     def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
         """Append sequences: their units one after the other, and the number of units of each (int32)."""
-        with writing(self._path):
-            self._writer.add(units, lengths)
-        self._digest.update(units)
         numbers = np.frombuffer(units, dtype=self._dtype)
-        self._units += len(numbers)
-        self._below_256 += len(numbers) if self._dtype == np.uint8 else int(np.count_nonzero(numbers < 256))
+        with self._aside.doing(self._digest.update, units, numbers.nbytes):
+            with writing(self._path):
+                self._writer.add(units, lengths)
+            self._units += len(numbers)
+            self._below_256 += len(numbers) if self._dtype == np.uint8 else int(np.count_nonzero(numbers < 256))
 
     def finish(self) -> View:
         """Make both files whole and durable; returns what the manifest says of them."""
+        self._aside.close()
         with writing(self._path):
             self._writer.finish()
             bin_ = _stored(f"{self._pending}.bin", f"{self._path.name}.bin", self._digest.hexdigest())
@@ -66,6 +69,7 @@ class PendingView:
 
     def discard(self) -> None:
         """Remove both files, if they are not published."""
+        self._aside.close()
         self._writer.close()
         self.remove(self._path)
 
