@@ -7,6 +7,9 @@ Whole commands in wall time, see :func:`prepare_runs.rate_of`: it needs two idle
 Two processes on two cores are not twice as fast as one even if they share nothing, as cores share their cache, their
 memory and what the host leaves them. So the same turns hold a peer of which no line is ours: loops over the bare
 library, each in a process of its own, all at once, on the segments that ``prepare`` gives it.
+
+What the workers make goes through one process, which takes the checksums and writes. Its own processor time tells how
+many workers it keeps busy; a machine with more cores takes several shards at a time.
 """
 
 from __future__ import annotations
@@ -23,9 +26,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from harness import RESULTS, Row, report
-from prepare_runs import COMMAND, Bench, built, make_bench, median_pair, rate_of, segments_of
+from prepare_runs import COMMAND, Bench, built, make_bench, median_pair, rate_of, repeated, segments_of
 
 from megatron_proxy.parallel import Workers
+from megatron_proxy.prepare import Job, Recipe, prepare
 from megatron_proxy.prepare.recipe import save
 
 Pair = tuple[float, float]
@@ -59,6 +63,26 @@ def _loop(zstd: Any, documents: list[bytes]) -> Callable[[bool], None]:
     return compress
 
 
+def own_rate(bench: Bench, zstd: Any) -> float:
+    """MB per second of processor time of the process that the workers work for, both views, without its start."""
+    large = repeated(bench, bench.folder / "several.jsonl", 4 * bench.corpus.stat().st_size)
+    seconds = []
+    for corpus in (bench.corpus, large):
+        job = Job(
+            str(bench.folder / "own"),
+            [str(corpus)],
+            [Recipe("zstd", made=zstd)],
+            workers=2,
+            overwrite=True,
+            log_interval=10**9,
+            report=lambda line: None,
+        )
+        begin = time.process_time()
+        prepare(job)
+        seconds.append(time.process_time() - begin)
+    return 3 * bench.megabytes / (seconds[1] - seconds[0])
+
+
 def measure(bench: Bench) -> list[Row]:
     """zstd with one and with two workers, and the bare library in one and in two processes."""
     zstd = built("zstd", bench)
@@ -74,6 +98,13 @@ def measure(bench: Bench) -> list[Row]:
     return [
         Row("zstd, 2 workers beside 1", two, "MB/s", one, ">= 1.8", "wall time; needs two idle cores"),
         Row("the bare library, 2 processes beside 1", bare_two, "MB/s", bare_one, note="what the machine allows"),
+        Row(
+            "workers kept busy by one prepare, zstd",
+            own_rate(bench, zstd),
+            "MB/s",
+            one,
+            note="its own process ÷ 1 worker",
+        ),
     ]
 
 
