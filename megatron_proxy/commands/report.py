@@ -82,6 +82,7 @@ def _write(path: Path, content: str, flag: str) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content.encode())
+        # A run may be called by a file's name that is no UTF-8.
+        replace_file(path, content.encode(errors="replace"))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written ({error.strerror})", where=flag) from error

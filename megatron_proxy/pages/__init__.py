@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _STYLE: Final = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
@@ -19,9 +21,13 @@ small { opacity: .75; }
 
 
 def document(title: str, body: str, style: str = "") -> str:
-    """A whole page around ``body``; ``title`` and ``body`` are HTML, ``style`` is CSS on top of the shared one."""
-    return (
+    """A whole page around ``body``; ``title`` and ``body`` are HTML, ``style`` is CSS on top of the shared one.
+
+    Lone surrogates, as bytes that are no UTF-8 leave behind in names and texts, become U+FFFD: no file can hold them.
+    """
+    return _SURROGATE.sub(
+        "\N{REPLACEMENT CHARACTER}",
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}{style}</style></head>\n'
-        f"<body>{body}</body></html>\n"
+        f"<body>{body}</body></html>\n",
     )

@@ -79,15 +79,10 @@ def _generations(runs: Sequence[Run]) -> str:
             for one in run.generations:
                 if one.prompt == prompt:
                     name = f"{swatch(Look.of(number))}{escape(run.name)}"
-                    prefix = f'<span class="prompt">{_text(prompt)}</span>'
-                    written = f'<span class="written">{_text(one.completion)}</span>'
+                    prefix = f'<span class="prompt">{escape(prompt)}</span>'
+                    written = f'<span class="written">{escape(one.completion)}</span>'
                     parts.append(f"<div>{name}</div><pre>{prefix}{written}</pre>")
     return "".join(parts)
-
-
-def _text(text: str) -> str:
-    """Text for HTML; bytes that are no UTF-8 stand in it as lone surrogates, which no file can hold."""
-    return escape(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def _notes(runs: Sequence[Run]) -> str:

@@ -201,3 +201,15 @@ def test_files_that_cannot_be_read_or_written(folder, tmp_path, capsys, monkeypa
     monkeypatch.setattr(Path, "read_bytes", refuse)
     assert cli.main(["report", str(folder / "train.log"), "--output", str(tmp_path / "page.html")]) == 1
     assert "train.log: cannot be read (Permission denied)" in capsys.readouterr().err
+
+
+def test_what_is_no_text_does_not_keep_a_page_from_being_written(folder, tmp_path):
+    # Half a pair as JSON can escape it, and a run that is called by a name that is no UTF-8.
+    (folder / "more.jsonl").write_text(json.dumps({"prompt": "a\ud800b", "completion": "\udfff", "reason": "end"}))
+    other = tmp_path / "\udcff.log"
+    other.write_text((folder / "train.log").read_text())
+    written = tmp_path / "page.html"
+    command = ["report", str(folder), str(other), "--output", str(written), "--json", str(tmp_path / "figures.json")]
+    assert cli.main([*command, "--figures", str(tmp_path / "figures")]) == 0
+    assert "a\ufffdb" in written.read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "figures.json").read_text())[1]["name"] == "\udcff"
