@@ -10,7 +10,6 @@ from .. import rng
 from ..rng import Purpose
 from .base import Corpus
 
-MEBIBYTE = 1 << 20
 # Draws are made for this many documents at a time.
 _BLOCK = 4_096
 

@@ -40,7 +40,6 @@ NUM_SYMBOLS: Final = 256 + 6
 
 RAW: Final = 0
 RLE: Final = 1
-COMPRESSED: Final = 2
 
 FRAME_HEADER: Final = 2
 """Bytes of a frame's header: descriptor and window."""
@@ -148,8 +147,8 @@ def codes_of_frames(frames: NDArray[np.uint8], codes: NDArray[np.uint16], ends: 
     at = 0
     count = 0
     for segment in range(len(ends)):
-        at += 2
-        marker = 512
+        at += FRAME_HEADER
+        marker = MARKERS
         last = False
         while not last:
             header = _little_endian(frames, at)
@@ -159,17 +158,17 @@ def codes_of_frames(frames: NDArray[np.uint8], codes: NDArray[np.uint16], ends: 
             size = header >> 3
             codes[count] = marker + kind
             count += 1
-            marker = 515
-            if kind == 1:
+            marker = MARKERS + 3
+            if kind == RLE:
                 codes[count] = frames[at]
-                codes[count + 1] = 256 + (size & 255)
-                codes[count + 2] = 256 + (size >> 8)
+                codes[count + 1] = PAYLOAD + (size & 255)
+                codes[count + 2] = PAYLOAD + (size >> 8)
                 count += 3
                 at += 1
                 continue
-            begin, end = (0, size) if kind == 0 else _literals(frames[at : at + size])
+            begin, end = (0, size) if kind == RAW else _literals(frames[at : at + size])
             for i in range(size):
-                codes[count + i] = np.int64(frames[at + i]) + (0 if begin <= i < end else 256)
+                codes[count + i] = np.int64(frames[at + i]) + (0 if begin <= i < end else PAYLOAD)
             count += size
             at += size
         ends[segment] = count
@@ -180,22 +179,22 @@ def codes_of_frames(frames: NDArray[np.uint8], codes: NDArray[np.uint16], ends: 
 def _fill_block(codes: NDArray[np.uint16], kind: Any, last: bool, out: NDArray[np.uint8]) -> int:
     """Write one block, header included, to ``out``; returns its size there, or -1 if no encoder makes such codes."""
     size = np.int64(len(codes))
-    if kind == 1:
-        if size != 3 or codes[0] >= 256 or not (256 <= codes[1] < 512 and 256 <= codes[2] < 512):
+    if kind == RLE:
+        if size != 3 or codes[0] >= PAYLOAD or not (PAYLOAD <= codes[1] < MARKERS and PAYLOAD <= codes[2] < MARKERS):
             return -1
-        size = np.int64(codes[1] - 256) | (np.int64(codes[2] - 256) << 8)
+        size = np.int64(codes[1] - PAYLOAD) | (np.int64(codes[2] - PAYLOAD) << 8)
     header = (size << 3) | (kind << 1) | (1 if last else 0)
-    if size == 0 or size > 131072:
+    if size == 0 or size > _LARGEST_BLOCK:
         return -1
     out[0], out[1], out[2] = header & 255, (header >> 8) & 255, header >> 16
-    if kind == 1:
+    if kind == RLE:
         out[3] = codes[0]
         return 4
     for i in range(size):
         out[3 + i] = codes[i] & 255
-    begin, end = (0, size) if kind == 0 else _literals(out[3 : 3 + size])
+    begin, end = (0, size) if kind == RAW else _literals(out[3 : 3 + size])
     for i in range(size):
-        if (codes[i] < 256) != (begin <= i < end):
+        if (codes[i] < PAYLOAD) != (begin <= i < end):
             return -1
     return 3 + len(codes)
 
@@ -214,17 +213,17 @@ def frames_of_codes(codes: NDArray[np.uint16], out: NDArray[np.uint8], ends: NDA
     used = 0
     at = 0
     while at < len(codes):
-        marker = np.int64(codes[at]) - 512
+        marker = np.int64(codes[at]) - MARKERS
         stop = at + 1
-        while stop < len(codes) and codes[stop] < 512:
+        while stop < len(codes) and codes[stop] < MARKERS:
             stop += 1
         if marker < 0 or marker > 5 or (marker >= 3 and count == 0):
             return -1 - at
         if marker < 3:
-            out[used], out[used + 1] = 0, 56
-            used += 2
+            out[used], out[used + 1] = _DESCRIPTOR, _WINDOW
+            used += FRAME_HEADER
             count += 1
-        last = stop == len(codes) or codes[stop] < 515
+        last = stop == len(codes) or codes[stop] < MARKERS + 3
         size = _fill_block(codes[at + 1 : stop], marker % 3, last, out[used:])
         if size < 0:
             return -1 - at
