@@ -29,8 +29,23 @@ _DASHES: Final = ("", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 4", "6 2 1 2 1 
 _MARKERS: Final = ("circle", "square", "triangle", "diamond", "wedge", "hexagon", "plus", "slab")
 # More markers than this on a line hide it.
 _MOST_MARKERS: Final = 25
+# Longer lines are thinned: a page of a hundred thousand points per line is of no use to a browser.
+_MOST_POINTS: Final = 3_000
 # The steep beginning of a run would leave no room for its end: values of the first so much are cut off.
 _BEGINNING: Final = 0.08
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that a line through all of them needs: of each pixel's width the first, the last and the extremes."""
+    if len(points) <= _MOST_POINTS:
+        return list(points)
+    kept: list[tuple[float, float]] = []
+    for _, column in itertools.groupby(range(len(points)), key=lambda number: int(points[number][0])):
+        numbers = list(column)
+        heights = [points[number][1] for number in numbers]
+        low, high = (numbers[heights.index(extreme)] for extreme in (min(heights), max(heights)))
+        kept += [points[number] for number in sorted({numbers[0], low, high, numbers[-1]})]
+    return kept
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class Look:
         """A line through places."""
         dash = f' stroke-dasharray="{self.dash}"' if self.dash else ""
         dash += ' stroke-opacity="0.75"' if faint else ""
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in thinned(points))
         return f'<polyline points="{path}" fill="none" stroke="{self.colour}" stroke-width="1.7"{dash}/>'
 
     def mark(self, x: float, y: float, size: float = 3.4, *, hollow: bool = False) -> str:

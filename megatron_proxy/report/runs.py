@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,8 +84,18 @@ class Run:
         values = self.log.series(name, validation=validation)[1]
         return values[-1] if values else None
 
+    @cached_property
+    def _places(self) -> dict[str, list[tuple[int, float]]]:
+        """What was asked for of each axis: a page asks dozens of times, and logs have a hundred thousand lines."""
+        return {}
+
     def places(self, axis: str) -> list[tuple[int, float]]:
         """(iteration, place on the axis) of each training line, rising; empty where the log does not tell."""
+        if axis not in self._places:
+            self._places[axis] = self._find_places(axis)
+        return self._places[axis]
+
+    def _find_places(self, axis: str) -> list[tuple[int, float]]:
         if axis == "steps":
             return [(entry.iteration, float(entry.iteration)) for entry in self.log.training]
         places = _flops(self.log.training, self.settings) if axis == "FLOPs" else _source_bytes(self.log.training)
@@ -92,11 +103,23 @@ class Run:
 
     def points(self, name: str, axis: str, *, validation: bool = False) -> list[tuple[float, float]]:
         """A field against an axis; a training value is its interval's mean, placed at the interval's end."""
+        key = (name, axis, validation)
+        if key not in self._points:
+            self._points[key] = self._find_points(*key)
+        return self._points[key]
+
+    @cached_property
+    def _points(self) -> dict[tuple[str, str, bool], list[tuple[float, float]]]:
+        return {}
+
+    def _find_points(self, name: str, axis: str, validation: bool) -> list[tuple[float, float]]:
         places = self.places(axis)
         if not places:
             return []
-        iterations, values = self.log.series(name, validation=validation)
-        return [(interpolated(places, i), v) for i, v in zip(iterations, values, strict=True) if abs(v) < MOST]
+        there = dict(places)
+        series = zip(*self.log.series(name, validation=validation), strict=True)
+        finite = ((at, value) for at, value in series if abs(value) < MOST)
+        return [(there[at] if at in there else interpolated(places, at), value) for at, value in finite]
 
     @property
     def flops(self) -> float | None:

@@ -203,3 +203,11 @@ def test_any_numbers_give_a_page_or_a_clear_error(tmp_path_factory, lines):
         return
     json.dumps(final_figures(run))
     assert "nan," not in page([run], "any")
+
+
+def test_what_was_asked_for_is_found_once(folder, monkeypatch):
+    run = read_run(folder)
+    first = run.points("raw bpb", "FLOPs")
+    monkeypatch.setattr("megatron_proxy.report.runs._flops", None)
+    assert run.points("raw bpb", "FLOPs") is first
+    assert run.points("raw bpb", "FLOPs", validation=True) != first
