@@ -16,8 +16,8 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import threading
 import traceback
+from _thread import LockType, allocate_lock, start_new_thread
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -39,6 +39,9 @@ _PER_WORKER: Final = 2
 # Items finished but not yet taken, so that a slow item does not leave the other workers idle.
 _AHEAD_PER_WORKER: Final = 4
 _END_SECONDS: Final = 10.0
+# For a thread to begin. Waits that are many and short outlast a machine that stands still for a while.
+_START_WAITS: Final = 10
+_START_SECONDS: Final = 0.5
 # An exit code that nothing else uses.
 _NO_MEMORY: Final = 73
 # A socket's path has 107 bytes at most (unix(7)), of which the names below the temporary folder take up to 40.
@@ -253,7 +256,7 @@ def _serve(connection: Connection) -> None:
 
 def _work(connection: Connection, setup: Setup[Any, Any]) -> None:
     tasks: SimpleQueue[tuple[int, Any]] = SimpleQueue()
-    threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
+    _listen(connection, tasks)
     work: Callable[[Any], Any] | None = None
     while True:
         number, item = tasks.get()
@@ -270,10 +273,27 @@ def _work(connection: Connection, setup: Setup[Any, Any]) -> None:
         del item, outcome
 
 
-def _receive(connection: Connection, tasks: SimpleQueue[tuple[int, Any]]) -> None:
+def _listen(connection: Connection, tasks: SimpleQueue[tuple[int, Any]]) -> None:
+    """Start the thread that listens.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no room for it. A thread that runs out of memory before its first line ends without a word, and
+        ``threading.Thread.start`` would wait for it for ever.
+    """
+    listening = allocate_lock()
+    listening.acquire()
+    start_new_thread(_receive, (connection, tasks, listening))
+    if not any(listening.acquire(timeout=_START_SECONDS) for _ in range(_START_WAITS)):
+        raise RuntimeError("the thread that listens has not started")
+
+
+def _receive(connection: Connection, tasks: SimpleQueue[tuple[int, Any]], listening: LockType) -> None:
     """Take in what the parent sends, so that it never waits for a worker at work; end with the parent."""
     code = 1
     try:
+        listening.release()
         while True:
             tasks.put(receive(connection))
     except (EOFError, OSError):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from processes import still_running
 
+from megatron_proxy import parallel
 from megatron_proxy.errors import CorpusError, ProxyError
 from megatron_proxy.parallel import Workers
 
@@ -149,6 +150,13 @@ def test_a_worker_without_memory_ends_the_map(jobs):
         resource.prlimit(workers.process_ids[0], resource.RLIMIT_AS, (2 << 30, limit[1]))
         with pytest.raises(ProxyError, match=r"ran out of memory(.|\n)*fewer --workers|died"):
             list(workers.map([8 << 30]))
+
+
+def test_a_thread_that_never_begins_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(parallel, "start_new_thread", lambda function, args: None)
+    monkeypatch.setattr(parallel, "_START_SECONDS", 0.01)
+    with pytest.raises(RuntimeError, match="the thread that listens has not started"):
+        parallel._work(None, None)
 
 
 def test_giving_up_ends_workers_at_once(jobs):
