@@ -6,9 +6,9 @@ Two training processes of the same model, vocabulary and batch take their iterat
 stock's, so that a slow minute slows both. An iteration is all that the loop does, data (read in the process itself) and
 log line included. Figures are processor time, one thread.
 
-What else the machine does only ever makes an iteration longer, so each side counts with its first quartile. Where a
-process's memory happens to lie changes its speed by up to a hundredth for as long as it lives: so there are several
-rounds, each of two new processes. The ratio is the median of the rounds, the spread its lowest and highest.
+What else the machine does only ever makes an iteration longer, so each side counts with its first quartile. Two
+processes of one program differ for as long as they live: so there are several rounds, each of two new ones. The ratio
+is the median of the rounds, the spread its lowest and highest.
 
 Beside it stands what the flag costs in milliseconds per step and per micro-batch: of a larger model's longer step it is
 a smaller share, as it grows with the ids of a step and not with the model. Most of it is the sums of each view

@@ -88,16 +88,28 @@ def wall_seconds(command: Sequence[str], env: dict[str, str] | None = None) -> f
     return time.perf_counter() - begin
 
 
-def rate_of(bench: Bench, command: list[str], times: int = 4) -> float:
-    """MB per second of wall time of a command that takes ``--input``.
+_TIMES: Final = 4
 
-    Its time over the corpus so many times, less that over the corpus once: what is left has no start in it (imports,
-    compiling), which would count for more than the work.
-    """
+
+def seconds_of(bench: Bench, command: list[str]) -> tuple[float, float]:
+    """Wall time of a command that takes ``--input``: over the corpus four times, and over the corpus once."""
     env = {"PYTHONPATH": "", "TOKENIZERS_PARALLELISM": "false"}
-    large = repeated(bench, bench.folder / "several.jsonl", times * bench.corpus.stat().st_size)
-    seconds = [wall_seconds([*command, "--input", str(path)], env) for path in (large, bench.corpus)]
-    return (times - 1) * bench.megabytes / (seconds[0] - seconds[1])
+    large = repeated(bench, bench.folder / "several.jsonl", _TIMES * bench.corpus.stat().st_size)
+    several, once = (wall_seconds([*command, "--input", str(path)], env) for path in (large, bench.corpus))
+    return several, once
+
+
+def rate_between(bench: Bench, several: float, once: float) -> float:
+    """MB per second, from what :func:`seconds_of` gives.
+
+    The difference has no start in it (imports, compiling), which would count for more than the work.
+    """
+    return (_TIMES - 1) * bench.megabytes / (several - once)
+
+
+def rate_of(bench: Bench, command: list[str]) -> float:
+    """MB per second of wall time of a command that takes ``--input``, without its start."""
+    return rate_between(bench, *seconds_of(bench, command))
 
 
 def median_pair(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
