@@ -71,9 +71,9 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, size: int) -> bytes:
         """Read what was left out: it comes in the order in which the pickle names it."""
-        content = self._stream.recv(size, socket.MSG_WAITALL)
+        content = b""
+        # Once, unless a signal cuts the wait short.
         while len(content) < size:
-            # A signal has cut the wait short.
             piece = self._stream.recv(size - len(content), socket.MSG_WAITALL)
             if not piece:
                 raise EOFError

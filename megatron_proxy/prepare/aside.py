@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 # Below this, handing over takes longer than the checksum.
@@ -20,21 +20,21 @@ class Aside:
     @contextmanager
     def doing(self, work: Callable[[Any], object], content: Any, size: int) -> Iterator[None]:
         """Do ``work(content)``, a content of ``size`` bytes, while the body of the ``with`` runs; wait for both."""
-        if size < _LARGE:
-            work(content)
-            yield
-            return
-        try:
-            done = self._thread.submit(work, content)
-        except RuntimeError:
-            # No room for one more thread.
-            work(content)
-            yield
-            return
+        done = self._begin(work, content, size)
         try:
             yield
         finally:
-            done.result()
+            if done is not None:
+                done.result()
+
+    def _begin(self, work: Callable[[Any], object], content: Any, size: int) -> Future[object] | None:
+        """Begin in the thread; None if it was done here."""
+        if size >= _LARGE:
+            # No room for one more thread is an error at run time.
+            with suppress(RuntimeError):
+                return self._thread.submit(work, content)
+        work(content)
+        return None
 
     def close(self) -> None:
         """End the thread."""

@@ -103,13 +103,14 @@ def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], Rea
     ``scan`` takes the reader that is fast, once it is loaded; ``lend`` spares a copy where each chunk's documents are
     done with before the next chunk is read.
     """
+    reader: Callable[[Chunk], Joined] = partial(read_joined, keys)
+    warning = None
     if scan:
         try:
-            return partial(_parse, TextReader(keys[0], lend=lend), None)
+            reader = TextReader(keys[0], lend=lend)
         except ScannerError as error:
             warning = f"this release of numba cannot compile the fast reader, so the usual one is taken ({error})"
-            return partial(_parse, partial(read_joined, keys), warning)
-    return partial(_parse, partial(read_joined, keys), None)
+    return partial(_parse, reader, warning)
 
 
 def _parse(reader: Callable[[Chunk], Joined], warning: str | None, chunk: Chunk) -> Read:
