@@ -26,7 +26,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from harness import RESULTS, Row, report
-from prepare_runs import COMMAND, Bench, built, make_bench, rate_between, repeated, seconds_of, segments_of
+from prepare_runs import COMMAND, Bench, built, corpora, make_bench, rate_between, seconds_of, segments_of
 
 from megatron_proxy.parallel import Workers
 from megatron_proxy.prepare import Job, Recipe, prepare
@@ -68,9 +68,8 @@ def _loop(zstd: Any, documents: list[bytes]) -> Callable[[bool], None]:
 
 def own_rate(bench: Bench, zstd: Any) -> float:
     """MB per second of processor time of the process that the workers work for, both views, without its start."""
-    large = repeated(bench, bench.folder / "several.jsonl", 4 * bench.corpus.stat().st_size)
     seconds = []
-    for corpus in (bench.corpus, large):
+    for corpus in corpora(bench):
         job = Job(
             str(bench.folder / "own"),
             [str(corpus)],
@@ -83,7 +82,7 @@ def own_rate(bench: Bench, zstd: Any) -> float:
         begin = time.process_time()
         prepare(job)
         seconds.append(time.process_time() - begin)
-    return 3 * bench.megabytes / (seconds[1] - seconds[0])
+    return rate_between(bench, *seconds)
 
 
 def measure(bench: Bench) -> list[Row]:

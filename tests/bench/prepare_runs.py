@@ -91,16 +91,20 @@ def wall_seconds(command: Sequence[str], env: dict[str, str] | None = None) -> f
 _TIMES: Final = 4
 
 
+def corpora(bench: Bench) -> tuple[Path, Path]:
+    """The corpus four times, and once."""
+    return repeated(bench, bench.folder / "several.jsonl", _TIMES * bench.corpus.stat().st_size), bench.corpus
+
+
 def seconds_of(bench: Bench, command: list[str]) -> tuple[float, float]:
     """Wall time of a command that takes ``--input``: over the corpus four times, and over the corpus once."""
     env = {"PYTHONPATH": "", "TOKENIZERS_PARALLELISM": "false"}
-    large = repeated(bench, bench.folder / "several.jsonl", _TIMES * bench.corpus.stat().st_size)
-    several, once = (wall_seconds([*command, "--input", str(path)], env) for path in (large, bench.corpus))
+    several, once = (wall_seconds([*command, "--input", str(path)], env) for path in corpora(bench))
     return several, once
 
 
 def rate_between(bench: Bench, several: float, once: float) -> float:
-    """MB per second, from what :func:`seconds_of` gives.
+    """MB per second, from the seconds that :func:`corpora` take.
 
     The difference has no start in it (imports, compiling), which would count for more than the work.
     """
