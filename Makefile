@@ -60,7 +60,7 @@ fuzz: setup ## inputs that nobody meant, thirty times as many as with all tests,
 wheels: setup ## training tests against other megatron-core wheels: VERSIONS="0.18.2 0.19.2"
 	PYTHON=$(BIN)/python tests/wheels.sh $(VERSIONS)
 
-COVERED := tests/test_*.py $(addprefix tests/,commands compressors corpus fuzz inspection planning prepare reference views) \
+COVERED := tests/test_*.py $(addprefix tests/,commands common compressors data fuzz tools/inspection) tests/tools/test_patching.py \
   tests/adaptor/test_tokenizer.py
 
 coverage: setup ## coverage of the rooms below the adaptor, by the quick tests; fails under 95 %

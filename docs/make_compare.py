@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from megatron_proxy.report.figures import table
+from megatron_proxy.tools.report.figures import table
 
 PAGE: Final = Path(__file__).with_name("compare.md")
 FIGURES: Final = Path(__file__).with_name("figures")

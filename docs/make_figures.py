@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from svg import BLUE, GREEN, GREY, INK, ORANGE, PALE_ORANGE, Axes, Picture
 
 from megatron_proxy.compressors.base import Compressor
-from megatron_proxy.compressors.trie import TrieCompressor
-from megatron_proxy.planning import draws
-from megatron_proxy.planning.draws import Form
-from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
-from megatron_proxy.planning.planner import build
-from megatron_proxy.planning.spans import SpanTable
-from megatron_proxy.planning.windows import Windows
-from megatron_proxy.schedule import Mode, Schedule, Setting
+from megatron_proxy.compressors.strings.trie import TrieCompressor
+from megatron_proxy.data.sampling import draws
+from megatron_proxy.data.sampling.draws import Form
+from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
+from megatron_proxy.data.sampling.planner import build
+from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
+from megatron_proxy.data.sampling.spans import SpanTable
+from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, SPECIAL_NAMES, is_byte, is_symbol
 
 FOLDER: Final = Path(__file__).with_name("figures")

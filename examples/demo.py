@@ -20,7 +20,8 @@ from pathlib import Path
 
 from stdlib_corpus import write as write_corpus
 
-from megatron_proxy import manifest, training_log
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.tools.report import training_log
 
 HERE = Path(__file__).parent
 COMPRESSOR = "zstd"

@@ -35,7 +35,7 @@ from megatron.training.arguments import parse_and_validate_args
 from megatron.training.utils import get_blend_and_blend_per_split, is_first_or_last_pipeline_stage
 
 from megatron_proxy.adaptor.helpers import use_compiled_helpers
-from megatron_proxy.adaptor.model import build_gpt
+from megatron_proxy.adaptor.release.model import build_gpt
 
 Batch = dict[str, torch.Tensor]
 

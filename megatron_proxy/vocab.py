@@ -1,4 +1,4 @@
-"""The one place where ids are made: specials | 256 bytes | compressed symbols.
+"""The one place where ids are made, and where nats over them become bits per byte: specials | 256 bytes | symbols.
 
 =============  ==================================================================
 ids            meaning
@@ -15,6 +15,7 @@ The layout is that of the paper (arXiv 2602.04289), so that ids mean the same in
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -109,6 +110,33 @@ def bytes_of(ids: ArrayLike) -> bytes:
     return (ids[is_byte(ids)] - BYTE_OFFSET).astype(np.uint8).tobytes()
 
 
+def encode(document: bytes | str) -> NDArray[np.int64]:
+    """Ids of a document's bytes (text as UTF-8, lone surrogates as the bytes they stand for), without sentinels.
+
+    Returns
+    -------
+    int64, shape (bytes,).
+    """
+    if isinstance(document, str):
+        document = document.encode("utf-8", errors="surrogateescape")
+    return raw_ids(document)
+
+
+def encode_view(document: bytes | str) -> NDArray[np.int64]:
+    """Ids of a whole raw view, ``<raw> document </raw>``: int64, shape (bytes + 2,)."""
+    return np.concatenate(([RAW_OPEN], encode(document), [RAW_CLOSE]))
+
+
+def decode(ids: ArrayLike) -> bytes:
+    """The bytes among ``ids``; specials and symbols are left out."""
+    return bytes_of(ids)
+
+
+def decode_text(ids: ArrayLike) -> str:
+    """The bytes among ``ids`` as text; what is no UTF-8 becomes U+FFFD."""
+    return decode(ids).decode("utf-8", errors="replace")
+
+
 def name(id_: int) -> str:
     """A readable name of one id: ``<raw>``, ``'a'``, ``0x0a``, ``#17`` (symbol 17)."""
     if id_ >= SYMBOL_OFFSET:
@@ -117,3 +145,53 @@ def name(id_: int) -> str:
         character = chr(id_ - BYTE_OFFSET)
         return repr(character) if character.isascii() and character.isprintable() else f"0x{id_ - BYTE_OFFSET:02x}"
     return SPECIAL_NAMES.get(id_, f"<special-{id_}>")
+
+
+def bits_per_byte(nats: float, source_bytes: float) -> float | None:
+    """``nats / ln 2 / source_bytes``; None where there are no bytes, so that no figure is made of nothing.
+
+    The accounting, everywhere in this package:
+
+    * Counted are the *labels* that are bytes or symbols. Specials (sentinels, eos, pads) are predicted and learned, but
+      neither their nats nor any bytes are counted for them.
+    * ``raw bpb`` = nats of the labels inside raw views / ln 2 / their number, since each is one byte.
+    * ``compressed bpb`` = nats of the labels inside compressed views / ln 2 / the *source bytes* that they stand for:
+      a literal is one byte, a symbol what :meth:`~megatron_proxy.compressors.base.Compressor.symbol_bytes` says, or,
+      where that depends on context, the corpus's mean of source bytes per symbol (bytes that stand as literals left
+      out).
+
+    So both are bits per byte of the same text, and can be compared. Sums are taken over ranks and micro-batches before
+    the division: a mean of ratios would weigh batches, not bytes.
+
+    Parameters
+    ----------
+    nats
+        Sum of the negative natural log-likelihoods of the labels counted.
+    source_bytes
+        The bytes that those labels stand for.
+    """
+    return nats / math.log(2.0) / source_bytes if source_bytes > 0 else None
+
+
+def bytes_per_id(
+    vocabulary: Vocabulary, symbol_bytes: NDArray[np.int32] | None, mean: float = 0.0
+) -> NDArray[np.float32]:
+    """The source bytes that each id stands for.
+
+    Parameters
+    ----------
+    vocabulary
+        The ids of the run.
+    symbol_bytes
+        int32, shape (num_symbols,): bytes of each symbol; None where that depends on context.
+    mean
+        The corpus's mean of source bytes per symbol, used where ``symbol_bytes`` is None.
+
+    Returns
+    -------
+    float32, shape (vocabulary.size,): 0 for specials, 1 for bytes.
+    """
+    table = np.zeros(vocabulary.size, dtype=np.float32)
+    table[BYTE_OFFSET:SYMBOL_OFFSET] = 1.0
+    table[SYMBOL_OFFSET:] = mean if symbol_bytes is None else symbol_bytes
+    return table

@@ -45,7 +45,7 @@ def training() -> ModuleType:
 @pytest.fixture(scope="session")
 def checkouts() -> dict[str, Path]:
     """The Megatron-LM checkouts that MEGATRON_LM names (folders parted by ':'), by tested tag."""
-    from megatron_proxy import patching
+    from megatron_proxy.tools import patching
 
     found = {}
     for folder in filter(None, os.environ.get("MEGATRON_LM", "").split(os.pathsep)):

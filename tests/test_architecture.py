@@ -1,75 +1,48 @@
-"""Who may import whom: lower rooms only. Also: no `assert` and no pickle outside Megatron's own loading."""
+"""The house: who may import whom, and how full a room may be. Exceptions are named here, with their reasons."""
 
 import ast
 from pathlib import Path
-
-import pytest
 
 import megatron_proxy
 
 PACKAGE = Path(megatron_proxy.__file__).parent
 
-LEVELS = {
-    "errors": 0,
-    "rng": 1,
-    "vocab": 1,
-    "schedule": 1,
-    "jit": 1,
-    "jit_ready": 1,
-    "corpus": 1,
-    "outputs": 1,
-    "pages": 1,
-    "parallel": 1,
-    "pipes": 1,
-    "progress": 1,
-    "punkt": 1,
-    "segment": 1,
-    "training_log": 1,
-    "tokenizer": 2,
-    "compressors": 2,
-    "manifest": 2,
-    "views": 2,
-    "prepare": 3,
-    "reference": 3,
-    "verify": 3,
-    "planning": 3,
-    "bpb": 3,
-    "patching": 3,
-    "adaptor": 4,
-    "model": 4,
-    "evaluation": 5,
-    "generation": 5,
-    "export": 5,
-    "doctor": 5,
-    "inspection": 5,
-    "report": 5,
-    "commands": 6,
-    "cli": 6,
-    "__main__": 6,
+# What every room may name.
+SHARED = {"", "errors", "vocab"}
+# Room → the rooms that it may import besides itself.
+MAY_IMPORT = {
+    "common": set(),
+    "compressors": {"common"},
+    "data": {"common", "compressors"},
+    "adaptor": {"common", "compressors", "data"},
+    "model": {"common", "compressors", "data"},
+    "evaluation": {"common", "compressors", "data", "adaptor", "model"},
+    "tools": {"common", "compressors", "data", "adaptor", "model", "evaluation"},
+    "commands": {"common", "compressors", "data", "adaptor", "model", "evaluation", "tools"},
+    "cli": {"commands"},
+    "__main__": {"cli"},
 }
-# Modules that their own room's other modules need, one level finer than the table above.
-SAME_LEVEL = {
-    ("reference", "prepare"),
-    ("verify", "prepare"),
-    ("segment", "punkt"),
-    ("segment", "jit"),
-    ("corpus", "jit"),
-    ("jit_ready", "jit"),
-    ("parallel", "pipes"),
-    ("manifest", "compressors"),
-    ("views", "manifest"),
-    ("vocab", "errors"),
-    ("cli", "commands"),
-    ("__main__", "cli"),
-    ("evaluation", "generation"),
+# File → room that it imports all the same, and why.
+EXCEPTIONS = {
+    ("model/hf/saving.py", "adaptor"): "a process of its own, in which Megatron writes the imported checkpoint",
+}
+# Files that name packages which their rooms do not know, and why.
+KNOW_MEGATRON = {"model/checkpoint/safety.py": "what Megatron registers as safe to load"}
+UNPICKLES = {"common/pipes.py": "what comes through a pipe comes from a process of ours; a file may be anybody's"}
+TORCH = {"adaptor", "model", "evaluation", "commands", "tools"}
+KNOW_TORCH = {
+    f"compressors/byte_lm/{name}.py": "a compressor's own model" for name in ("network", "checkpoint", "training")
 }
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+MOST_FILES = 14
+"""In one folder, ``__init__`` included; ``commands`` holds one file a command."""
+
+FILES = {path: str(path.relative_to(PACKAGE)) for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def room_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return "" if parts == ("__init__",) else parts[0]
+def room_of(file: str) -> str:
+    room = file.removesuffix(".py").split("/")[0]
+    return "" if room == "__init__" else room
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -86,25 +59,105 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_downwards(path):
-    room = room_of(path)
-    if not room:
-        return
-    assert room in LEVELS, f"give {room} a level in this test"
-    for module in imported_modules(path):
-        parts = module.split(".")
-        if parts[0] != "megatron_proxy" or len(parts) < 2 or parts[1] not in LEVELS or parts[1] == room:
-            continue
-        below = LEVELS[parts[1]] < LEVELS[room] or (room, parts[1]) in SAME_LEVEL
-        assert below, f"{room} (level {LEVELS[room]}) imports {parts[1]} (level {LEVELS[parts[1]]})"
+IMPORTS = {file: imported_modules(path) for path, file in FILES.items()}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_adaptor_knows_megatron(path):
-    roots = {module.split(".")[0] for module in imported_modules(path)}
-    if room_of(path) != "adaptor":
-        assert "megatron" not in roots
-    if room_of(path) != "pipes":
-        # What comes through a pipe comes from a process of ours; a file may be anybody's.
-        assert "pickle" not in roots
+def rooms_imported(file: str) -> set[str]:
+    modules = [module.split(".") for module in IMPORTS[file]]
+    return {parts[1] for parts in modules if parts[0] == "megatron_proxy" and len(parts) > 1 and is_room(parts[1])}
+
+
+def is_room(name: str) -> bool:
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+def roots(file: str) -> set[str]:
+    return {module.split(".")[0] for module in IMPORTS[file]}
+
+
+def test_rooms_import_only_what_they_may():
+    forbidden = {
+        (file, room)
+        for file in FILES.values()
+        if room_of(file) not in SHARED
+        for room in rooms_imported(file) - SHARED - MAY_IMPORT[room_of(file)] - {room_of(file)}
+    }
+    assert forbidden == set(EXCEPTIONS)
+
+
+def test_what_every_room_may_name_knows_no_room():
+    assert {file: rooms_imported(file) - SHARED for file in ("__init__.py", "errors.py", "vocab.py")} == {
+        "__init__.py": set(),
+        "errors.py": set(),
+        "vocab.py": set(),
+    }
+
+
+def test_only_the_adaptor_knows_megatron():
+    knowing = {file for file in FILES.values() if "megatron" in roots(file) and room_of(file) != "adaptor"}
+    assert knowing == set(KNOW_MEGATRON)
+
+
+def test_data_and_compressors_know_no_torch():
+    knowing = {file for file in FILES.values() if "torch" in roots(file) and room_of(file) not in TORCH}
+    assert knowing == set(KNOW_TORCH)
+
+
+def test_nothing_unpickles_what_may_be_anybodys():
+    assert {file for file in FILES.values() if "pickle" in roots(file)} - {
+        file for file in FILES.values() if room_of(file) == "adaptor"
+    } == set(UNPICKLES)
+
+
+def test_no_two_modules_import_each_other_while_they_load():
+    """At the top of the file; what a function imports when it runs makes no circle."""
+    modules = {module_name(path): path for path in FILES}
+    graph = {name: {other for other in loads(path) if other in modules} for name, path in modules.items()}
+    assert circles(graph) == []
+
+
+def module_name(path: Path) -> str:
+    parts = ["megatron_proxy", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def loads(path: Path) -> set[str]:
+    """The modules that loading ``path`` loads, those under ``if TYPE_CHECKING`` left out."""
+    package = ["megatron_proxy", *path.relative_to(PACKAGE).parent.parts]
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            named = {f"{module}.{alias.name}" for alias in node.names}
+            found |= {name if is_module(name) else module for name in named}
+    return found
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    found, done = [], set()
+
+    def visit(name: str, way: list[str]) -> None:
+        if name in way:
+            found.append([*way[way.index(name) :], name])
+        elif name not in done:
+            for other in sorted(graph[name]):
+                visit(other, [*way, name])
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, [])
+    return found
+
+
+def test_no_room_is_a_drawer():
+    counts: dict[str, int] = {}
+    for path in FILES:
+        folder = str(path.relative_to(PACKAGE).parent)
+        counts[folder] = counts.get(folder, 0) + 1
+    assert {folder: count for folder, count in counts.items() if count > MOST_FILES and folder != "commands"} == {}

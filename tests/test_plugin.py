@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_proxy import manifest
+from megatron_proxy.data.dataset import manifest
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "compressor_plugin"
 TEXTS = ["the quick brown fox and the lazy dog\n" * 20, "the dog barks", "", "ünïcode \udcff the"]

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..data.sampling.plan import MIN_SEQ_LENGTH
+from ..data.sampling.schedule import Mode, Schedule, Setting
 from ..errors import ConfigurationError
-from ..planning.plan import MIN_SEQ_LENGTH
-from ..schedule import Mode, Schedule, Setting
 
 MODES: Final = [mode.value for mode in Mode]
 VALIDATION_VIEWS: Final = ["raw", "compressed", "both"]

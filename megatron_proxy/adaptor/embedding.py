@@ -1,6 +1,7 @@
 """The format embedding: one learned vector per format, added to the word embeddings of all ids in such a view.
 
-The format of an id is told by the specials before it (:func:`megatron_proxy.adaptor.formats.opened_format`), so a
+The format of an id is told by the specials before it
+(:func:`megatron_proxy.adaptor.measures.formats.opened_format`), so a
 literal byte in a compressed view counts as compressed. The vectors are zero at the start: training begins from the very
 model that it would begin from without them.
 
@@ -17,7 +18,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from . import context, formats, run
+from . import run
+from .measures import context, formats
 
 FORMATS: Final = 3
 """Outside any view (always zero), raw, compressed."""

@@ -41,7 +41,9 @@ class Hook(NamedTuple):
 
 def table() -> list[Hook]:
     """Every hook. The rooms are imported here, once Megatron's version is known to be a supported one."""
-    from . import arguments, dataset, embedding, reporting, resume, vocabulary
+    from . import arguments, embedding, resume, vocabulary
+    from .data import dataset
+    from .measures import reporting
 
     training = "megatron.training.training"
     builder = "megatron.core.datasets.blended_megatron_dataset_builder"

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigurationError, UnsupportedError
-from . import arguments, prepared, resume, support
+from . import arguments, resume, support
 from .arguments import Settings
-from .prepared import Prepared
+from .data import prepared
+from .data.prepared import Prepared
 from .tokenizer import ProxyTokenizer
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from megatron.core.tokenizers.base_tokenizer import MegatronTokenizerBase
 
-from .. import tokenizer as raw_view
 from .. import vocab
+from .. import vocab as raw_view
 from ..vocab import Vocabulary
 
 

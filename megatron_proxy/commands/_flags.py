@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from .. import compressors
-from ..corpus import DEFAULT_KEY
+from ..common.progress import DEFAULT_LOG_INTERVAL
+from ..data.corpus import DEFAULT_KEY
 from ..errors import CompressorError, ConfigurationError
-from ..progress import DEFAULT_LOG_INTERVAL
 
 _DESTINATION: Final = "compressor option"
 

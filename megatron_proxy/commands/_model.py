@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ..adaptor.checkpoint import Checkpoint
-    from ..model import ByteModel
+    from ..model.checkpoint import Checkpoint
+    from ..model.network import ByteModel
 
 _DTYPES: Final = ("float32", "bfloat16", "float16")
 
@@ -35,9 +35,9 @@ def load(args: argparse.Namespace) -> tuple[Checkpoint, ByteModel]:
     """
     import torch
 
-    from ..adaptor.checkpoint import open_checkpoint
     from ..adaptor.cpu import memory
-    from ..model import Architecture, ByteModel
+    from ..model.checkpoint import open_checkpoint
+    from ..model.network import Architecture, ByteModel
 
     device = _device(args.device)
     if device == "cpu":

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import doctor
-from ..doctor import Finding, Status
+from ..tools import doctor
+from ..tools.doctor import Finding, Status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

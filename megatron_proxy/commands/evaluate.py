@@ -20,15 +20,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..corpus import DEFAULT_KEY
+from ..common.files import require_file
+from ..data.corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
-from ..outputs import require_file
 from . import _flags, _model
 
 if TYPE_CHECKING:
-    from ..adaptor.checkpoint import Checkpoint
     from ..compressors import Compressor
     from ..evaluation.bits import Document
+    from ..model.checkpoint import Checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,9 +63,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from ..data.dataset.manifest import replace_file
     from ..evaluation import bits, translation
     from ..evaluation.scoring import Scorer
-    from ..manifest import replace_file
 
     checkpoint, model = _model.load(args)
     context = _model.context(args, model)
@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor | None:
     """The compressor of the prepared dataset, if it is asked for."""
-    from ..manifest import load_compressor
+    from ..data.dataset.manifest import load_compressor
 
     if not args.data_prefix:
         return None

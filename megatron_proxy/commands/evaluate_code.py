@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.files import require_file
 from ..errors import ConfigurationError
-from ..outputs import require_file
 from . import _flags, _model
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     _check(args)
     from ..evaluation.code import completions
-    from ..generation import Limits, Sampling
+    from ..model.generation import Limits, Sampling
 
     tasks = _tasks(args)
     checkpoint, model = _model.load(args)
@@ -130,9 +130,9 @@ def _bar(total: int) -> Any:
 
 def _tell(args: argparse.Namespace, tasks: list[Task], kept: Completions) -> None:
     """Run all programs and tell the figures."""
-    from ..evaluation.code import passing
+    from ..data.dataset.manifest import replace_file
+    from ..evaluation.code import pass_at_k
     from ..evaluation.code.sandbox import Sandbox
-    from ..manifest import replace_file
 
     programs = [task.program(text) for task in tasks for text in kept.of(task, args.num_samples)]
     sandbox = Sandbox(args.seconds, args.memory_mb << 20)
@@ -141,7 +141,7 @@ def _tell(args: argparse.Namespace, tasks: list[Task], kept: Completions) -> Non
         task.key: outcomes[number * args.num_samples : (number + 1) * args.num_samples]
         for number, task in enumerate(tasks)
     }
-    found = passing.summary(tasks, passed, args.pass_k)
-    print(passing.as_table(found))
+    found = pass_at_k.summary(tasks, passed, args.pass_k)
+    print(pass_at_k.as_table(found))
     if args.output:
         replace_file(Path(args.output), (json.dumps(found, indent=2) + "\n").encode())

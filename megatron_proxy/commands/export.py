@@ -16,8 +16,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from ..common.files import require_free
 from ..errors import ConfigurationError
-from ..outputs import require_free
 
 _UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
     require_free(args.output, overwrite=args.overwrite)
     import torch
 
-    from ..adaptor.checkpoint import open_checkpoint
-    from ..export import export
+    from ..model.checkpoint import open_checkpoint
+    from ..model.hf import export
 
     checkpoint = open_checkpoint(args.load, args.iteration)
     dtype = None if args.dtype is None else getattr(torch, args.dtype)

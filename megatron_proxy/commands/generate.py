@@ -22,7 +22,7 @@ from ..errors import ConfigurationError
 from . import _flags, _model
 
 if TYPE_CHECKING:
-    from ..generation import Completion
+    from ..model.generation import Completion
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Load the model, complete the prompts."""
     _flags.check_counts(args, "num_samples", "batch_size")
     given = list(_prompts(args))
-    from ..generation import Limits, Sampling, generate, stream
+    from ..model.generation import Limits, Sampling, generate, stream
 
     limits = Limits(args.max_bytes, tuple(map(os.fsencode, args.stop)), not args.allow_invalid_utf8)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)

@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from ..common.files import require_free
 from ..errors import ConfigurationError
-from ..outputs import require_free
 
 _DTYPES: Final = ("float32", "bfloat16", "float16")
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         )
     import torch
 
-    from ..export.back import import_folder
+    from ..model.hf.importing import import_folder
 
     made = import_folder(
         Path(args.load),

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 
-from ..prepare import Job
-from ..reference.codes import compressor_for
-from ..reference.importing import import_reference
+from ..data.prepare import Job
+from ..data.reference.codes import compressor_for
+from ..data.reference.importing import import_reference
 from . import _flags
 
 

@@ -15,12 +15,12 @@ import json
 import sys
 from pathlib import Path
 
-from .. import manifest
+from ..data.dataset import manifest
 from ..errors import ConfigurationError
-from ..inspection import Figures, inspect
-from ..inspection.page import page
-from ..inspection.stability import PIECES
-from ..inspection.text import comparison, report
+from ..tools.inspection import Figures, inspect
+from ..tools.inspection.page import page
+from ..tools.inspection.stability import PIECES
+from ..tools.inspection.text import comparison, report
 from ._flags import split_names
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import patching
-from ..patching import Change, Result
+from ..tools import patching
+from ..tools.patching import Change, Result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -70,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     # Not for --help.
-    from ..prepare import Job, prepare
-    from ..prepare.on_ray import prepare_on_ray
-    from ..prepare.recipe import recipes
+    from ..data.prepare import Job, prepare
+    from ..data.prepare.on_ray import prepare_on_ray
+    from ..data.prepare.recipe import recipes
 
     names = _flags.split_names(args.compressor)
     job = Job(

@@ -13,11 +13,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..common.files import require_free
 from ..errors import ConfigurationError
-from ..outputs import require_free
 
 if TYPE_CHECKING:
-    from ..report import Run
+    from ..tools.report import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.name and len(args.name) != len(args.runs):
         raise ConfigurationError(f"{len(args.name)} names for {len(args.runs)} runs", where="--name")
-    from ..report import read_run
+    from ..tools.report import read_run
 
     names = args.name or _names(args.runs)
     runs = [read_run(path, name) for path, name in zip(args.runs, names, strict=True)]
@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _contents(args: argparse.Namespace, runs: list[Run]) -> dict[tuple[Path, str], str]:
     """What to write, by path and the flag that asks for it."""
-    from ..report.chart import alone, chart
-    from ..report.figures import as_json, final_figures
-    from ..report.page import page
-    from ..report.runs import AXES
+    from ..tools.report.chart import alone, chart
+    from ..tools.report.figures import as_json, final_figures
+    from ..tools.report.page import page
+    from ..tools.report.runs import AXES
 
     title = args.title or "Runs: " + ", ".join(run.name for run in runs)
     contents = {(args.output, "--output"): page(runs, title)}
@@ -78,7 +78,7 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _write(path: Path, content: str, flag: str) -> None:
-    from ..manifest import replace_file
+    from ..data.dataset.manifest import replace_file
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,9 @@ import itertools
 import json
 from pathlib import Path
 
-from ..corpus import DEFAULT_KEY
+from ..common.files import require_file
+from ..data.corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
-from ..outputs import require_file
 from . import _flags, _model
 
 
@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     _flags.check_counts(args, "batch", "max_documents")
     if not 0.0 < args.rate <= 1.0:
         raise ConfigurationError(f"must lie in (0, 1], not {args.rate}", where="--rate")
-    from .. import corpus
+    from ..data import corpus
+    from ..data.dataset.manifest import replace_file
     from ..evaluation import perturbations, robustness, robustness_plot
     from ..evaluation.scoring import Scorer
-    from ..manifest import replace_file
 
     if args.plot:
         robustness_plot.check(Path(args.plot))

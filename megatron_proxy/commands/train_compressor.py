@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from .. import compressors
-from ..corpus import DEFAULT_KEY, documents
+from ..data.corpus import DEFAULT_KEY, documents
 from ..errors import CorpusError
 from . import _flags
 
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     # Not for --help.
-    from ..prepare.pending import writing
-    from ..prepare.recipe import recipes, save
+    from ..data.prepare.recipe import recipes, save
+    from ..data.prepare.staging import writing
 
     (recipe,) = recipes([args.compressor], _flags.compressor_options(args), [])
     with writing(args.output):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..verify import verify
+from ..data.dataset.verify import verify
 from . import _flags
 
 

@@ -16,20 +16,20 @@ ENTRY_POINT_GROUP: Final = "megatron_proxy.compressors"
 
 # Modules are imported on first use: one compressor must not need another's packages.
 _BUILT_IN: Final[dict[str, str]] = {
-    "bit": "regroup:BitCompressor",
-    "doublebit": "regroup:DoubleBitCompressor",
-    "doublebyte": "regroup:DoubleByteCompressor",
-    "gzip": "gzip:GzipCompressor",
-    "halfbyte": "regroup:HalfByteCompressor",
-    "hf": "hf:HfCompressor",
-    "identity": "regroup:IdentityCompressor",
+    "bit": "controls.regroup:BitCompressor",
+    "doublebit": "controls.regroup:DoubleBitCompressor",
+    "doublebyte": "controls.regroup:DoubleByteCompressor",
+    "gzip": "controls.gzip:GzipCompressor",
+    "halfbyte": "controls.regroup:HalfByteCompressor",
+    "hf": "tokenizers.hf:HfCompressor",
+    "identity": "controls.regroup:IdentityCompressor",
     "imported": "imported:ImportedCompressor",
-    "neural": "neural:NeuralCompressor",
-    "neural-ac": "neural_ac:NeuralAcCompressor",
-    "sentencepiece": "sentencepiece:SentencePieceCompressor",
-    "tiktoken": "tiktoken:TiktokenCompressor",
-    "trie": "trie:TrieCompressor",
-    "zstd": "zstd:ZstdCompressor",
+    "neural": "strings.neural:NeuralCompressor",
+    "neural-ac": "byte_lm.neural_ac:NeuralAcCompressor",
+    "sentencepiece": "tokenizers.sentencepiece:SentencePieceCompressor",
+    "tiktoken": "tokenizers.tiktoken:TiktokenCompressor",
+    "trie": "strings.trie:TrieCompressor",
+    "zstd": "zstd.compressor:ZstdCompressor",
 }
 
 

@@ -1,6 +1,6 @@
 """A compressed view that another tool has made: its codes are taken as they are, and it cannot make or undo any.
 
-``megatron-proxy import-reference`` makes such views; see :mod:`megatron_proxy.reference.codes`.
+``megatron-proxy import-reference`` makes such views; see :mod:`megatron_proxy.data.reference.codes`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import CompressorError
 from ..vocab import NUM_BYTES
-from . import _check
+from . import checks
 from .base import Compressor, Corpus
 
 MAX_BITS: Final = 24
@@ -54,9 +54,9 @@ class ImportedCompressor(Compressor):
     def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
         packed = config.get("bits") is not None
         return cls(
-            _check.option(config, cls.name, "bits", 1, MAX_BITS) if packed else None,
-            _check.option(config, cls.name, "window_bits", 1, 64) if "window_bits" in config else 16,
-            _check.entry(config, "key", str),
+            checks.option(config, cls.name, "bits", 1, MAX_BITS) if packed else None,
+            checks.option(config, cls.name, "window_bits", 1, 64) if "window_bits" in config else 16,
+            checks.entry(config, "key", str),
         )
 
     @override

@@ -23,10 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import corpus
-from ..bpb import bits_per_byte
+from ..data import corpus
 from ..errors import CorpusError
-from ..vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, raw_ids
+from ..vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, bits_per_byte, raw_ids
 from .scoring import Scored, Scorer, Segment, Tally
 from .windows import Stream
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from .. import rng
+from ..common import rng
 from ..errors import ConfigurationError
 
 Perturbation = Callable[[str, float, np.uint64], str]

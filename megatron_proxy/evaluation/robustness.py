@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from ..bpb import bits_per_byte
 from ..errors import CorpusError
-from ..vocab import RAW_OPEN, raw_ids
+from ..vocab import RAW_OPEN, bits_per_byte, raw_ids
 from .perturbations import apply
 from .scoring import Scored, Scorer, Segment, Tally
 from .windows import Stream

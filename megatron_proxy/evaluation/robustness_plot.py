@@ -13,8 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ..data.dataset.manifest import replace_file
 from ..errors import ConfigurationError
-from ..manifest import replace_file
 from .robustness import CLEAN
 
 _COLOUR: Final = "#4477aa"

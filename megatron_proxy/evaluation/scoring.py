@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..errors import CheckpointError
-from ..model import ByteModel
+from ..model.network import ByteModel
 from ..vocab import NUM_SPECIALS
 from .windows import Stream, Window, windows
 

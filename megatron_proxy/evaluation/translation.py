@@ -20,11 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..bpb import bits_per_byte
 from ..compressors import Compressor
 from ..errors import ConfigurationError
-from ..model import ByteModel
-from ..vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, RAW_CLOSE, RAW_OPEN, raw_ids
+from ..model.network import ByteModel
+from ..vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, RAW_CLOSE, RAW_OPEN, bits_per_byte, raw_ids
 from .scoring import Shares
 
 _SENTINELS: Final = 4

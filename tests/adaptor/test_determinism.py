@@ -19,7 +19,8 @@ from megatron.training import global_vars  # noqa: E402
 from megatron.training.datasets.data_samplers import MegatronPretrainingSampler  # noqa: E402
 from megatron.training.utils import get_blend_and_blend_per_split  # noqa: E402
 
-from megatron_proxy.adaptor import dataset, run  # noqa: E402
+from megatron_proxy.adaptor import run  # noqa: E402
+from megatron_proxy.adaptor.data import dataset  # noqa: E402
 
 SAMPLES, BATCH, MICRO = 48, 8, 2
 

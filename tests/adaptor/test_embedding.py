@@ -6,15 +6,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("megatron.core", reason="megatron-core is not installed")
 
 from megatron_proxy.adaptor import embedding  # noqa: E402
-from megatron_proxy.vocab import (  # noqa: E402
-    BYTE_OFFSET,
-    COMPRESSED_CLOSE,
-    COMPRESSED_OPEN,
-    EOS,
-    RAW_CLOSE,
-    RAW_OPEN,
-    SYMBOL_OFFSET,
-)
+from megatron_proxy.vocab import BYTE_OFFSET, COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, SYMBOL_OFFSET  # noqa: E402
 
 B, S = BYTE_OFFSET, SYMBOL_OFFSET
 IDS = torch.tensor([[EOS, RAW_OPEN, B, RAW_CLOSE, COMPRESSED_OPEN, B, S, COMPRESSED_CLOSE]])

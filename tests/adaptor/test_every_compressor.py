@@ -9,7 +9,8 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 
 import tiny_data
 
-from megatron_proxy import compressors, training_log
+from megatron_proxy import compressors
+from megatron_proxy.tools.report import training_log
 
 pytestmark = pytest.mark.megatron
 

@@ -13,9 +13,10 @@ import numpy as np  # noqa: E402
 from megatron.core import mpu  # noqa: E402
 from on_gpu import OffGpuError, on_gpu  # noqa: E402
 
-from megatron_proxy.adaptor import context, embedding, losses, progress, reporting, run  # noqa: E402
+from megatron_proxy.adaptor import embedding, run  # noqa: E402
 from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
-from megatron_proxy.schedule import Schedule  # noqa: E402
+from megatron_proxy.adaptor.measures import bytes_seen, context, losses, reporting  # noqa: E402
+from megatron_proxy.data.sampling.schedule import Schedule  # noqa: E402
 from megatron_proxy.vocab import SYMBOL_OFFSET  # noqa: E402
 
 WINDOWS, LENGTH, HIDDEN, IDS = 2, 16, 8, SYMBOL_OFFSET + 4
@@ -164,5 +165,5 @@ def test_collectives_of_a_log_line_get_tensors_on_the_gpu(monkeypatch):
         losses.over_ranks(torch.zeros(4, dtype=torch.float64, device="cuda"))
         with pytest.raises(OffGpuError):
             # Only here the host asks for values.
-            progress.on_every_rank(progress.BytesSeen(None), 1)
+            bytes_seen.on_every_rank(bytes_seen.BytesSeen(None), 1)
     assert seen == [("cuda", "data and context"), ("cuda", 0)]

@@ -12,7 +12,9 @@ import megatron_args  # noqa: E402
 from megatron.core.datasets.gpt_dataset import GPTDataset  # noqa: E402
 from megatron.training import global_vars  # noqa: E402
 
-from megatron_proxy.adaptor import dataset, hooks, model, run  # noqa: E402
+from megatron_proxy.adaptor import hooks, run  # noqa: E402
+from megatron_proxy.adaptor.data import dataset  # noqa: E402
+from megatron_proxy.adaptor.release import model  # noqa: E402
 from megatron_proxy.errors import UnsupportedError  # noqa: E402
 
 

@@ -13,8 +13,8 @@ from megatron_proxy import vocab  # noqa: E402
 from megatron_proxy.adaptor import run, swapped, vocabulary  # noqa: E402
 from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
 from megatron_proxy.adaptor.tokenizer import ProxyTokenizer  # noqa: E402
+from megatron_proxy.data.sampling.schedule import Schedule  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, UnsupportedError  # noqa: E402
-from megatron_proxy.schedule import Schedule  # noqa: E402
 
 TOKENIZER = ProxyTokenizer("trie", vocab.Vocabulary(100), ["ab"])
 

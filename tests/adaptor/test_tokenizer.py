@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy import tokenizer as raw_view
 from megatron_proxy import vocab
+from megatron_proxy import vocab as raw_view
 
 pytest.importorskip("megatron.core", reason="megatron-core is not installed")
 

@@ -14,7 +14,8 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 
 import tiny_data
 
-from megatron_proxy import patching, training_log
+from megatron_proxy.tools import patching
+from megatron_proxy.tools.report import training_log
 
 pytestmark = pytest.mark.megatron
 
@@ -171,7 +172,7 @@ def test_the_distributed_optimizer_has_the_losses_of_the_plain_one(train, whole)
 
 
 def test_the_format_embedding_begins_at_nothing_and_is_learned(train, whole, folder):
-    from megatron_proxy.adaptor.checkpoint import open_checkpoint
+    from megatron_proxy.model.checkpoint import open_checkpoint
 
     without = train(ONE)
     assert without.training[0].values["lm loss"] == whole.training[0].values["lm loss"]

@@ -27,10 +27,10 @@ import numpy as np
 from harness import Row, report
 from numpy.typing import NDArray
 
-from megatron_proxy.planning import planner
-from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
-from megatron_proxy.planning.spans import SpanTable
-from megatron_proxy.schedule import Mode, Schedule
+from megatron_proxy.data.sampling import planner
+from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
+from megatron_proxy.data.sampling.schedule import Mode, Schedule
+from megatron_proxy.data.sampling.spans import SpanTable
 
 BATCH = 4
 
@@ -81,7 +81,7 @@ class AccessBench:
     """One corpus of random documents in both views, and stock datasets over the same streams."""
 
     def __init__(self, folder: Path, document_bytes: int, total_bytes: int) -> None:
-        from megatron_proxy.views import ViewReader
+        from megatron_proxy.data.dataset.reader import ViewReader
 
         self._folder = folder
         generator = np.random.default_rng(document_bytes)
@@ -97,8 +97,8 @@ class AccessBench:
         """Times of ours and stock's for one mode, microseconds per sample."""
         from torch.utils.data import default_collate
 
-        from megatron_proxy.adaptor.samples import Sampler
-        from megatron_proxy.planning.windows import Windows
+        from megatron_proxy.adaptor.data.samples import Sampler
+        from megatron_proxy.data.sampling.windows import Windows
         from megatron_proxy.vocab import Vocabulary
 
         sizes = DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, self.spans)

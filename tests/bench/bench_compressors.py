@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from megatron_proxy.compressors import Compressor
-from megatron_proxy.inspection.stability import stability
-from megatron_proxy.prepare.recipe import Recipe, load, save
+from megatron_proxy.data.prepare.recipe import Recipe, load, save
+from megatron_proxy.tools.inspection.stability import stability
 
 BPE_SIZE = 32_768
 COLUMNS = ("bytes per code", "elsewhere", "literals, of bytes", "random", "span", "repeats", "MB/s", "built in")
@@ -83,7 +83,7 @@ def byte_pairs(corpus: Path, folder: Path) -> dict[str, str]:
     """Train byte-level BPE on a corpus; the paths of its tokenizer.json and of the same merges as tiktoken's ranks."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    from megatron_proxy.compressors.hf import _BYTE_OF
+    from megatron_proxy.compressors.tokenizers.hf import _BYTE_OF
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -29,13 +29,13 @@ import transformers
 from harness import Row, report
 from pretraining import stdlib_sources
 
-from megatron_proxy.adaptor.checkpoint import Checkpoint
 from megatron_proxy.evaluation import bits
 from megatron_proxy.evaluation.scoring import Scorer
 from megatron_proxy.evaluation.windows import Stream, windows
-from megatron_proxy.export import export
-from megatron_proxy.model import Architecture, ByteModel
-from megatron_proxy.model.architecture import Rope
+from megatron_proxy.model.checkpoint import Checkpoint
+from megatron_proxy.model.hf import export
+from megatron_proxy.model.network import Architecture, ByteModel
+from megatron_proxy.model.network.architecture import Rope
 from megatron_proxy.vocab import RAW_OPEN, raw_ids
 
 CONTEXT, STRIDE, BATCH = 512, 256, 8

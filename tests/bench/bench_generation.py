@@ -22,9 +22,9 @@ import random_model
 import torch
 from harness import Row, report
 
-from megatron_proxy.generation import Limits, generate, stream
-from megatron_proxy.model import ByteModel
-from megatron_proxy.model.architecture import Rope
+from megatron_proxy.model.generation import Limits, generate, stream
+from megatron_proxy.model.network import ByteModel
+from megatron_proxy.model.network.architecture import Rope
 from megatron_proxy.vocab import EOS, RAW_CLOSE
 
 

@@ -26,7 +26,7 @@ import psutil
 from harness import RESULTS, Row, report
 from prepare_runs import COMMAND, Bench, built, make_bench, repeated
 
-from megatron_proxy.prepare.recipe import save
+from megatron_proxy.data.prepare.recipe import save
 
 
 def memory_of(command: Sequence[str]) -> list[float]:

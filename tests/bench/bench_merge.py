@@ -22,9 +22,9 @@ from pathlib import Path
 from harness import Row, report
 from pretraining import stdlib_sources
 
-from megatron_proxy.prepare import Job, prepare
-from megatron_proxy.prepare.merge import merge
-from megatron_proxy.prepare.recipe import recipes
+from megatron_proxy.data.prepare import Job, prepare
+from megatron_proxy.data.prepare.merge import merge
+from megatron_proxy.data.prepare.recipe import recipes
 
 SHARDS = 8
 

@@ -4,8 +4,9 @@
     python tests/bench/bench_neural.py build/corpora/stdlib --checkpoint build/compressors/stdlib/neural.checkpoint
 
 All sides run in one process on one core, over the same held-out text, and speed is of processor time. The reference
-path is what :mod:`megatron_proxy.compressors._windows` does to check the trie: the model, one byte at a time, and the
-coder. "Model alone" is only the model's forward pass over 256 segments side by side, which no path with a model in it
+path is what :mod:`megatron_proxy.compressors.byte_lm.windows` does to check the trie: the model, one byte at a time,
+and the coder.
+"Model alone" is only the model's forward pass over 256 segments side by side, which no path with a model in it
 can beat. Without the checkpoint (a finished training's) the model is trained for ``--steps`` steps first; the speeds
 do not depend on what it has learnt.
 """
@@ -22,17 +23,17 @@ import numpy as np
 import torch
 
 from megatron_proxy.compressors import get
-from megatron_proxy.compressors._byte_lm import LmPredictor
-from megatron_proxy.compressors._compile import NUM_BYTES, compile_most_probable, compile_windows
-from megatron_proxy.compressors._longest_match import ending_options, segmented
-from megatron_proxy.compressors._neural_options import _lm_settings, _starts
-from megatron_proxy.compressors._sample import sample
-from megatron_proxy.compressors._train_lm import Sample, train
-from megatron_proxy.compressors._trie import ranked
-from megatron_proxy.compressors._windows import reference_codes
-from megatron_proxy.compressors.neural import NeuralCompressor
-from megatron_proxy.compressors.neural_ac import NeuralAcCompressor
-from megatron_proxy.segment import Kind, Segmenter
+from megatron_proxy.compressors.byte_lm.network import LmPredictor
+from megatron_proxy.compressors.byte_lm.neural_ac import NeuralAcCompressor
+from megatron_proxy.compressors.byte_lm.training import Sample, train
+from megatron_proxy.compressors.byte_lm.windows import reference_codes
+from megatron_proxy.compressors.sample import sample
+from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
+from megatron_proxy.compressors.strings.enumerate_strings import NUM_BYTES, compile_most_probable, compile_windows
+from megatron_proxy.compressors.strings.longest_match import ending_options, segmented
+from megatron_proxy.compressors.strings.neural import NeuralCompressor
+from megatron_proxy.compressors.strings.neural_options import _lm_settings, _starts
+from megatron_proxy.compressors.strings.string_set import ranked
 
 SYMBOLS, LONGEST, BITS = 65_280, 64, 16
 

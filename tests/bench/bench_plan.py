@@ -25,11 +25,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from harness import Row, report
 
-from megatron_proxy.planning import cache as plan_cache
-from megatron_proxy.planning import planner
-from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
-from megatron_proxy.planning.spans import SpanTable
-from megatron_proxy.schedule import Mode, Schedule
+from megatron_proxy.data.sampling import cache as plan_cache
+from megatron_proxy.data.sampling import planner
+from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
+from megatron_proxy.data.sampling.schedule import Mode, Schedule
+from megatron_proxy.data.sampling.spans import SpanTable
 
 SEQ_LENGTH = 8192
 SPAN_BYTES, SPAN_CODES = 256, 86

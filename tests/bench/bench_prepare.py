@@ -34,8 +34,8 @@ from harness import RESULTS, Row, report
 from prepare_runs import COMMAND, Bench, built, make_bench, median_pair, rate_of, repeated, segments_of
 
 from megatron_proxy.compressors import Compressor
-from megatron_proxy.prepare import Job, Recipe, prepare
-from megatron_proxy.prepare.recipe import save
+from megatron_proxy.data.prepare import Job, Recipe, prepare
+from megatron_proxy.data.prepare.recipe import save
 
 VOCABULARY = 8000
 

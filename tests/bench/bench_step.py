@@ -28,7 +28,7 @@ from harness import Row, report
 from numpy.typing import NDArray
 from pretraining import SYMBOLS, Shape, Training, flags_of, write_data
 
-from megatron_proxy.adaptor import losses
+from megatron_proxy.adaptor.measures import losses
 from megatron_proxy.vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN
 
 WARM_UP = 4

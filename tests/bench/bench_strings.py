@@ -21,7 +21,7 @@ from pathlib import Path
 from bench_compressors import Variant, bytes_per_code, made, read
 
 from megatron_proxy.compressors import Compressor
-from megatron_proxy.inspection.stability import DELETED_SHARE, PIECE_BYTES, stability
+from megatron_proxy.tools.inspection.stability import DELETED_SHARE, PIECE_BYTES, stability
 
 WORDS = {"ends": "words", "candidates": 2.5}
 PLAIN = {"ends": "anywhere", "candidates": 1.0}

@@ -28,9 +28,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from harness import RESULTS, Row, report
 from prepare_runs import COMMAND, Bench, built, corpora, make_bench, rate_between, seconds_of, segments_of
 
-from megatron_proxy.parallel import Workers
-from megatron_proxy.prepare import Job, Recipe, prepare
-from megatron_proxy.prepare.recipe import save
+from megatron_proxy.common.parallel import Workers
+from megatron_proxy.data.prepare import Job, Recipe, prepare
+from megatron_proxy.data.prepare.recipe import save
 
 
 def command_seconds(bench: Bench, source: Path, workers: int) -> tuple[float, float]:

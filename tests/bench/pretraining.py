@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 
 import tiny_data
 
-from megatron_proxy.compressors.trie import TrieCompressor
+from megatron_proxy.compressors.strings.trie import TrieCompressor
 from megatron_proxy.vocab import EOS, raw_ids
 
 ROOT = Path(__file__).parents[2]

@@ -18,8 +18,8 @@ from typing import Any
 
 import harness
 
-from megatron_proxy import manifest
-from megatron_proxy.manifest import CompressedView, Manifest, View
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, View
 
 
 @dataclass(frozen=True)

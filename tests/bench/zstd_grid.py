@@ -27,7 +27,7 @@ import numpy as np
 
 from megatron_proxy import compressors
 from megatron_proxy.compressors import Compressor
-from megatron_proxy.inspection.stability import stability
+from megatron_proxy.tools.inspection.stability import stability
 
 COLUMNS = ("bytes/code", "random", "span", "kept", "literals", "MB/s")
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from zstd_grid import read
 
-from megatron_proxy.compressors.gzip import GzipCompressor
-from megatron_proxy.compressors.zstd import FORMS, ZstdCompressor
+from megatron_proxy.compressors.controls.gzip import GzipCompressor
+from megatron_proxy.compressors.zstd.compressor import FORMS, ZstdCompressor
 
 ROUNDS = 5
 

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 from preparing import DOCUMENTS, TEXTS, decoded, files_of, leftovers, raw_documents, write_corpus
 
-from megatron_proxy import manifest
+from megatron_proxy.data.dataset import manifest
 
 pytest.importorskip("megatron.core.datasets.indexed_dataset")
 
@@ -156,7 +156,7 @@ def test_terminating_the_command_clears_away(tmp_path, corpus, command, monkeypa
     def terminated(*args):
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr("megatron_proxy.prepare.step.encode", terminated)
+    monkeypatch.setattr("megatron_proxy.data.prepare.compressed_view.encode", terminated)
     with pytest.raises(SystemExit) as stopped:
         command("prepare", "--input", corpus, "--output-prefix", tmp_path / "p", "--compressor", "toy", "--workers", 0)
     assert stopped.value.code == 128 + signal.SIGTERM

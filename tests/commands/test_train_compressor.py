@@ -2,8 +2,8 @@
 
 from preparing import files_of, write_corpus
 
-from megatron_proxy import manifest
-from megatron_proxy.prepare.recipe import load
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.prepare.recipe import load
 
 
 def test_what_it_learns_is_what_prepare_learns(tmp_path, command):

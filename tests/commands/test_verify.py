@@ -1,8 +1,8 @@
-"""``megatron-proxy verify``: its exit code and what it prints; tests/test_verify.py has the checks themselves."""
+"""``megatron-proxy verify``: its exit code and what it prints; the checks are in tests/data/dataset/test_verify.py."""
 
 from preparing import TEXTS, write_corpus
 
-from megatron_proxy.prepare import Job, Recipe, prepare
+from megatron_proxy.data.prepare import Job, Recipe, prepare
 
 
 def test_tells_what_was_checked_and_what_is_wrong(tmp_path, command):

@@ -37,7 +37,7 @@ FORMS = {
 
 def byte_level_tokenizer() -> dict:
     """A tokenizer.json of GPT-2's kind over all bytes, with a few merges."""
-    from megatron_proxy.compressors.hf import _BYTE_OF
+    from megatron_proxy.compressors.tokenizers.hf import _BYTE_OF
 
     merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("i", "n"), ("Ġ", "Ġ"), ("ĠĠ", "ĠĠ"), ("r", "e"), ("re", "t")]
     vocabulary = dict(_BYTE_OF)

@@ -59,7 +59,7 @@ def same(compressor: Compressor, document: bytes) -> bool:
 def test_every_class_is_registered():
     registered = {tuple(value.split(":")) for value in compressors._BUILT_IN.values()}
     defined = set()
-    for path in Path(room.__file__).parent.glob("*.py"):
+    for path in Path(room.__file__).parent.rglob("*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and any(
                 isinstance(part, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "name" for t in part.targets)

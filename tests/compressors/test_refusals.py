@@ -8,10 +8,10 @@ import pytest
 from preparing import write_corpus
 
 from megatron_proxy import cli, compressors
-from megatron_proxy.compressors._longest_match import TRIE_FILE
-from megatron_proxy.compressors._trie import Trie
-from megatron_proxy.compressors._zstd_tables import reader_for
-from megatron_proxy.compressors.trie import TrieCompressor
+from megatron_proxy.compressors.strings.longest_match import TRIE_FILE
+from megatron_proxy.compressors.strings.string_set import Trie
+from megatron_proxy.compressors.strings.trie import TrieCompressor
+from megatron_proxy.compressors.zstd.tables import reader_for
 from megatron_proxy.errors import CompressorError
 
 EMPTY = Trie(np.empty(0, np.int32), np.empty(0, np.uint8))
@@ -47,7 +47,7 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path, capsys):
 
 
 def test_a_language_model_without_torch(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "megatron_proxy.compressors._byte_lm", None)
+    monkeypatch.setitem(sys.modules, "megatron_proxy.compressors.byte_lm.network", None)
     assert train_neural(tmp_path) == 1
     error = capsys.readouterr().err
     assert "megatron-proxy: error: training a language model needs torch, which cannot be imported (" in error

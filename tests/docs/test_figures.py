@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import svg
 
-from megatron_proxy.schedule import Mode, Schedule
+from megatron_proxy.data.sampling.schedule import Mode, Schedule
 from megatron_proxy.vocab import SPECIAL_NAMES
 
 

@@ -20,7 +20,7 @@ from megatron_proxy.errors import CheckpointError, CorpusError  # noqa: E402
 from megatron_proxy.evaluation import bits  # noqa: E402
 from megatron_proxy.evaluation.bits import Document  # noqa: E402
 from megatron_proxy.evaluation.scoring import Scorer  # noqa: E402
-from megatron_proxy.model import ByteModel  # noqa: E402
+from megatron_proxy.model.network import ByteModel  # noqa: E402
 from megatron_proxy.vocab import COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, raw_ids  # noqa: E402
 
 TEXTS = [b"def f(x):\n    return x\n", b"", "naïve 😀".encode(), b"\xff\x00", bytes(range(256))]

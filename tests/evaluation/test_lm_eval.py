@@ -13,11 +13,11 @@ pytest.importorskip("transformers")
 
 import random_model  # noqa: E402
 
-from megatron_proxy.adaptor.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.evaluation import bits  # noqa: E402
 from megatron_proxy.evaluation.scoring import Scorer  # noqa: E402
-from megatron_proxy.export import export  # noqa: E402
-from megatron_proxy.model import Architecture, ByteModel  # noqa: E402
+from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
+from megatron_proxy.model.hf import export  # noqa: E402
+from megatron_proxy.model.network import Architecture, ByteModel  # noqa: E402
 
 TASKS = Path(__file__).parents[2] / "examples" / "lm_eval"
 SHAPE = replace(random_model.LLAMA, context=64)

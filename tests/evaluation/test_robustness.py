@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import random_model  # noqa: E402
 
-from megatron_proxy import rng  # noqa: E402
+from megatron_proxy.common import rng  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, CorpusError  # noqa: E402
 from megatron_proxy.evaluation import perturbations, robustness  # noqa: E402
 from megatron_proxy.evaluation.scoring import Scorer, Tally  # noqa: E402

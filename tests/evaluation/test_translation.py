@@ -68,7 +68,7 @@ class Copier:
     """Translates raw bytes to symbols without a fault, until a byte 'x' comes; cannot translate back."""
 
     def scores(self, ids, targets):
-        from megatron_proxy.model import Scores
+        from megatron_proxy.model.network import Scores
 
         right = torch.ones(ids.shape, dtype=torch.float64)
         for row, sequence in enumerate(ids.tolist()):

@@ -83,7 +83,7 @@ def test_megatron_takes_the_flags_and_every_run_has_the_same_compute(recorded, c
     import megatron_args
 
     from megatron_proxy.adaptor import arguments
-    from megatron_proxy.schedule import Mode
+    from megatron_proxy.data.sampling.schedule import Mode
 
     compute = set()
     mixes = {}

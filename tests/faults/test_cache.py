@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_proxy.planning import cache
+from megatron_proxy.data.sampling import cache
 
 pytestmark = pytest.mark.faults
 

@@ -17,9 +17,9 @@ from crashing import SCENARIOS
 from preparing import files_of, leftovers, write_corpus
 from processes import still_running
 
-from megatron_proxy import manifest
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.errors import ProxyError
-from megatron_proxy.verify import verify
 
 pytestmark = pytest.mark.faults
 

@@ -20,7 +20,7 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 
 import tiny_data
 
-from megatron_proxy import training_log
+from megatron_proxy.tools.report import training_log
 
 pytestmark = [pytest.mark.megatron, pytest.mark.faults]
 

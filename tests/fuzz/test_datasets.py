@@ -11,14 +11,14 @@ from fuzzing import damaged, inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy import manifest, views
+from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset.verify import verify
+from megatron_proxy.data.sampling import planner
+from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
+from megatron_proxy.data.sampling.schedule import Mode, Schedule
+from megatron_proxy.data.sampling.spans import SpanTable
+from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.errors import ProxyError
-from megatron_proxy.planning import planner
-from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
-from megatron_proxy.planning.spans import SpanTable
-from megatron_proxy.planning.windows import Windows
-from megatron_proxy.schedule import Mode, Schedule
-from megatron_proxy.verify import verify
 
 NAMES = ("zstd", "trie", "gzip")
 
@@ -104,13 +104,13 @@ def use(prefix):
 def train(prefix, name):
     """Plan a short run as training does, and read its windows."""
     content = manifest.read(prefix)
-    views.check_views(prefix, content, name)
+    reader.check_views(prefix, content, name)
     entry = content.compressed[name]
-    raw = views.open_view(views.raw_path(prefix), content.raw, content.documents)
-    codes = views.open_view(views.compressed_path(prefix, name), entry.view, content.documents)
+    raw = reader.open_view(reader.raw_path(prefix), content.raw, content.documents)
+    codes = reader.open_view(reader.compressed_path(prefix, name), entry.view, content.documents)
     spans = None
     if entry.spans is not None:
-        spans = SpanTable.from_view(views.open_view(views.spans_path(prefix, name), entry.spans, content.documents))
+        spans = SpanTable.from_view(reader.open_view(reader.spans_path(prefix, name), entry.spans, content.documents))
     for mode in [Mode.SENTINEL, *([Mode.INTERLEAVED] if spans else [])]:
         schedule = Schedule.constant(0.5, mode)
         spec = PlanSpec(1, 32, schedule, horizon_samples=8, num_samples=8, documents=range(content.documents))

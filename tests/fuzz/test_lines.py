@@ -10,9 +10,9 @@ from fuzzing import damaged, inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy.corpus import TextReader, chunks, documents, expand, read_chunk
-from megatron_proxy.corpus.chunk import LineNumbers
-from megatron_proxy.corpus.decompress import GZIP_MAGIC, ZSTD_MAGIC
+from megatron_proxy.data.corpus import TextReader, chunks, documents, expand, read_chunk
+from megatron_proxy.data.corpus.chunk import LineNumbers
+from megatron_proxy.data.corpus.decompress import GZIP_MAGIC, ZSTD_MAGIC
 from megatron_proxy.errors import CorpusError
 
 anything = st.recursive(

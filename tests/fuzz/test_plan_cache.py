@@ -8,8 +8,8 @@ from fuzzing import damaged, inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from megatron_proxy.data.sampling import cache
 from megatron_proxy.errors import DatasetError
-from megatron_proxy.planning import cache
 
 DESCRIPTION = {"seed": 1, "views": ["a", "b"]}
 KEY = cache.key_of(DESCRIPTION)

@@ -18,12 +18,13 @@ from pathlib import Path
 
 from preparing import TEXTS, files_of, leftovers, write_corpus
 
-from megatron_proxy import compressors, manifest
-from megatron_proxy.prepare import Job, prepare
-from megatron_proxy.prepare.merge import merge
-from megatron_proxy.prepare.pending import PendingView
-from megatron_proxy.prepare.recipe import recipes
-from megatron_proxy.verify import verify
+from megatron_proxy import compressors
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.verify import verify
+from megatron_proxy.data.prepare import Job, prepare
+from megatron_proxy.data.prepare.merge import merge
+from megatron_proxy.data.prepare.recipe import recipes
+from megatron_proxy.data.prepare.staging import PendingView
 
 CALLS = [
     (os, "replace"),

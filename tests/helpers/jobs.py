@@ -1,4 +1,4 @@
-"""What the workers of tests/test_parallel.py do. Its folder is put on the path of parent and workers."""
+"""What the workers of tests/common/test_parallel.py do. Its folder is put on the path of parent and workers."""
 
 import os
 import signal

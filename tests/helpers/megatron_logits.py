@@ -12,7 +12,7 @@ from megatron.training.checkpointing import load_checkpoint
 from megatron.training.initialize import initialize_megatron
 
 from megatron_proxy.adaptor.helpers import use_compiled_helpers
-from megatron_proxy.adaptor.model import build_gpt
+from megatron_proxy.adaptor.release.model import build_gpt
 
 
 def main() -> None:

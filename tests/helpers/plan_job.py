@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from crashing import Points, in_child
 
+from megatron_proxy.data.sampling import cache, planner
+from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
+from megatron_proxy.data.sampling.schedule import Schedule
 from megatron_proxy.errors import ProxyError
-from megatron_proxy.planning import cache, planner
-from megatron_proxy.planning.plan import DocumentSizes, PlanSpec
-from megatron_proxy.schedule import Schedule
 
 DOCUMENTS = 10_000
 SPEC = PlanSpec(

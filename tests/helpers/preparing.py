@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from megatron_proxy import manifest, views
+from megatron_proxy.data.dataset import manifest, reader
 
 TEXTS = [
     "def f():\r\n\treturn 0\n",
@@ -43,11 +43,11 @@ def leftovers(folder):
 def decoded(prefix, name):
     """The documents as the compressor in the manifest gives them back."""
     compressor = manifest.load_compressor(prefix, name)
-    view = views.ViewReader(views.compressed_path(prefix, name))
+    view = reader.ViewReader(reader.compressed_path(prefix, name))
     return [compressor.decode(np.array(view.get(index))) for index in range(len(view))]
 
 
 def raw_documents(prefix):
     """The documents of the raw view."""
-    view = views.ViewReader(views.raw_path(prefix))
+    view = reader.ViewReader(reader.raw_path(prefix))
     return [view.get(index).tobytes() for index in range(len(view))]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from megatron_proxy.model import Architecture, ByteModel
-from megatron_proxy.model.architecture import Rope
+from megatron_proxy.model.network import Architecture, ByteModel
+from megatron_proxy.model.network.architecture import Rope
 
 LLAMA = Architecture(
     layers=2,

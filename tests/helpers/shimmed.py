@@ -15,7 +15,7 @@ import torch
 from megatron.core import mpu
 from megatron.core.transformer import dot_product_attention, torch_norm
 
-from megatron_proxy.adaptor.context import join_pieces
+from megatron_proxy.adaptor.measures.context import join_pieces
 
 StockNorm = torch_norm.WrappedTorchNorm
 StockAttention = dot_product_attention.DotProductAttention

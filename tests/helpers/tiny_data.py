@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from megatron_proxy import compressors, manifest, views
-from megatron_proxy.manifest import CompressedView, Manifest, StoredFile, View
+from megatron_proxy import compressors
+from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, View
 
 WORDS = ["def", "return", "import", "self", "value", "list", "range", "print", "total", "index", "name", "while"]
 
@@ -33,14 +34,14 @@ def prepare_with(prefix: Path, texts: list[bytes], compressor: compressors.Compr
     """Write both views of ``texts`` and the manifest."""
     name = compressor.name
     encoded = [compressor.encode_spans(text) for text in texts]
-    raw = _write(views.raw_path(prefix), [np.frombuffer(text, np.uint8) for text in texts], np.uint8)
+    raw = _write(reader.raw_path(prefix), [np.frombuffer(text, np.uint8) for text in texts], np.uint8)
     codes = _write(
-        views.compressed_path(prefix, name), [one.codes for one in encoded], compressor.vocabulary.code_dtype
+        reader.compressed_path(prefix, name), [one.codes for one in encoded], compressor.vocabulary.code_dtype
     )
     spans = None
     if compressor.spans:
         pairs = [np.stack([np.diff(one.byte_ends, prepend=0), np.diff(one.code_ends, prepend=0)], 1) for one in encoded]
-        spans = _write(views.spans_path(prefix, name), [pair.ravel() for pair in pairs], np.uint16)
+        spans = _write(reader.spans_path(prefix, name), [pair.ravel() for pair in pairs], np.uint16)
     files = {
         suffix: _stored(Path(f"{prefix}_{name}_{suffix}"), content) for suffix, content in compressor.files().items()
     }
@@ -63,8 +64,8 @@ def _write(path: str, sequences: list[np.ndarray], dtype: type) -> View:
     kind = np.dtype(dtype)
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int32)
     pointers = (np.cumsum(lengths, dtype=np.int64) - lengths) * kind.itemsize
-    code = next(code for code, known in views.DTYPES.items() if known == kind)
-    header = views.HEADER.pack(views.MAGIC, 1, code, len(sequences), len(sequences) + 1)
+    code = next(code for code, known in reader.DTYPES.items() if known == kind)
+    header = reader.HEADER.pack(reader.MAGIC, 1, code, len(sequences), len(sequences) + 1)
     index = [header, lengths.tobytes(), pointers.tobytes(), np.arange(len(sequences) + 1, dtype=np.int64).tobytes()]
     units = [sequence.astype(kind).tobytes() for sequence in sequences]
     stored = [_stored(Path(f"{path}.{ending}"), b"".join(parts)) for ending, parts in (("bin", units), ("idx", index))]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from megatron_proxy.compressors._trie import Trie
+from megatron_proxy.compressors.strings.string_set import Trie
 
 
 def numbered_trie(*strings):

@@ -6,10 +6,10 @@ import json
 import pytest
 from preparing import TEXTS, files_of, write_corpus
 
-from megatron_proxy import manifest
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.verify import verify
+from megatron_proxy.data.prepare import Job, Recipe, prepare
 from megatron_proxy.errors import DatasetError
-from megatron_proxy.prepare import Job, Recipe, prepare
-from megatron_proxy.verify import verify
 
 
 def run(folder, prefix, texts, **settings):

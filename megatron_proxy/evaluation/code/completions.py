@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import ConfigurationError, CorpusError
-from ...generation import Limits, Sampling, generate
-from ...model import ByteModel
+from ...model.generation import Limits, Sampling, generate
+from ...model.network import ByteModel
 from .tasks import Task
 
 STOPS: Final = (b"\nclass", b"\ndef", b"\n#", b"\nif", b"\nprint")

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 
 from ...errors import ConfigurationError, UnsupportedError
 
-_CHILD: Final = Path(__file__).with_name("_confined.py")
+_CHILD: Final = Path(__file__).with_name("confined.py")
 _CANNOT_CONFINE: Final = 77
 _MOST_OUTPUT: Final = 1 << 16
 """Bytes kept of what a program wrote past the silence it runs in: more end it, or it would fill our memory."""

@@ -12,7 +12,7 @@ from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, CorpusError  # noqa: E402
 from megatron_proxy.evaluation.code.completions import Completions, standard_limits, write  # noqa: E402
 from megatron_proxy.evaluation.code.tasks import Task  # noqa: E402
-from megatron_proxy.generation import Limits, Sampling  # noqa: E402
+from megatron_proxy.model.generation import Limits, Sampling  # noqa: E402
 
 TASKS = [Task(f"t/{number}", f"def f{number}(x):\n", "f", "") for number in range(3)]
 SETTINGS = {"checkpoint": "c", "temperature": 1.0}

@@ -1,0 +1,145 @@
+"""The dataset that takes the place of Megatron's GPTDataset: windows over two views instead of samples of one.
+
+Megatron's builder stays in charge of splits, blends and ranks; it only builds another class. A dataset of a split is a
+plan (which draws make up each sample, :mod:`megatron_proxy.data.sampling.plan`) over the documents of that split. Rank 0
+computes the plan and stores it in Megatron's cache folder, the other ranks map the stored one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+from megatron.core.datasets.utils import Split
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...errors import UnsupportedError
+from ...data.sampling import cache as plan_cache
+from ...data.sampling import planner
+from ...data.sampling.plan import Plan, PlanSpec
+from ...data.sampling.windows import Windows
+from .. import run
+from . import samples, splits
+from .prepared import PreparedViews
+
+
+class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
+    """Samples of one split of one prefix, in the order of the schedule.
+
+    Constructed by Megatron's builder like any GPTDataset. Sample *i* is a function of the plan's description and of
+    *i* alone; there are at least ``num_samples``.
+    """
+
+    dataset: PreparedViews
+    plan: Plan
+
+    @staticmethod
+    def build_low_level_dataset(dataset_path: str, config: GPTDatasetConfig) -> PreparedViews:
+        """Open the views of a prefix, checked against its manifest."""
+        return PreparedViews(run.current().prefix(dataset_path))
+
+    @staticmethod
+    def numel_low_level_dataset(low_level_dataset: PreparedViews) -> int:
+        """Number of documents: splits are cut between documents."""
+        return low_level_dataset.prepared.manifest.documents
+
+    def _build_document_sample_shuffle_indices(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Plan the samples (Megatron calls this in the constructor, on rank 0 before the others)."""
+        spec = self._spec()
+        description = spec.description() | self.dataset.identity
+        folder = self.config.path_to_cache or os.path.join(self.dataset.prepared.prefix, "cache", "ProxyGPTDataset")
+        if _builds():
+            plan_cache.open_or_build(folder, description, lambda: planner.plan_parts(spec, self.dataset.sizes))
+        self.unique_identifiers["plan"] = plan_cache.key_of(description)
+        self._plan_is_at = (spec, folder, description)
+        self._sampler = samples.Sampler(self.config)
+        self._open_plan()
+        return self.plan.draw_documents, self.plan.sample_index, self.plan.shuffle
+
+    def _open_plan(self) -> None:
+        spec, folder, description = self._plan_is_at
+        self.plan = Plan.from_arrays(spec, plan_cache.open_built(folder, description))
+        vocabulary = self.dataset.prepared.compressed.vocabulary
+        self._windows = Windows(self.plan, self.dataset.raw, self.dataset.codes, vocabulary, self.dataset.spans)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For data loaders that start their workers anew: maps are opened there again, not copied."""
+        mapped = ("plan", "_windows", "document_index", "sample_index", "shuffle_index")
+        return {name: value for name, value in self.__dict__.items() if name not in mapped}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the maps in a worker."""
+        self.__dict__.update(state)
+        self._open_plan()
+
+    def _spec(self) -> PlanSpec:
+        current = run.current()
+        splits.check_documents(self.index_split, len(self.indices), self.dataset.prepared)
+        mix = splits.mix(current, self.index_split, self.config, self.dataset.prepared)
+        return PlanSpec(
+            seed=self.config.random_seed,
+            seq_length=self.config.sequence_length,
+            schedule=mix.schedule,
+            horizon_samples=mix.horizon_samples,
+            # Megatron asks for no samples where none will be read, but builds a loader all the same.
+            num_samples=None if self.num_samples is None else max(1, self.num_samples),
+            documents=range(int(self.indices[0]), int(self.indices[-1]) + 1),
+            block=mix.block,
+            keep_partial=self.index_split is not Split.train,
+        )
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, idx: int | None) -> dict[str, Tensor]:
+        """One sample; ``None`` asks for one that only fills up a batch."""
+        return self._sampler.sample(self._windows[0 if idx is None else int(idx)], counts=idx is not None)
+
+
+def _builds() -> bool:
+    """Whether this process computes plans: Megatron lets rank 0 go first."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def swap_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """The constructor of Megatron's dataset builder, which gets our class where the script asks for GPTDataset."""
+
+    def wrapped(self: Any, cls: type[Any], sizes: Any, is_built_on_rank: Any, config: Any) -> None:
+        current = run.active()
+        if current is not None:
+            cls = _swapped(cls, config)
+            current.datasets_swapped = True
+        stock(self, cls, sizes, is_built_on_rank, config)
+
+    return wrapped
+
+
+def _swapped(cls: type[Any], config: Any) -> type[Any]:
+    if cls not in (GPTDataset, ProxyGPTDataset):
+        raise UnsupportedError(
+            f"this script builds a {cls.__name__}, and only Megatron's GPTDataset can be swapped",
+            where="--proxy-compression",
+            fix="leave out the flag that asks for this kind of data",
+        )
+    if not config.add_extra_token_to_sequence:
+        raise UnsupportedError("this script wants samples without the extra id", where="add_extra_token_to_sequence")
+    splits.check_shares(config)
+    return ProxyGPTDataset
+
+
+def remember_training(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's ``build``, which leaves the training dataset where the log finds it."""
+
+    def wrapped(self: Any) -> Any:
+        datasets = stock(self)
+        current = run.active()
+        if current is not None and current.training is None:
+            current.training = datasets[Split.train.value]
+            splits.check_validation(current, datasets)
+        return datasets
+
+    return wrapped

@@ -1,0 +1,196 @@
+"""Hooks around Megatron's training loop that bring the per-view measures into its logs.
+
+A training line ends with fields like these, and TensorBoard and W&B get the same values::
+
+    raw bpb: 3.1E+00 | compressed bpb: 2.2E+00 | compressed rate: 6.5E-01 | mode: translation_random |
+    raw bytes seen: 1200 | compressed bytes seen: 3400 | raw share: 2.6E-01 |
+
+Bytes seen are source bytes, each counted in the view in which it was read. A validation line gets the two BPB fields.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+
+from .. import run, swapped
+from ..run import Run
+from . import bytes_seen, losses
+
+_PERPLEXITY: Final = re.compile(rf" (?:{'|'.join(losses.KEYS)}) PPL: [^|]*\|")
+
+
+class Report:
+    """The measures of one run in one process."""
+
+    def __init__(self, current: Run) -> None:
+        source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
+        self.meter = losses.Meter(source_bytes, current.args.seq_length)
+        self.suffix = ""
+        self._run = current
+        self._bytes_seen = bytes_seen.BytesSeen(current.training)
+        self._since_line = torch.zeros(4, dtype=torch.float64, device="cuda")
+        self._since_write = torch.zeros(4, dtype=torch.float64, device="cuda")
+
+    def training_step(self, iteration: int, skipped: bool, first: bool) -> None:
+        """Take the iteration's sums, and where Megatron is about to log, prepare what goes into its logs.
+
+        An iteration whose update was skipped does not count, as in Megatron's own mean. The line after the first
+        iteration does not begin a new interval.
+        """
+        args = self._run.args
+        sums = self.meter.take_iteration()
+        if not skipped:
+            self._since_line += sums
+            self._since_write += sums
+        # All ranks must agree on this: what follows are collectives, which also wait for the GPU.
+        logs = first or iteration % args.log_interval == 0
+        writes = _has_writers(args) and iteration % args.tensorboard_log_interval == 0
+        if not (logs or writes):
+            return
+        progressed = self._progress()
+        if writes:
+            _write(self._bits(self._since_write) | progressed, iteration, args.consumed_train_samples)
+            self._since_write.zero_()
+        if logs:
+            self.suffix = self._line(self._bits(self._since_line) | progressed)
+            if not first:
+                self._since_line.zero_()
+
+    def _bits(self, sums: torch.Tensor) -> dict[str, float]:
+        """BPB of each view that occurred, the same on all ranks of the last pipeline stage."""
+        return losses.bits_per_byte(losses.over_ranks(sums))
+
+    def _progress(self) -> dict[str, float]:
+        """Rate in force and bytes seen, the same on all ranks."""
+        samples = self._run.args.consumed_train_samples
+        raw, compressed = bytes_seen.on_every_rank(self._bytes_seen, samples)
+        values: dict[str, float] = {
+            "compressed rate": self._run.settings.setting(samples).rate,
+            "raw bytes seen": raw,
+            "compressed bytes seen": compressed,
+        }
+        if raw + compressed:
+            values["raw share"] = raw / (raw + compressed)
+        return values
+
+    def _line(self, values: dict[str, float]) -> str:
+        fields = [f" {key}: {_format(value)} |" for key, value in values.items()]
+        mode = self._run.settings.setting(self._run.args.consumed_train_samples).mode
+        return "".join([*fields, f" mode: {mode.value} |"])
+
+
+def _has_writers(args: argparse.Namespace) -> bool:
+    """Whether the run logs to TensorBoard or W&B, which the last rank does for all."""
+    return bool(getattr(args, "tensorboard_dir", None) or getattr(args, "wandb_project", None))
+
+
+def _format(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6E}"
+
+
+def _write(values: dict[str, float], iteration: int, samples: int) -> None:
+    """Give the values to TensorBoard and W&B, under the names that Megatron would use."""
+    from megatron.training.global_vars import get_tensorboard_writer, get_wandb_writer
+
+    if (writer := get_tensorboard_writer()) is not None:
+        for key, value in values.items():
+            writer.add_scalar(key, value, iteration)
+            writer.add_scalar(f"{key} vs samples", value, samples)
+    if (wandb := get_wandb_writer()) is not None:
+        wandb.log(values, iteration)
+
+
+def _report() -> Report | None:
+    """The report of the run in progress, if there is one."""
+    current = run.active()
+    if current is None:
+        return None
+    if current.report is None:
+        current.report = Report(current)
+    report: Report = current.report
+    return report
+
+
+def measure_views(get_forward_backward_func: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's schedule of forward and backward passes, with the per-view sums taken along."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        stock = get_forward_backward_func(*args, **kwargs)
+        if run.active() is None:
+            return stock
+
+        @functools.wraps(stock)
+        def forward_backward(*, forward_step_func: Callable[..., Any], model: Any, **rest: Any) -> Any:
+            swapped.check_once(run.current(), model)
+            report = _report()
+            assert report is not None  # noqa: S101  # there is a run
+            measured = report.meter.measuring(forward_step_func)
+            reports = stock(forward_step_func=measured, model=model, **rest)
+            report.meter.collect(reports)
+            return reports
+
+        return forward_backward
+
+    return wrapped
+
+
+def log_training(training_log: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's ``training_log``, its line and its writers with the per-view measures."""
+    signature = inspect.signature(training_log)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        report = _report()
+        if report is None:
+            return training_log(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        values = given.arguments
+        report.training_step(values["iteration"], bool(values["skipped_iter"]), bool(values["is_first_iteration"]))
+        try:
+            return training_log(*args, **kwargs)
+        finally:
+            report.suffix = ""
+
+    return wrapped
+
+
+def log_evaluation(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's ``evaluate``, which returns the BPB of each view that occurred beside its own losses."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        report = _report()
+        if report is None:
+            return evaluate(*args, **kwargs)
+        report.meter.begin_evaluation()
+        try:
+            totals, *rest = evaluate(*args, **kwargs)
+        finally:
+            sums = report.meter.end_evaluation()
+        # On other pipeline stages Megatron has no losses at all; out of time it gives None.
+        if totals:
+            bpb = losses.bits_per_byte(losses.over_ranks(sums))
+            totals |= {key: torch.tensor(value) for key, value in bpb.items()}
+        return totals, *rest
+
+    return wrapped
+
+
+def extend_line(print_rank_last: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's printer of log lines: training lines get their suffix, validation lines lose a perplexity of BPB."""
+
+    def wrapped(message: Any, *args: Any, **kwargs: Any) -> Any:
+        current = run.active()
+        if current is not None and current.report is not None and isinstance(message, str):
+            message = _PERPLEXITY.sub("", message)
+            if " iteration " in message and current.report.suffix:
+                message, current.report.suffix = message + current.report.suffix, ""
+        return print_rank_last(message, *args, **kwargs)
+
+    return wrapped

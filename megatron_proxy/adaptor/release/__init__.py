@@ -1,0 +1,1 @@
+"""Megatron's own model, built and written as a release, as importing does."""

@@ -1,0 +1,1 @@
+"""What knows no other room: compiled functions, randomness, processes, files, pages."""

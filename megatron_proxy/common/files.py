@@ -1,0 +1,75 @@
+"""What commands write: nothing is replaced unasked, and a folder is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import ConfigurationError
+
+
+def require_free(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "--output") -> None:
+    """Check that nothing is at ``path``, or that it may be replaced.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming ``flag``.
+    """
+    if os.path.exists(path) and not overwrite:
+        raise ConfigurationError(
+            f"{os.fspath(path)!r} exists already", where=flag, fix="give another name, or --overwrite"
+        )
+
+
+def require_file(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "--output") -> None:
+    """Check that a file can be written at ``path`` once its content is known; its folder is made if need be.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming ``flag``.
+    """
+    require_free(path, overwrite=overwrite, flag=flag)
+    if os.path.isdir(path):
+        raise ConfigurationError(f"{os.fspath(path)!r} is a folder", where=flag, fix="name a file")
+    with _told_as(path, flag):
+        folder = Path(path).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+
+
+@contextmanager
+def _told_as(path: str | os.PathLike[str], flag: str) -> Iterator[None]:
+    """Errors of the system name the flag that asked for ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{os.fspath(path)!r} cannot be written ({error.strerror})", where=flag) from error
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder`` to be filled, which takes its name and place; if filling it fails, it goes.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be made.
+    """
+    with _told_as(folder, "--output"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        yield beside
+        beside.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(beside, folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise

@@ -1,0 +1,1 @@
+"""A language model of bytes, and arithmetic coding with it."""

@@ -1,0 +1,1 @@
+"""Compressors to compare with: they are not expected to transfer."""

@@ -1,0 +1,1 @@
+"""Cutting documents into segments that are compressed on their own."""

@@ -1,0 +1,64 @@
+"""Options for segments that several compressors share, and samples of a corpus cut into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from ...errors import CompressorError
+from .. import checks
+from ..base import Corpus
+from ..sample import sample
+from . import punkt
+from .punkt import Punkt
+from .segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+
+PUNKT_FILE: Final = "punkt.json"
+_PUNKT_SAMPLE_BYTES: Final = 4 << 20
+
+
+def segmenter_of(
+    options: Mapping[str, Any], compressor: str, corpus: Corpus, longest: int = MAX_BYTES_LIMIT
+) -> Segmenter:
+    """The segmenter that ``--<compressor>-segment`` and ``--<compressor>-segment-bytes`` ask for.
+
+    ``longest`` is the most bytes that a segment may have.
+    """
+    kind = Kind(checks.choice(options, compressor, "segment", list(Kind)))
+    max_bytes = checks.option(options, compressor, "segment-bytes", 16, longest)
+    model = Punkt(punkt.train(sample(corpus, _PUNKT_SAMPLE_BYTES))) if kind is Kind.SENTENCES else None
+    return Segmenter(kind, max_bytes, model)
+
+
+def restore_segmenter(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Segmenter:
+    """The segmenter that a configuration and its files describe."""
+    settings = checks.entry(config, "segmenter", dict)
+    model = Punkt(checks.file(files, PUNKT_FILE)) if settings.get("kind") == Kind.SENTENCES else None
+    return Segmenter.from_config(settings, model)
+
+
+def segmenter_files(segmenter: Segmenter) -> dict[str, bytes]:
+    """The files that a segmenter needs."""
+    return {PUNKT_FILE: segmenter.punkt.parameters} if segmenter.punkt else {}
+
+
+def cut(segmenter: Segmenter, documents: Iterable[bytes]) -> list[bytes]:
+    """All segments of ``documents``."""
+    segments: list[bytes] = []
+    for document in documents:
+        begin = 0
+        for end in segmenter.ends(document).tolist():
+            segments.append(document[begin:end])
+            begin = end
+    return segments
+
+
+def check_borders(segmenter: Segmenter, document: bytes, ends: list[int]) -> None:
+    """Refuse a decoded document whose segments are not those that ``segmenter`` cuts.
+
+    Raises
+    ------
+    CompressorError
+    """
+    if segmenter.ends(document).tolist() != ends:
+        raise CompressorError("these codes' segments are not where this compressor cuts the document")

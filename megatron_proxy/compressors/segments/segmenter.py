@@ -1,0 +1,298 @@
+r"""Cut a document into segments that are compressed on their own: whole document, lines, sentences, fixed size.
+
+A segmentation is the int64 array of the segments' ends in bytes: rising, the last one the document's length, empty for
+the empty document. Segments are cut by span, so no byte is ever lost or changed.
+
+Borders of ``lines`` depend on nearby content, never on a running length, so that one edit moves the borders around it
+and no others. Every line start is a candidate with a priority: first after a blank line, then at a smaller indent,
+then by a hash of the line. A candidate becomes a border exactly if the stretch between its nearest neighbours of higher
+priority, left and right, is longer than ``max_bytes``. This is the leaf rule of a treap (Seidel and Aragon, "Randomized
+search trees", 1996) stopped at subtrees that fit: every segment fits, about two segments per ``max_bytes`` come out,
+and whether a candidate is a border is decided by the stretch around it alone.
+
+>>> text = b"def f():\n    return 1\n\n\ndef g():\n    return 2\n"
+>>> Segmenter(Kind.LINES, 40).ends(text).tolist()
+[25, 47]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.jit import jit
+from ...errors import CompressorError
+from .punkt import Punkt
+
+MAX_BYTES_LIMIT: Final = 65_535
+"""Longest segment: span tables are uint16."""
+
+# Candidates are collected for one stretch of a document at a time, which bounds memory; a document longer than this
+# has one border per stretch that does depend on the length before it.
+_STRETCH: Final = 1 << 22
+
+
+class Kind(StrEnum):
+    """How documents are cut."""
+
+    DOCUMENT = "document"
+    LINES = "lines"
+    SENTENCES = "sentences"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """Cuts documents of one corpus.
+
+    Parameters
+    ----------
+    kind
+        How to cut.
+    max_bytes
+        Longest segment in bytes, 1 … 65,535; ignored for whole documents.
+    punkt
+        The corpus's sentence borders; needed for sentences only.
+    """
+
+    kind: Kind
+    max_bytes: int = MAX_BYTES_LIMIT
+    punkt: Punkt | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_bytes <= MAX_BYTES_LIMIT:
+            raise CompressorError(f"segments of {self.max_bytes} bytes: 1 to {MAX_BYTES_LIMIT} are possible")
+        if (self.kind is Kind.SENTENCES) != (self.punkt is not None):
+            raise CompressorError(f"segments by {self.kind} go {'without' if self.punkt else 'with'} a Punkt model")
+
+    def ends(self, document: bytes) -> NDArray[np.int64]:
+        """Where the segments of ``document`` end: int64, shape (segments,)."""
+        if not document:
+            return np.empty(0, dtype=np.int64)
+        if self.kind is Kind.DOCUMENT:
+            return np.array([len(document)], dtype=np.int64)
+        if self.kind is Kind.FIXED:
+            return _fixed(len(document), self.max_bytes)
+        data = np.frombuffer(document, dtype=np.uint8)
+        if self.punkt is not None:
+            return _cut_long(data, self.punkt.ends(document), self.max_bytes)
+        return _lines(document, data, self.max_bytes)
+
+    def config(self) -> dict[str, Any]:
+        """The settings, JSON-able; the Punkt model is a file of the compressor."""
+        return {"kind": str(self.kind), "max_bytes": self.max_bytes}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], punkt: Punkt | None = None) -> Segmenter:
+        """The inverse of :meth:`config`.
+
+        Raises
+        ------
+        CompressorError
+            If the settings are not a segmenter's.
+        """
+        try:
+            return cls(Kind(config["kind"]), int(config["max_bytes"]), punkt)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CompressorError(f"not the settings of a segmenter: {dict(config)!r} ({error})") from error
+
+
+def _fixed(length: int, size: int) -> NDArray[np.int64]:
+    ends = np.arange(size, length + size, size, dtype=np.int64)
+    ends[-1] = length
+    return ends
+
+
+def _lines(document: bytes, data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
+    if len(document) <= _STRETCH:
+        return _cut_long(data, _borders_at_lines(data, max_bytes), max_bytes)
+    found = []
+    begin = 0
+    while begin < len(document):
+        end = _stretch_end(document, begin)
+        found.append(_borders_at_lines(data[begin:end], max_bytes) + begin)
+        begin = end
+    return _cut_long(data, np.concatenate(found), max_bytes)
+
+
+def _stretch_end(document: bytes, begin: int) -> int:
+    """Where the stretch that starts at ``begin`` ends: after a line if one ends soon enough."""
+    end = begin + _STRETCH
+    if end >= len(document):
+        return len(document)
+    newline = document.find(b"\n", end, end + (_STRETCH >> 2))
+    return end if newline < 0 else newline + 1
+
+
+def _cut_long(data: NDArray[np.uint8], ends: NDArray[np.int64], max_bytes: int) -> NDArray[np.int64]:
+    """Cut the segments that are too long: between words or characters, by the same rule, else at a fixed size."""
+    if not _any_longer(ends, max_bytes):
+        return ends
+    sizes = np.diff(ends, prepend=0)
+    long = sizes > max_bytes
+    # One segment per byte at the very worst; pages that stay untouched take no memory.
+    room = np.empty(len(ends) + int(sizes[long].sum()), dtype=np.int64)
+    return room[: _fill_cut(data, ends, max_bytes, room)].copy()
+
+
+@jit
+def _any_longer(ends: NDArray[np.int64], max_bytes: int) -> bool:
+    """Whether a segment is longer than ``max_bytes``."""
+    begin = np.int64(0)
+    for end in ends:
+        if end - begin > max_bytes:
+            return True
+        begin = end
+    return False
+
+
+@jit
+def _priority(strength: int, content: np.uint64, position: int) -> np.uint64:
+    """Strength (8 bits) above a hash of the content (32 bits) above one of the place, which breaks ties only."""
+    content = np.uint64(content)
+    content = (content ^ (content >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    place = (np.uint64(position) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    return (
+        (np.uint64(strength) << np.uint64(56)) | (content >> np.uint64(32) << np.uint64(24)) | (place >> np.uint64(40))
+    )
+
+
+@jit
+def _line_candidates(data: NDArray[np.uint8], positions: NDArray[np.int64], priorities: NDArray[np.uint64]) -> int:
+    """Fill in the starts of all lines that are not blank, with their priorities; returns how many."""
+    size = len(data)
+    count = 0
+    begin = 0
+    blank_before = False
+    while begin < size:
+        at = begin
+        while at < size and (data[at] == 32 or data[at] == 9 or data[at] == 13):
+            at += 1
+        if at < size and data[at] == 10:
+            blank_before = True
+            begin = at + 1
+            continue
+        indent = min(at - begin, 62)
+        content = np.uint64(0xCBF29CE484222325)
+        while at < size and data[at] != 10:
+            content = (content ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
+            at += 1
+        if begin > 0:
+            positions[count] = begin
+            priorities[count] = _priority((64 if blank_before else 0) + 62 - indent, content, begin)
+            count += 1
+        blank_before = False
+        begin = at + 1
+    return count
+
+
+@jit
+def _kind_of_byte(byte: int) -> int:
+    """0 white space, 1 letter or digit, 2 other ASCII, 3 part of a longer character."""
+    if byte >= 128:
+        return 3
+    if byte <= 32:
+        return 0
+    if 48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122 or byte == 95:
+        return 1
+    return 2
+
+
+@jit
+def _word_candidates(data: NDArray[np.uint8], positions: NDArray[np.int64], priorities: NDArray[np.uint64]) -> int:
+    """Fill in the starts of all characters: best at word starts, then where kinds change; returns how many."""
+    count = 0
+    content = np.uint64(0)
+    for at in range(1, len(data)):
+        content = (content << np.uint64(8)) | np.uint64(data[at - 1])
+        if data[at] & 0xC0 == 0x80:
+            continue
+        before, here = _kind_of_byte(data[at - 1]), _kind_of_byte(data[at])
+        strength = 0
+        if before == 0 and here != 0:
+            strength = 2
+        elif before != here:
+            strength = 1
+        if before == 3 and content & np.uint64(0xFFFFFF) in (0xE38081, 0xE38082, 0xEFBC8C):
+            strength = 2  # after an ideographic comma or full stop
+        positions[count] = at
+        priorities[count] = _priority(strength, content * np.uint64(0x9E3779B97F4A7C15), at)
+        count += 1
+    return count
+
+
+@jit
+def _ends(
+    positions: NDArray[np.int64], priorities: NDArray[np.uint64], count: int, size: int, max_bytes: int
+) -> NDArray[np.int64]:
+    """The ends that the rule of the module's docstring gives, the last being ``size``."""
+    right = np.empty(count, dtype=np.int64)
+    stack = np.empty(count, dtype=np.int64)
+    top = 0
+    for number in range(count):
+        while top > 0 and priorities[stack[top - 1]] < priorities[number]:
+            top -= 1
+            right[stack[top]] = positions[number]
+        stack[top] = number
+        top += 1
+    while top > 0:
+        top -= 1
+        right[stack[top]] = size
+    found = 0
+    ends = np.empty(count + 1, dtype=np.int64)
+    for number in range(count):
+        while top > 0 and priorities[stack[top - 1]] < priorities[number]:
+            top -= 1
+        left = positions[stack[top - 1]] if top > 0 else 0
+        stack[top] = number
+        top += 1
+        if right[number] - left > max_bytes:
+            ends[found] = positions[number]
+            found += 1
+    ends[found] = size
+    return ends[: found + 1].copy()
+
+
+@jit
+def _borders_at_lines(data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
+    lines = 1
+    for byte in data:
+        lines += byte == 10
+    positions = np.empty(lines, dtype=np.int64)
+    priorities = np.empty(lines, dtype=np.uint64)
+    count = _line_candidates(data, positions, priorities)
+    return _ends(positions, priorities, count, len(data), max_bytes)
+
+
+@jit
+def _borders_at_words(data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
+    positions = np.empty(len(data), dtype=np.int64)
+    priorities = np.empty(len(data), dtype=np.uint64)
+    count = _word_candidates(data, positions, priorities)
+    return _ends(positions, priorities, count, len(data), max_bytes)
+
+
+@jit
+def _fill_cut(data: NDArray[np.uint8], ends: NDArray[np.int64], max_bytes: int, cut: NDArray[np.int64]) -> int:
+    """Fill ``cut`` with ``ends`` and the borders inside the segments that are too long; returns how many."""
+    count = 0
+    begin = 0
+    for end in ends:
+        while end - begin > max_bytes:
+            stretch = begin
+            stop = min(begin + _STRETCH, end)
+            for border in _borders_at_words(data[stretch:stop], max_bytes):
+                while begin < stretch + border:
+                    begin = min(begin + max_bytes, stretch + border)
+                    cut[count] = begin
+                    count += 1
+        if begin < end:
+            cut[count] = end
+            count += 1
+            begin = end
+    return count

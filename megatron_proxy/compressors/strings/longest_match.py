@@ -1,0 +1,236 @@
+"""What the compressors have in common whose symbols are byte strings, matched greedily inside segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final, Self, override
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CompressorError
+from .. import checks
+from ..base import Compressor, Corpus, Encoded, Option, literal_codes
+from ..sample import sample
+from ..segments.options import restore_segmenter
+from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+from .double_array import Walker
+from .select_symbols import NO_CODE, most_used
+from .string_set import MAX_LENGTH, MAX_STRINGS, NUM_BYTES, Trie, from_bytes
+
+TRIE_FILE: Final = "strings.trie"
+
+SYMBOLS = Option("symbols", int, 65_536 - NUM_BYTES, "number of symbols, single bytes not counted")
+LONGEST = Option("longest", int, 64, "longest string that a symbol stands for, in bytes")
+SEGMENT_BYTES = Option("segment-bytes", int, 512, "longest segment; segments end at lines and no symbol crosses an end")
+ROUNDS = Option(
+    "rounds",
+    int,
+    1,
+    "1: strings may start anywhere; more: where the symbols of the round before start, denser, less stable",
+)
+SAMPLE_BYTES = Option("sample-bytes", int, 64 << 20, "how much of the corpus is learnt from")
+ENDS: Final = ("anywhere", "words")
+
+
+def ends_option(default: str) -> Option:
+    """Where a match ends: one of :data:`ENDS`."""
+    text = "where a match ends: as late as it can (anywhere), or where a word begins if it can (words; stabler)"
+    return Option("ends", str, default, text, ENDS)
+
+
+def candidates_option(default: float) -> Option:
+    """How many strings the symbols are chosen from."""
+    text = (
+        "times as many strings as symbols are looked at, and those become symbols that matches use, in the sample and "
+        "in the sample with deletions; 1: all of them do"
+    )
+    return Option("candidates", float, default, text)
+
+
+class LongestMatch(Compressor):
+    """A symbol is one byte string; each match is the longest that the trie and the segment allow, or a shorter one.
+
+    Single bytes are literals: every byte string can be encoded.
+
+    Parameters
+    ----------
+    trie
+        The strings and their prefixes.
+    segmenter
+        Cuts documents; no match crosses a border.
+    codes
+        int32, shape (256 + strings,): the code of each string by number, -1 for prefixes that are no symbol. If not
+        given, every string is a symbol and has its number.
+    words
+        Whether a match ends where a word begins if there is such a place in it.
+    """
+
+    literals = True
+    spans = True
+
+    def __init__(
+        self, trie: Trie, segmenter: Segmenter, codes: NDArray[np.int32] | None = None, words: bool = False
+    ) -> None:
+        self.trie = trie
+        self.segmenter = segmenter
+        numbers = np.arange(NUM_BYTES + len(trie), dtype=np.int32)
+        self._words = words
+        self._codes = numbers if codes is None else codes
+        # Matches that may end at any string are just the longest ones.
+        self._plain = not words and np.array_equal(self._codes, numbers)
+        self._numbers = _inverse(self._codes)
+
+    @classmethod
+    def chosen(
+        cls,
+        candidates: Trie,
+        size: int,
+        words: bool,
+        sample: tuple[NDArray[np.uint8], NDArray[np.int64]],
+        segmenter: Segmenter,
+    ) -> Self:
+        """With the ``size`` most used of the candidates as symbols; the sample is its bytes and its segments' ends."""
+        if len(candidates) <= size:
+            return cls(candidates, segmenter, words=words)
+        trie, codes = most_used(candidates, size, *sample, words)
+        return cls(trie, segmenter, codes, words)
+
+    @classmethod
+    @override
+    def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
+        trie, codes = from_bytes(checks.file(files, TRIE_FILE), TRIE_FILE)
+        # Without an entry, matches are the longest ones and every string is a symbol.
+        plain = "ends" not in config
+        if plain != (codes is None):
+            raise CompressorError(f"this is a file of another compressor than {cls.name}", where=TRIE_FILE)
+        words = not plain and checks.choice(config, cls.name, "ends", ENDS) == "words"
+        return cls(trie, lines_of(config), codes, words)
+
+    @override
+    def config(self) -> dict[str, Any]:
+        ends = {} if self._plain else {"ends": ENDS[self._words]}
+        return {"segmenter": self.segmenter.config()} | ends
+
+    @override
+    def files(self) -> dict[str, bytes]:
+        return {TRIE_FILE: self._content}
+
+    @cached_property
+    def _content(self) -> bytes:
+        return self.trie.to_bytes(None if self._plain else self._codes)
+
+    @property
+    @override
+    def vocab_size(self) -> int:
+        return len(self._numbers) - NUM_BYTES
+
+    @cached_property
+    def _walker(self) -> Walker:
+        return Walker.of(self.trie, self._codes)
+
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return self.vocabulary.code_dtype
+
+    @override
+    def encode(self, document: bytes) -> NDArray[Any]:
+        return self.encode_spans(document).codes
+
+    @override
+    def encode_spans(self, document: bytes) -> Encoded:
+        ends = self.segmenter.ends(document)
+        out = np.empty(len(document), dtype=self._dtype)
+        if self._plain:
+            code_ends = self._walker.encode(literal_codes(document), ends, out)
+        else:
+            code_ends = self._walker.encode_to_borders(literal_codes(document), ends, out, self._words)
+        return Encoded(out[: code_ends[-1] if len(ends) else 0].copy(), ends, code_ends)
+
+    @override
+    def decode(self, codes: NDArray[Any]) -> bytes:
+        codes = checked_codes(codes, self.vocabulary.num_codes)
+        document = self.trie.spell(self._numbers[codes])
+        if not np.array_equal(self.encode(document), codes):
+            raise CompressorError(f"these are not the codes of a document: {self.name} would encode it in another way")
+        return document
+
+    @override
+    def symbol_bytes(self) -> NDArray[np.int32]:
+        return self.trie.lengths[self._numbers[NUM_BYTES:]]
+
+
+def _inverse(codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The number of the string that each code stands for: int64, shape (256 + symbols,).
+
+    Raises
+    ------
+    CompressorError
+        If two strings have one code, a code is left out, or a single byte has not its own.
+    """
+    numbers = np.flatnonzero(codes != NO_CODE)
+    numbers = numbers[np.argsort(codes[numbers], kind="stable")]
+    own = np.array_equal(codes[:NUM_BYTES], np.arange(NUM_BYTES))
+    if not own or not np.array_equal(codes[numbers], np.arange(len(numbers))):
+        raise CompressorError("its strings do not have one code each", where=TRIE_FILE, fix="train it again")
+    return numbers
+
+
+def checked_codes(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """``codes`` as int64 if they are integers of ``range(count)``.
+
+    Raises
+    ------
+    CompressorError
+        If they are not, with the first that is not and its place.
+    """
+    codes = np.asarray(codes)
+    if codes.ndim != 1 or (codes.size and codes.dtype.kind not in "iu"):
+        raise CompressorError(f"codes are a 1-D array of integers, not {codes.ndim}-D of {codes.dtype}")
+    outside = np.flatnonzero((codes < 0) | (codes >= count))
+    if len(outside):
+        raise CompressorError(f"code {codes[outside[0]]} at place {outside[0]} is not one of the {count:,} codes")
+    return codes.astype(np.int64)
+
+
+def lines_of(config: Mapping[str, Any]) -> Segmenter:
+    """The segmenter that a stored configuration describes; it cuts at lines."""
+    segmenter = restore_segmenter(config, {})
+    if segmenter.kind is not Kind.LINES:
+        raise CompressorError(f"this compressor cuts at lines; its configuration says {segmenter.kind}")
+    return segmenter
+
+
+def segmenter_option(options: Mapping[str, Any], compressor: str) -> Segmenter:
+    """The segmenter that ``--<compressor>-segment-bytes`` asks for."""
+    return Segmenter(Kind.LINES, checks.option(options, compressor, "segment-bytes", 16, MAX_BYTES_LIMIT))
+
+
+def string_options(options: Mapping[str, Any], compressor: str) -> tuple[int, int]:
+    """Number of symbols and longest string, in bytes."""
+    size = checks.option(options, compressor, "symbols", 1, MAX_STRINGS)
+    return size, checks.option(options, compressor, "longest", 2, MAX_LENGTH)
+
+
+def ending_options(options: Mapping[str, Any], compressor: str, size: int) -> tuple[int, bool]:
+    """How many strings to choose ``size`` symbols from, and whether matches end where words begin."""
+    times = checks.number(options, compressor, "candidates", 1.0, 64.0)
+    return min(MAX_STRINGS, round(size * times)), checks.choice(options, compressor, "ends", ENDS) == "words"
+
+
+def learning_sample(
+    options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """What is learnt from: bytes of the corpus (uint8), and where its segments end (int64)."""
+    return segmented(sample(corpus, checks.option(options, compressor, "sample-bytes", 1, 1 << 30)), segmenter)
+
+
+def segmented(documents: list[bytes], segmenter: Segmenter) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """All documents one after the other (uint8), and where their segments end (int64)."""
+    ends = [np.empty(0, dtype=np.int64)]
+    begin = 0
+    for document in documents:
+        ends.append(segmenter.ends(document) + begin)
+        begin += len(document)
+    return literal_codes(b"".join(documents)), np.concatenate(ends)

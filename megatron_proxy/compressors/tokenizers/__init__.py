@@ -1,0 +1,1 @@
+"""The symbols of tokenizers: sentencepiece, Hugging Face's, tiktoken."""

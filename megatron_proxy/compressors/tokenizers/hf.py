@@ -1,0 +1,197 @@
+"""A Hugging Face tokenizer.json, by the ``tokenizers`` package.
+
+The tokenizer's ids without special tokens. Byte-level tokenizers (GPT-2's kind) and those with byte fallback (Llama's
+kind) represent nearly everything; what a normaliser changes goes through literally.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, override
+
+import numpy as np
+import tokenizers
+from numpy.typing import NDArray
+
+from ...errors import CompressorError
+from ...vocab import NUM_BYTES
+from .. import checks
+from ..base import Corpus, Option
+from .tokens import SPLIT_OPTION, SPLITS, SYMBOLS, SYMBOLS_OPTION, TokenCompressor, literals
+from .word_cache import Borders, WordEncoder, borders_of
+
+# Views are prepared by as many processes as there are cores: threads in each of them would only get in the way.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+MODEL_FILE: Final = "tokenizer.json"
+_SPACE: Final = "\u2581"
+_BYTE_PIECE: Final = re.compile("<0x([0-9A-F]{2})>")
+
+
+class HfCompressor(TokenCompressor):
+    """A tokenizer.json.
+
+    Parameters
+    ----------
+    model
+        Content of the tokenizer.json.
+    symbols
+        How a token is written: ``ids``, ``bytes`` or ``gray``.
+    split
+        ``lines`` to encode spans of lines on their own, ``none`` to leave documents whole.
+    """
+
+    name = "hf"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("model", str, "", "the tokenizer.json (needed)"),
+        SYMBOLS_OPTION,
+        SPLIT_OPTION,
+    )
+
+    def __init__(self, model: bytes, symbols: str = "ids", split: str = "none") -> None:
+        self.model = model
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_str(model.decode("utf-8"))
+            self._tokenizer.no_truncation()
+            self._tokenizer.no_padding()
+            content = json.loads(model)
+            tokens, self._code_of_id = _tokens(self._tokenizer, content)
+            self._added = tuple(token["content"] for token in content.get("added_tokens") or ())
+            borders = _borders(content)
+        except CompressorError:
+            raise
+        except Exception as error:  # the package raises plain Exception
+            raise CompressorError(f"the tokenizers package cannot load this tokenizer.json: {error}") from error
+        super().__init__(tokens, symbols)
+        self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
+        self.split = self.spans = split == "lines"
+        self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
+
+    @classmethod
+    @override
+    def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
+        symbols = checks.choice(options, cls.name, "symbols", SYMBOLS)
+        split = checks.choice(options, cls.name, "split", SPLITS)
+        if not options["model"]:
+            raise CompressorError("this compressor needs a tokenizer.json", where=f"--{cls.name}-model")
+        return cls(checks.read(Path(options["model"]), f"--{cls.name}-model"), symbols, split)
+
+    @classmethod
+    @override
+    def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
+        symbols = checks.choice(config, cls.name, "symbols", SYMBOLS)
+        return cls(checks.file(files, MODEL_FILE), symbols, checks.choice(config, cls.name, "split", SPLITS))
+
+    @override
+    def config(self) -> dict[str, Any]:
+        return {"symbols": self.symbols, "split": "lines" if self.split else "none"}
+
+    @override
+    def files(self) -> dict[str, bytes]:
+        return {MODEL_FILE: self.model}
+
+    @override
+    def _encode_texts(self, texts: list[str]) -> Sequence[NDArray[np.int32]]:
+        return [self._encode_text(text) for text in texts]
+
+    def _encode_text(self, text: str) -> NDArray[np.int32]:
+        # Added tokens are sought before a text is split, so they may hold together what is cut here.
+        if self._words is not None and not any(token in text for token in self._added):
+            content = text.encode("utf-8")
+            if self._words.takes(content):
+                return self._words.encode(content)
+        return self._encode_whole([text])[0]
+
+    def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The codes of all texts in a row, and where those of each text end."""
+        with checks.panics("tokenizers"):
+            found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return self._in_a_row(texts, [encoding.ids for encoding in found], self._code_of_id, self._exactly)
+
+    def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """``codes``, with literals where they do not stand for ``text``."""
+        expected = text.encode("utf-8")
+        found = self._bytes_of(codes)
+        if found == expected:
+            return codes
+        if found == b" " + expected:
+            # A space put before the text belongs to the first token, and that one goes.
+            return np.concatenate([literals(self._bytes_of(codes[:1])[1:]), codes[1:]])
+        parts = list(self._where_exact(text))
+        codes = np.concatenate([np.empty(0, dtype=np.int32), *parts])
+        return codes if self._bytes_of(codes) == expected else literals(expected)
+
+    def _where_exact(self, text: str) -> Iterator[NDArray[np.int32]]:
+        """Codes of ``text``: tokens where they stand for the characters they were made from, else literals."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        at = 0
+        for id_, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            code = self._code_of_id[id_ : id_ + 1]
+            content = self._bytes_of(code)
+            if end <= at or content not in (text[at:end].encode("utf-8"), text[begin:end].encode("utf-8")):
+                continue
+            if begin > at and content == text[begin:end].encode("utf-8"):
+                yield literals(text[at:begin].encode("utf-8"))
+            yield code
+            at = end
+        yield literals(text[at:].encode("utf-8"))
+
+
+def _tokens(tokenizer: tokenizers.Tokenizer, content: dict[str, Any]) -> tuple[list[bytes], NDArray[np.int32]]:
+    """The bytes of each token by id, and the code of each id (byte pieces are literals)."""
+    special = {token["id"] for token in content.get("added_tokens", ()) if token.get("special")}
+    added = {token["id"] for token in content.get("added_tokens", ())}
+    parts = json.dumps([content.get("pre_tokenizer"), content.get("normalizer"), content.get("decoder")])
+    byte_level = '"ByteLevel"' in parts
+    spaces = _SPACE in parts or '"Metaspace"' in parts
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    size = max(vocabulary.values(), default=-1) + 1
+    if size > 1 << 24:
+        raise CompressorError(f"a tokenizer with {size} ids")
+    tokens = [b""] * size
+    codes = np.arange(size, dtype=np.int32) + NUM_BYTES
+    for text, id_ in vocabulary.items():
+        if (byte := _BYTE_PIECE.fullmatch(text)) and not byte_level:
+            codes[id_] = int(byte[1], 16)
+        elif id_ not in special:
+            tokens[id_] = _bytes(text, byte_level and id_ not in added, spaces)
+    return tokens, codes
+
+
+def _borders(content: dict[str, Any]) -> Borders | None:
+    """Where texts can be cut without changing their tokens; None if that is not known of this tokenizer.json."""
+    model = content.get("model") or {}
+    steps = content.get("pre_tokenizer") or {}
+    steps = steps.get("pretokenizers") if steps.get("type") == "Sequence" else [steps]
+    if content.get("normalizer") or model.get("type") != "BPE" or model.get("dropout"):
+        return None
+    if not steps or steps[-1].get("type") != "ByteLevel" or steps[-1].get("add_prefix_space"):
+        return None
+    uses_pattern = steps[-1].get("use_regex", True)
+    if len(steps) == 1:
+        return Borders.GPT2 if uses_pattern else None
+    split = {"type": "Split", "behavior": "Isolated", "invert": False}
+    if len(steps) > 2 or uses_pattern or any(steps[0].get(key) != value for key, value in split.items()):
+        return None
+    return borders_of(steps[0].get("pattern", {}).get("Regex", ""))
+
+
+def _bytes(token: str, byte_level: bool, spaces: bool) -> bytes:
+    """The bytes that a token's text stands for."""
+    if byte_level and all(character in _BYTE_OF for character in token):
+        return bytes(_BYTE_OF[character] for character in token)
+    return (token.replace(_SPACE, " ") if spaces else token).encode("utf-8", "surrogatepass")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's alphabet: printable Latin-1 characters stand for themselves, others from U+0100 on in their order."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTE_OF: Final = _byte_alphabet()

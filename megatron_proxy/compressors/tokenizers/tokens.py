@@ -1,0 +1,345 @@
+"""What all tokenizers share: symbols that stand for fixed strings, literals for the rest, ids or ids in bytes.
+
+A code is a literal byte, or the symbol of a token. Which token stands for which bytes is a table, so a stream is
+decoded without the tokenizer, and every document comes back byte for byte: what a tokenizer cannot represent (bytes
+that are not UTF-8, what its normaliser changes) goes through literally.
+
+``symbols`` says how a token is written: as its id (``ids``), as the bytes of its id (``bytes``), or as the bytes of the
+Gray code of its rank among all tokens in alphabetical order (``gray``), so that similar strings get similar bytes; the
+last two are controls of the paper. They are big-endian, and literals stay literals.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, Final, override
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.jit import jit
+from ...errors import CompressorError
+from ...vocab import NUM_BYTES
+from ..base import Compressor, Encoded, Option
+from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+
+SYMBOLS: Final = ("ids", "bytes", "gray")
+SYMBOLS_OPTION: Final = Option("symbols", str, "ids", "how a token is written", SYMBOLS)
+
+SPLITS: Final = ("none", "lines")
+SPLIT_OPTION: Final = Option(
+    "split",
+    str,
+    "none",
+    "encode spans of lines on their own, which the mode interleaved needs, or leave texts whole",
+    SPLITS,
+)
+
+# Spans of this many bytes at most, where lines allow it.
+_SPANS: Final = Segmenter(Kind.LINES, 256)
+
+# Tokenizers take many times a text's size in memory while they encode it, so they get a part at a time.
+PART_BYTES: Final = 1 << 20
+
+
+class TokenCompressor(Compressor):
+    """A tokenizer as a compressor.
+
+    Parameters
+    ----------
+    tokens
+        The bytes that each token stands for, by id; empty for tokens that stand for nothing (control tokens).
+    symbols
+        How a token is written, one of :data:`SYMBOLS`.
+    odd
+        Pattern of the characters that go through literally; bytes that are not UTF-8 are always among them.
+    """
+
+    literals = True
+    split = False
+    """Whether spans are encoded on their own although the tokenizer would look across their borders."""
+
+    def __init__(self, tokens: Sequence[bytes], symbols: str, odd: str = "") -> None:
+        self.symbols = symbols
+        self._sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
+        self._token_ends = np.cumsum(self._sizes)
+        self._token_bytes = np.frombuffer(b"".join(tokens), dtype=np.uint8)
+        self._odd = re.compile(f"[\udc80-\udcff{odd}]+")
+        self._odd_bytes = tuple(character.encode() for character in odd)
+        self._width = 1 if symbols == "ids" else max(1, ((len(tokens) - 1).bit_length() + 7) // 8)
+        self._numbers = _numbers(tokens, gray=symbols == "gray")
+        # A span's codes are counted in 16 bits as its bytes are, and there may be a token for every byte.
+        self._long_lines = Segmenter(Kind.LINES, MAX_BYTES_LIMIT // self._width)
+
+    @property
+    @override
+    def vocab_size(self) -> int:
+        return len(self._sizes) if self.symbols == "ids" else NUM_BYTES
+
+    @override
+    def symbol_bytes(self) -> NDArray[np.int32] | None:
+        return self._sizes.astype(np.int32) if self.symbols == "ids" else None
+
+    @abstractmethod
+    def _encode_texts(self, texts: list[str]) -> Sequence[NDArray[np.int32]]:
+        """Codes (literals, or 256 + id) of texts without odd characters, each on its own and exactly."""
+
+    @override
+    def encode(self, document: bytes) -> NDArray[Any]:
+        return self._written(self._tokenize(document))
+
+    @override
+    def encode_spans(self, document: bytes) -> Encoded:
+        if not self.spans:
+            return super().encode_spans(document)
+        codes = self._tokenize(document)
+        ends = self._span_ends(document)
+        code_ends = np.empty(len(ends), dtype=np.int64)
+        _find_code_ends(codes, self._sizes, self._width, ends, code_ends)
+        return Encoded(self._written(codes), ends, code_ends)
+
+    def _tokenize(self, document: bytes) -> NDArray[np.int32]:
+        found = [np.empty(0, dtype=np.int32)]
+        begin = first = 0
+        group: list[bytes] = []
+        for end in self._part_ends(document):
+            group.append(document[begin:end])
+            if end - first >= PART_BYTES or end == len(document):
+                found += self._encode_parts(group)
+                group, first = [], end
+            begin = end
+        return np.concatenate(found)
+
+    def _part_ends(self, document: bytes) -> list[int]:
+        """Where the parts of a document end that are encoded on their own."""
+        ends: list[int]
+        if self.split:
+            ends = self._span_ends(document).tolist()
+            return ends
+        if len(document) <= self._long_lines.max_bytes:
+            return [len(document)] if document else []
+        # Where lines are independent these are line ends, but for lines too long for a span.
+        ends = self._long_lines.ends(document).tolist() if self.spans else _ends_of_parts(document)
+        return ends
+
+    def _span_ends(self, document: bytes) -> NDArray[np.int64]:
+        """Borders of spans: segments that end with a line, and what cuts lines too long for a span."""
+        ends = _SPANS.ends(document)
+        if not len(ends):
+            return ends
+        data = np.frombuffer(document, dtype=np.uint8)
+        ends = ends[(data[ends - 1] == ord("\n")) | (ends == len(document))]
+        return np.union1d(ends, self._long_lines.ends(document))
+
+    def _encode_parts(self, parts: list[bytes]) -> list[NDArray[np.int32]]:
+        """The codes of every part, in one go for the tokenizer."""
+        pieces: list[str | NDArray[np.int32]] = [piece for part in parts for piece in self._stretches(part)]
+        texts = [piece for piece in pieces if isinstance(piece, str)]
+        encoded = iter(self._encode_texts(texts) if texts else ())
+        return [next(encoded) if isinstance(piece, str) else piece for piece in pieces]
+
+    def _stretches(self, part: bytes) -> Iterator[str | NDArray[np.int32]]:
+        """Texts for the tokenizer, and literal codes of what is odd."""
+        try:
+            text = part.decode("utf-8")
+        except UnicodeDecodeError:
+            text = part.decode("utf-8", "surrogateescape")
+        else:
+            if not any(odd in part for odd in self._odd_bytes):
+                yield text
+                return
+        at = 0
+        for match in self._odd.finditer(text):
+            if match.start() > at:
+                yield text[at : match.start()]
+            yield literals(match.group().encode("utf-8", "surrogateescape"))
+            at = match.end()
+        if at < len(text):
+            yield text[at:]
+
+    def _written(self, codes: NDArray[np.int32]) -> NDArray[Any]:
+        """Codes as they are stored: ids, or the bytes of their numbers."""
+        dtype = self.vocabulary.code_dtype
+        if self.symbols == "ids":
+            return codes.astype(dtype)
+        symbols = codes >= NUM_BYTES
+        out = np.empty(int(np.where(symbols, self._width, 1).sum()), dtype=dtype)
+        _spell(codes, self._numbers, self._width, out)
+        return out
+
+    @override
+    def decode(self, codes: NDArray[Any]) -> bytes:
+        codes = np.ascontiguousarray(codes)
+        if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocabulary.num_codes:
+            raise CompressorError("codes out of range")
+        codes = codes.astype(np.int32)
+        if self.symbols != "ids":
+            codes = self._read(codes)
+        symbols = codes[codes >= NUM_BYTES] - NUM_BYTES
+        if len(symbols) and not self._sizes[symbols].all():
+            raise CompressorError("a symbol that stands for nothing, such as a control token")
+        return self._bytes_of(codes)
+
+    def _read(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The inverse of :meth:`_written` for ids in bytes."""
+        ids = np.full(int(self._numbers.max(initial=0)) + 1, -1, dtype=np.int32)
+        ids[self._numbers] = np.arange(len(self._numbers), dtype=np.int32)
+        out = np.empty(len(codes), dtype=np.int32)
+        count = _unspell(codes, ids, self._width, out)
+        if count < 0:
+            raise CompressorError("these bytes are no token's number", where=f"code {-1 - count}")
+        return out[:count]
+
+    def _sizes_of(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How many bytes each code stands for."""
+        sizes = np.ones(len(codes), dtype=np.int64)
+        symbols = codes >= NUM_BYTES
+        sizes[symbols] = self._sizes[codes[symbols] - NUM_BYTES]
+        return sizes
+
+    def _in_a_row(
+        self,
+        texts: list[str],
+        ids: list[list[int]],
+        code_of_id: NDArray[np.int32],
+        exactly: Callable[[str, NDArray[np.int32]], NDArray[np.int32]],
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The codes of all texts in a row and where those of each text end, given a tokenizer's ids.
+
+        Where these stand for other texts, ``exactly`` makes each text's codes stand for that text.
+        """
+        ends = np.cumsum(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
+        codes = code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
+        if self._all_exact(texts, codes, ends):
+            return codes, ends
+        parts = [exactly(text, part) for text, part in zip(texts, np.split(codes, ends[:-1]), strict=True)]
+        return np.concatenate(parts), np.cumsum([len(part) for part in parts])
+
+    def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
+        """Whether every text's codes stand for that text."""
+        byte_ends = np.concatenate(([0], np.cumsum(self._sizes_of(codes))))[ends]
+        joined = "".join(texts)
+        sizes = map(len, texts if joined.isascii() else [text.encode("utf-8") for text in texts])
+        expected = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
+        return np.array_equal(byte_ends, expected) and self._bytes_of(codes) == joined.encode("utf-8")
+
+    def _bytes_of(self, codes: NDArray[np.int32]) -> bytes:
+        out = np.empty(_total_bytes(codes, self._sizes), dtype=np.uint8)
+        _join(codes, self._token_bytes, self._token_ends, out)
+        return out.tobytes()
+
+
+def literals(content: bytes) -> NDArray[np.int32]:
+    """Every byte as a literal code."""
+    return np.frombuffer(content, dtype=np.uint8).astype(np.int32)
+
+
+def _ends_of_parts(document: bytes) -> list[int]:
+    """Ends of parts of about :data:`PART_BYTES`: behind a line if one ends there, else behind a whole character."""
+    ends = []
+    end = 0
+    while end + PART_BYTES < len(document):
+        stop = end + PART_BYTES
+        newline = document.rfind(b"\n", end, stop)
+        while newline < 0 and stop > end + 1 and document[stop] & 0xC0 == 0x80:
+            stop -= 1
+        end = stop if newline < 0 else newline + 1
+        ends.append(end)
+    return [*ends, len(document)]
+
+
+def _numbers(tokens: Sequence[bytes], *, gray: bool) -> NDArray[np.int32]:
+    """The number of each token by id: the id, or the Gray code of its rank in alphabetical order."""
+    ids = np.arange(len(tokens), dtype=np.int32)
+    if not gray:
+        return ids
+    numbers = np.empty(len(tokens), dtype=np.int32)
+    numbers[sorted(range(len(tokens)), key=lambda id_: (tokens[id_], id_))] = ids ^ (ids >> 1)
+    return numbers
+
+
+@jit
+def _find_code_ends(
+    codes: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    width: int,
+    ends: NDArray[np.int64],
+    code_ends: NDArray[np.int64],
+) -> None:
+    """Where, in the codes as they are written, the spans end that end at ``ends`` in bytes."""
+    place = 0
+    count = 0
+    at = 0
+    for span in range(len(ends)):
+        while place < ends[span]:
+            symbol = codes[at] >= 256
+            place += sizes[codes[at] - 256] if symbol else 1
+            count += width if symbol else 1
+            at += 1
+        code_ends[span] = count
+
+
+@jit
+def _total_bytes(codes: NDArray[np.int32], sizes: NDArray[np.int64]) -> int:
+    """How many bytes ``codes`` stand for."""
+    total = 0
+    for code in codes:
+        total += sizes[code - 256] if code >= 256 else 1
+    return total
+
+
+@jit
+def _spell(codes: NDArray[np.int32], numbers: NDArray[np.int32], width: int, out: NDArray[Any]) -> None:
+    place = 0
+    for code in codes:
+        if code < 256:
+            out[place] = code
+            place += 1
+            continue
+        number = numbers[code - 256]
+        for i in range(width):
+            out[place + i] = 256 + ((number >> (8 * (width - 1 - i))) & 255)
+        place += width
+
+
+@jit
+def _unspell(codes: NDArray[np.int32], ids: NDArray[np.int32], width: int, out: NDArray[np.int32]) -> int:
+    """Number of codes written to ``out``, or ``-1 - place`` of what cannot be read."""
+    count = 0
+    at = 0
+    while at < len(codes):
+        if codes[at] < 256:
+            out[count] = codes[at]
+            count += 1
+            at += 1
+            continue
+        number = 0
+        for i in range(width):
+            if at + i >= len(codes) or codes[at + i] < 256:
+                return -1 - at
+            number = (number << 8) | (codes[at + i] - 256)
+        if number >= len(ids) or ids[number] < 0:
+            return -1 - at
+        out[count] = 256 + ids[number]
+        count += 1
+        at += width
+    return count
+
+
+@jit
+def _join(
+    codes: NDArray[np.int32], token_bytes: NDArray[np.uint8], token_ends: NDArray[np.int64], out: NDArray[np.uint8]
+) -> None:
+    place = 0
+    for code in codes:
+        if code < 256:
+            out[place] = code
+            place += 1
+            continue
+        begin = token_ends[code - 257] if code > 256 else 0
+        for i in range(begin, token_ends[code - 256]):
+            out[place] = token_bytes[i]
+            place += 1

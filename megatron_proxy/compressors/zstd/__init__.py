@@ -1,0 +1,1 @@
+"""zstd as a proxy: matches named by what they copy, or the bytes of its frames."""

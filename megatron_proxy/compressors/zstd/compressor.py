@@ -1,0 +1,297 @@
+"""zstd: per segment, with a dictionary trained on the corpus; or the paper's kind, one frame per document.
+
+A frame over a whole document is opaque: one edit changes everything after it. So each segment is compressed on its own,
+cut where content says so, and by default zstd's matches are written as symbols that say what they stand for (the form
+``matches``, :mod:`.matches`). The form ``bytes`` keeps zstd's own bytes, without headers
+(:mod:`.blocks`). ``docs/compressors.md`` tells what was tried.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, ClassVar, Final, Self, override
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from ...errors import CompressorError
+from .. import checks, library_probe
+from ..base import Compressor, Corpus, Encoded, Option
+from ..sample import sample
+from ..segments.options import cut, restore_segmenter, segmenter_files, segmenter_of
+from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+from ..words import PADDING
+from .blocks import BlockForm
+from .library import DICTIONARY_KINDS, decompress_frame, dictionary_object, train_dictionary
+from .matches import MatchForm
+from .phrases import choose_phrases, read_phrases, write_phrases
+
+DICTIONARY_FILE: Final = "dictionary.zdict"
+PHRASES_FILE: Final = "phrases.bin"
+MAX_DICTIONARY_BYTES: Final = 1 << 20
+FORMS: Final = ("matches", "bytes")
+
+_LEVELS: Final = (-100, 22)
+# Documents are cut and compressed in batches of about so many bytes, which bounds memory.
+_BATCH: Final = 1 << 22
+
+
+class ZstdCompressor(Compressor):
+    """zstd with the settings of :attr:`options`.
+
+    Parameters
+    ----------
+    level
+        zstd's compression level.
+    segmenter
+        How documents are cut.
+    dictionary
+        Content of the dictionary; empty for none.
+    dictionary_kind
+        ``trained``, ``raw`` (just content, for corpora too small to train on) or ``none``.
+    form
+        ``matches`` or ``bytes``; whole documents are always bytes.
+    phrases
+        Matches with a symbol of their own, for the form ``matches``.
+    probe
+        Digest of what the library must make of the probe text; None to take this machine's.
+    """
+
+    name = "zstd"
+    options: ClassVar[tuple[Option, ...]] = (
+        Option("level", int, 12, f"compression level, {_LEVELS[0]} to {_LEVELS[1]}"),
+        Option("segment", str, "lines", "what is compressed on its own", tuple(map(str, Kind))),
+        Option("segment-bytes", int, 256, "longest segment"),
+        Option("form", str, "matches", "symbols for zstd's matches, or zstd's own bytes", FORMS),
+        Option("dictionary-bytes", int, 16_384, "size of the dictionary trained on the corpus; 0 for none"),
+        Option("phrases", int, 8_192, "frequent matches with a symbol of their own, in the form matches"),
+        Option("sample-bytes", int, 16 << 20, "how much of the corpus dictionary and phrases are learnt from"),
+    )
+
+    def __init__(
+        self,
+        level: int,
+        segmenter: Segmenter,
+        dictionary: bytes,
+        dictionary_kind: str,
+        form: str = "matches",
+        phrases: Sequence[bytes] = (),
+        probe: str | None = None,
+    ) -> None:
+        self.level = level
+        self.segmenter = segmenter
+        self.dictionary = dictionary
+        self.dictionary_kind = dictionary_kind
+        self.form = form
+        self.phrases = list(phrases)
+        self.whole = segmenter.kind is Kind.DOCUMENT
+        self.literals = self.spans = not self.whole
+        self._local = threading.local()
+        self._checked = probe is None
+        try:
+            self._zdict = dictionary_object(dictionary, dictionary_kind)
+            if self._zdict:
+                self._zdict.precompute_compress(compression_params=self._parameters())
+            self._probe = probe or library_probe.digest(self._compress_all)
+        except zstandard.ZstdError as error:
+            raise CompressorError(f"zstd refuses these settings or this dictionary: {error}") from error
+        matches = form == "matches" and not self.whole
+        self._form: BlockForm | MatchForm = (
+            MatchForm(dictionary, segmenter.max_bytes, self.phrases) if matches else BlockForm(self._zdict)
+        )
+
+    @classmethod
+    @override
+    def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
+        level = checks.option(options, cls.name, "level", *_LEVELS)
+        size = checks.option(options, cls.name, "dictionary-bytes", 0, MAX_DICTIONARY_BYTES)
+        budget = checks.option(options, cls.name, "sample-bytes", 1, 1 << 30)
+        form = checks.choice(options, cls.name, "form", FORMS)
+        count = checks.option(options, cls.name, "phrases", 0, 1 << 20)
+        # A block that cannot be compressed has one code more than bytes, and spans count to 65,535.
+        segmenter = segmenter_of(options, cls.name, corpus, MAX_BYTES_LIMIT - (form == "bytes"))
+        learnt = sample(corpus, budget) if size else []
+        dictionary, kind = train_dictionary(cut(segmenter, learnt), size, level)
+        built = cls(level, segmenter, dictionary, kind, form)
+        if count and isinstance(built._form, MatchForm):
+            built = cls(level, segmenter, dictionary, kind, form, choose_phrases(built._matches(learnt), count))
+        return built
+
+    @classmethod
+    @override
+    def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
+        kind = checks.entry(config, "dictionary", str)
+        if kind not in DICTIONARY_KINDS:
+            raise CompressorError(f"unknown kind of zstd dictionary {kind!r}")
+        return cls(
+            checks.option(config, cls.name, "level", *_LEVELS),
+            restore_segmenter(config, files),
+            b"" if kind == "none" else checks.file(files, DICTIONARY_FILE),
+            kind,
+            checks.choice(config, cls.name, "form", FORMS),
+            read_phrases(files.get(PHRASES_FILE, b"")),
+            checks.entry(config, "probe", str),
+        )
+
+    @override
+    def config(self) -> dict[str, Any]:
+        return {
+            "level": self.level,
+            "segmenter": self.segmenter.config(),
+            "dictionary": self.dictionary_kind,
+            "form": self.form,
+            "probe": self._probe,
+        }
+
+    @override
+    def files(self) -> dict[str, bytes]:
+        files = {DICTIONARY_FILE: self.dictionary} if self.dictionary else {}
+        if self.phrases:
+            files[PHRASES_FILE] = write_phrases(self.phrases)
+        return files | segmenter_files(self.segmenter)
+
+    @property
+    @override
+    def vocab_size(self) -> int:
+        return 256 if self.whole else self._form.num_symbols
+
+    @override
+    def symbol_bytes(self) -> NDArray[np.int32] | None:
+        return None if self.whole else self._form.symbol_bytes()
+
+    @override
+    def encode(self, document: bytes) -> NDArray[Any]:
+        return self.encode_spans(document).codes
+
+    @override
+    def encode_spans(self, document: bytes) -> Encoded:
+        return next(self.encode_each((document,)))
+
+    @override
+    def encode_each(self, documents: Iterable[bytes]) -> Iterator[Encoded]:
+        if not self._checked:
+            library_probe.check(self._probe, self._compress_all, f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}")
+            self._checked = True
+        if self.whole:
+            yield from map(self._encode_whole, documents)
+            return
+        # Each call of the library prepares tables, which takes as long as some kilobytes of text.
+        for batch in _batches(documents):
+            yield from self._encode_together(batch) if sum(map(len, batch)) <= _BATCH else map(self._encode_long, batch)
+
+    def _encode_whole(self, document: bytes) -> Encoded:
+        codes = np.frombuffer(self._context.compress(document) if document else b"", dtype=np.uint8)
+        ends = self.segmenter.ends(document)
+        return Encoded(codes, ends, np.full(len(ends), len(codes), dtype=np.int64))
+
+    def _encode_together(self, documents: Sequence[bytes]) -> Iterator[Encoded]:
+        """Documents whose segments are laid end to end."""
+        cuts = [self.segmenter.ends(document) for document in documents]
+        begins = accumulate(map(len, documents), initial=0)
+        ends = np.concatenate([own + begin for own, begin in zip(cuts, begins, strict=False)])
+        codes, code_ends = self._encode_batch(b"".join((*documents, PADDING)), ends)
+        segment = code = 0
+        for own in cuts:
+            last = segment + len(own)
+            stop = int(code_ends[last - 1]) if len(own) else code
+            yield Encoded(codes[code:stop], own, code_ends[segment:last] - code)
+            segment, code = last, stop
+
+    def _encode_long(self, document: bytes) -> Encoded:
+        """A document that is taken stretch by stretch."""
+        ends = self.segmenter.ends(document)
+        parts, part_ends = [], []
+        done = 0
+        for text, stretch in _stretches(document, ends):
+            codes, code_ends = self._encode_batch(text, stretch)
+            parts.append(codes)
+            part_ends.append(code_ends + done)
+            done += len(codes)
+        return Encoded(np.concatenate(parts), ends, np.concatenate(part_ends))
+
+    def _encode_batch(self, text: bytes, ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The codes of the segments of ``text``, which ends with padding, and where each segment's codes end."""
+        if not len(ends):
+            return np.empty(0, dtype=self._dtype), ends
+        return self._form.encode(self._frames(text, ends), np.frombuffer(text, dtype=np.uint8), ends, self._dtype)
+
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return self.vocabulary.code_dtype
+
+    def _matches(self, documents: Sequence[bytes]) -> Iterator[bytes]:
+        """Every match in some documents, as a string; for the form ``matches``."""
+        for document in documents:
+            for text, ends in _stretches(document, self.segmenter.ends(document)):
+                if isinstance(self._form, MatchForm):
+                    for first, behind, _ in self._form.matches(self._frames(text, ends), ends).tolist():
+                        yield text[first:behind]
+
+    def _frames(self, text: bytes, ends: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The frames of the segments of ``text`` that end at ``ends``, with padding."""
+        table = np.empty((len(ends), 2), dtype=np.uint64)
+        table[0, 0] = 0
+        table[1:, 0] = ends[:-1]
+        table[:, 1] = ends - table[:, 0].astype(np.int64)
+        segments = zstandard.BufferWithSegments(text, table.tobytes())
+        frames: Any = self._context.multi_compress_to_buffer(segments)
+        return np.frombuffer(b"".join((*frames, PADDING)), dtype=np.uint8)
+
+    def _compress_all(self, text: bytes) -> bytes:
+        if self.whole:
+            return self._context.compress(text)
+        return self._frames(text, self.segmenter.ends(text))[: -len(PADDING)].tobytes()
+
+    @override
+    def decode(self, codes: NDArray[Any]) -> bytes:
+        codes = np.ascontiguousarray(codes)
+        if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocabulary.num_codes:
+            raise CompressorError("codes out of range")
+        if not self.whole:
+            return self._form.decode(codes, self.segmenter)
+        return decompress_frame(codes.astype(np.uint8).tobytes(), self._zdict) if len(codes) else b""
+
+    @property
+    def _context(self) -> zstandard.ZstdCompressor:
+        """The compression context of the calling thread: zstandard's are not safe to share."""
+        context: zstandard.ZstdCompressor | None = getattr(self._local, "context", None)
+        if context is None:
+            context = zstandard.ZstdCompressor(dict_data=self._zdict, compression_params=self._parameters())
+            self._local.context = context
+        return context
+
+    def _parameters(self) -> zstandard.ZstdCompressionParameters:
+        form = zstandard.FORMAT_ZSTD1 if self.whole else zstandard.FORMAT_ZSTD1_MAGICLESS
+        # Tables made for the segments' size: smaller, so faster to prepare, and a better choice of strategy.
+        hints = {} if self.whole else {"source_size": self.segmenter.max_bytes, "dict_size": len(self.dictionary)}
+        return zstandard.ZstdCompressionParameters.from_level(
+            self.level, format=form, write_content_size=self.whole, write_checksum=False, write_dict_id=False, **hints
+        )
+
+
+def _batches(documents: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Documents in lists of :data:`_BATCH` bytes at most, or of one document that is longer."""
+    batch: list[bytes] = []
+    size = 0
+    for document in documents:
+        if batch and size + len(document) > _BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(document)
+        size += len(document)
+    if batch:
+        yield batch
+
+
+def _stretches(document: bytes, ends: NDArray[np.int64]) -> Iterator[tuple[bytes, NDArray[np.int64]]]:
+    """Stretches of about :data:`_BATCH` bytes: their text, with padding, and where segments end in it."""
+    first = begin = 0
+    while first < len(ends):
+        last = max(first + 1, int(np.searchsorted(ends, begin + _BATCH, side="right")))
+        end = int(ends[last - 1])
+        yield document[begin:end] + PADDING, ends[first:last] - begin
+        first, begin = last, end

@@ -1,0 +1,271 @@
+r"""Reading views: the ``.bin`` and ``.idx`` files of Megatron's IndexedDataset, through numpy and memory maps.
+
+Everything below the adaptor reads views here, without torch and without megatron. An ``.idx`` file is little-endian:
+
+=======================  =========================================================
+bytes                    meaning
+=======================  =========================================================
+9                        the magic ``MMIDIDX\x00\x00``
+8                        version, uint64, always 1
+1                        dtype code, uint8
+8                        number of sequences S, uint64
+8                        number of document indices D, uint64 (documents + 1)
+4 S                      length of each sequence in units, int32
+8 S                      where each sequence begins in the ``.bin`` file in bytes, int64
+8 D                      the sequence at which each document begins, and S at the end, int64
+=======================  =========================================================
+
+Our datasets hold one sequence per document.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DatasetError
+from .manifest import Manifest, View, compressed_view
+
+MAGIC: Final = b"MMIDIDX\x00\x00"
+HEADER: Final = struct.Struct("<9sQBQQ")
+DTYPES: Final[dict[int, np.dtype[Any]]] = {
+    code: np.dtype(name)
+    for code, name in enumerate(("uint8", "int8", "int16", "int32", "int64", "float64", "float32", "uint16"), start=1)
+}
+
+_PREPARE_AGAIN: Final = "prepare the view again, or restore the file"
+
+
+class ViewReader:
+    """One view, memory-mapped and read-only.
+
+    Parameters
+    ----------
+    path
+        The path of its two files without ``.bin`` and ``.idx``, such as ``data/stdlib_raw_document``.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, is not of this format, or is longer or shorter than its header and index say. The check
+        reads the header and the last sequence only, whatever the size.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        idx_path = f"{self.path}.idx"
+        idx = _map(idx_path)
+        self.dtype, sequences = _parse_header(idx, idx_path)
+        lengths_end = HEADER.size + 4 * sequences
+        pointers_end = lengths_end + 8 * sequences
+        self.sequence_lengths: NDArray[np.int32] = idx[HEADER.size : lengths_end].view("<i4")
+        """Units of each sequence: int32, shape (sequences,)."""
+        self.sequence_pointers: NDArray[np.int64] = idx[lengths_end:pointers_end].view("<i8")
+        """Where each sequence begins in the ``.bin`` file, in bytes: int64, shape (sequences,)."""
+        self.document_indices: NDArray[np.int64] = idx[pointers_end:].view("<i8")
+        """The sequence at which each document begins, then the number of sequences: int64, shape (documents + 1,)."""
+        expected = self._expected_bytes()
+        content = _map(f"{self.path}.bin")
+        if len(content) != expected:
+            raise DatasetError(
+                f"the file has {len(content):,} bytes, its index says {expected:,}",
+                where=f"{self.path}.bin",
+                fix=_PREPARE_AGAIN,
+            )
+        self._units: NDArray[Any] = content.view(self.dtype)
+
+    def _expected_bytes(self) -> int:
+        if not len(self):
+            return 0
+        return int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.sequence_lengths)
+
+    @property
+    def units(self) -> int:
+        """Units (bytes or codes) in all sequences together."""
+        return len(self._units)
+
+    def get(self, index: int, offset: int = 0, length: int | None = None) -> NDArray[Any]:
+        """Units ``offset … offset + length`` of one sequence (to its end without ``length``).
+
+        Returns
+        -------
+        A read-only 1-D array of :attr:`dtype` on the memory map: copy it if it has to outlive the reader's file.
+
+        Raises
+        ------
+        IndexError
+            If the stretch is not inside the sequence.
+        DatasetError
+            If the index is damaged, so that the sequence is not inside the file.
+        """
+        available = int(self.sequence_lengths[index]) - offset
+        if length is None:
+            length = available
+        if offset < 0 or not 0 <= length <= available:
+            raise IndexError(f"units {offset} … {offset + length} of sequence {index}, which has {available + offset}")
+        begin = int(self.sequence_pointers[index]) // self.dtype.itemsize + offset
+        if begin < 0 or begin + length > len(self._units):
+            raise DatasetError(
+                f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=_PREPARE_AGAIN
+            )
+        return self._units[begin : begin + length]
+
+    def stretch(self, begin: int, end: int) -> NDArray[Any]:
+        """All units of the sequences ``begin … end - 1`` (at least one), one after the other."""
+        first = int(self.sequence_pointers[begin]) // self.dtype.itemsize
+        last = int(self.sequence_pointers[end - 1]) // self.dtype.itemsize + int(self.sequence_lengths[end - 1])
+        return self._units[first:last]
+
+    def read_each(self, begin: int, end: int) -> Iterator[bytes]:
+        """The units of the sequences ``begin … end - 1``, each as bytes.
+
+        They are read, not mapped: mapped pages count as a process's memory, until the whole file is in it.
+
+        Raises
+        ------
+        DatasetError
+            If the file cannot be read, or is shorter than it was.
+        """
+        if begin == end:
+            return
+        try:
+            with open(f"{self.path}.bin", "rb") as file:
+                file.seek(int(self.sequence_pointers[begin]))
+                for size in (self.sequence_lengths[begin:end].astype(np.int64) * self.dtype.itemsize).tolist():
+                    content = file.read(size)
+                    if len(content) != size:
+                        raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=_PREPARE_AGAIN)
+                    yield content
+        except OSError as error:
+            raise DatasetError(
+                f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=_PREPARE_AGAIN
+            ) from error
+
+    def check_index(self) -> None:
+        """Check every length, pointer and document index (the constructor checks the last only).
+
+        Raises
+        ------
+        DatasetError
+            If the sequences are not laid end to end, or are not one per document.
+        """
+        lengths = self.sequence_lengths.astype(np.int64) * self.dtype.itemsize
+        good = (
+            (lengths >= 0).all()
+            and (self.sequence_pointers == np.cumsum(lengths) - lengths).all()
+            and np.array_equal(self.document_indices, np.arange(len(self) + 1))
+        )
+        if not good:
+            raise DatasetError(
+                "its sequences are not laid end to end, one per document", where=f"{self.path}.idx", fix=_PREPARE_AGAIN
+            )
+
+
+def raw_path(prefix: str | os.PathLike[str]) -> str:
+    """``PREFIX_raw_document``: the raw view's files without their ending."""
+    return f"{os.fspath(prefix)}_raw_document"
+
+
+def compressed_path(prefix: str | os.PathLike[str], name: str) -> str:
+    """``PREFIX_<name>_document``: a compressed view's files without their ending."""
+    return f"{os.fspath(prefix)}_{name}_document"
+
+
+def spans_path(prefix: str | os.PathLike[str], name: str) -> str:
+    """``PREFIX_<name>_spans``: the files of a compressed view's spans without their ending."""
+    return f"{os.fspath(prefix)}_{name}_spans"
+
+
+def open_view(path: str | os.PathLike[str], view: View, documents: int) -> ViewReader:
+    """Open a view and check that it is the one that the manifest describes, in constant time.
+
+    Checked are both files' sizes, the dtype, and the counts of documents and units; :mod:`megatron_proxy.data.dataset.verify`
+    checks the content.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, truncated, foreign, or of another view.
+    """
+    for ending, stored in (("idx", view.idx), ("bin", view.bin)):
+        _check_size(Path(f"{os.fspath(path)}.{ending}"), stored.size)
+    reader = ViewReader(path)
+    found = (reader.dtype.name, len(reader), len(reader.document_indices) - 1, reader.units)
+    expected = (view.dtype, documents, documents, view.units)
+    if found != expected:
+        raise DatasetError(
+            f"this is not the view that the manifest describes: (dtype, sequences, documents, units) are {found}, "
+            f"the manifest says {expected}",
+            where=f"{reader.path}.idx",
+            fix=_PREPARE_AGAIN,
+        )
+    return reader
+
+
+def check_views(prefix: str | os.PathLike[str], manifest: Manifest, name: str) -> None:
+    """Check, in constant time, that the raw view and the compressed view ``name`` are what the manifest says.
+
+    Raises
+    ------
+    DatasetError
+        If a file of them is missing, truncated, swapped or foreign.
+    """
+    entry = compressed_view(prefix, manifest, name)
+    open_view(raw_path(prefix), manifest.raw, manifest.documents)
+    open_view(compressed_path(prefix, name), entry.view, manifest.documents)
+    if entry.spans is not None:
+        open_view(spans_path(prefix, name), entry.spans, manifest.documents)
+    for stored in entry.files.values():
+        _check_size(Path(os.fspath(prefix)).parent / stored.name, stored.size)
+
+
+def _check_size(path: Path, expected: int) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path), fix=_PREPARE_AGAIN) from error
+    if size != expected:
+        raise DatasetError(
+            f"the file has {size:,} bytes, the manifest says {expected:,}", where=str(path), fix=_PREPARE_AGAIN
+        )
+
+
+def _map(path: str) -> NDArray[np.uint8]:
+    """The bytes of a file, memory-mapped (an empty file cannot be mapped, and gives an empty array)."""
+    try:
+        if os.stat(path).st_size == 0:
+            return np.empty(0, dtype=np.uint8)
+        # A plain array on the map: indexing an np.memmap costs several times more.
+        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    except OSError as error:
+        raise DatasetError(f"cannot be read ({error.strerror})", where=path, fix=_PREPARE_AGAIN) from error
+
+
+def _parse_header(idx: NDArray[np.uint8], path: str) -> tuple[np.dtype[Any], int]:
+    """The dtype and the number of sequences; the file's size is checked against them."""
+    if len(idx) < HEADER.size or bytes(idx[: len(MAGIC)]) != MAGIC:
+        raise DatasetError("this is not the index of an IndexedDataset", where=path, fix=_PREPARE_AGAIN)
+    _, version, code, sequences, indices = HEADER.unpack(idx[: HEADER.size].tobytes())
+    if version != 1 or code not in DTYPES:
+        raise DatasetError(
+            f"index version {version} with dtype code {code} is unknown (known: version 1, codes 1 to {len(DTYPES)})",
+            where=path,
+            fix=_PREPARE_AGAIN,
+        )
+    expected = HEADER.size + 12 * sequences + 8 * indices
+    if len(idx) != expected:
+        raise DatasetError(
+            f"the file has {len(idx):,} bytes, its header says {expected:,} ({sequences:,} sequences)",
+            where=path,
+            fix=_PREPARE_AGAIN,
+        )
+    return DTYPES[code], sequences

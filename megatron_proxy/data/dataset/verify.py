@@ -1,0 +1,250 @@
+"""Whether a prepared dataset is what it was when it was written, and decodes to itself.
+
+Training checks sizes, dtypes and counts by itself (:func:`megatron_proxy.data.dataset.reader.check_views`). Here everything is read:
+
+* every file's SHA-256 against the manifest;
+* every index: sequences end to end, one per document; spans that add up to their documents;
+* every compressor: it can be restored from the manifest, with the same fingerprint;
+* with ``deep``, every document: decode(compressed) == raw. Of one document in 16 each span is decoded alone, too.
+
+All that is wrong is collected, not just the first thing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common import jit
+from . import manifest, reader
+from ...compressors import Compressor
+from ...errors import CompressorError, DatasetError, ProxyError
+from .manifest import StoredFile, View
+from ...common.parallel import Workers
+from ..prepare.encode import Range, ranges
+from ...common.progress import Progress
+from .reader import ViewReader
+
+_BLOCK: Final = 1 << 16
+_DOCUMENTS_PER_SPAN_CHECK: Final = 16
+# Of a view that is wrong throughout, the first few documents tell enough.
+_SHOWN: Final = 10
+_NEVER: Final = 1 << 62
+
+
+@dataclass
+class Findings:
+    """What was checked and what was found.
+
+    Parameters
+    ----------
+    files, bytes
+        How many files, with how many bytes, were compared with their checksums.
+    decoded
+        How many documents were decoded, by compressor.
+    problems
+        What is wrong, one message each.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    decoded: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def check[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Call a check; what it raises becomes a problem, and the result None."""
+        try:
+            return function(*args, **kwargs)
+        except ProxyError as error:
+            self.problems.append(str(error))
+            return None
+
+
+def verify(prefix: str, *, deep: bool = False, workers: int = 1, log_interval: int) -> Findings:
+    """Check a prepared dataset.
+
+    Parameters
+    ----------
+    prefix
+        Its prefix.
+    deep
+        Decode every document as well.
+    workers
+        Threads that read files, and processes that decode.
+    log_interval
+        Documents between two lines of progress.
+
+    Raises
+    ------
+    DatasetError
+        If there is no manifest, or it cannot be read.
+    """
+    content = manifest.read(prefix)
+    findings = Findings()
+    _check_files(Path(prefix).parent, content.stored_files(), workers, findings)
+    raw = findings.check(_open, reader.raw_path(prefix), content.raw, content.documents)
+    for name, entry in content.compressed.items():
+        compressor = findings.check(manifest.load_compressor, prefix, name)
+        codes = findings.check(_open, reader.compressed_path(prefix, name), entry.view, content.documents)
+        if raw is None or codes is None:
+            continue
+        spans = None
+        if entry.spans is not None:
+            spans = findings.check(_open, reader.spans_path(prefix, name), entry.spans, content.documents)
+            if spans is None or findings.check(_check_spans, raw, codes, spans) is None:
+                continue
+        if deep and compressor is not None and compressor.decodes:
+            findings.decoded[name] = content.documents
+            decoder = Decoder(raw.path, codes.path, None if spans is None else spans.path, compressor)
+            _check_documents(decoder, raw, workers, log_interval, findings)
+    return findings
+
+
+def _check_files(folder: Path, files: list[StoredFile], workers: int, findings: Findings) -> None:
+    """Compare all checksums, several files at a time (hashing lets other threads run)."""
+    lock = threading.Lock()
+    total = sum(stored.size for stored in files)
+    with Progress("checksums", total, log_interval=_NEVER) as progress:
+
+        def advance(size: int) -> None:
+            with lock:
+                progress.advance(0, size)
+
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            for problem in pool.map(partial(_check_file, folder, advance), files):
+                findings.problems += problem
+    findings.files, findings.bytes = len(files), total
+
+
+def _check_file(folder: Path, advance: Callable[[int], None], stored: StoredFile) -> list[str]:
+    path = folder / stored.name
+    try:
+        size = path.stat().st_size
+        if size != stored.size:
+            return [f"{path}: the file has {size:,} bytes, the manifest says {stored.size:,}"]
+        if manifest.sha256_of(path, advance) != stored.sha256:
+            return [f"{path}: the content is not what the manifest says (SHA-256)"]
+    except OSError as error:
+        return [f"{path}: cannot be read ({error.strerror})"]
+    return []
+
+
+def _open(path: str, view: View, documents: int) -> ViewReader:
+    opened = reader.open_view(path, view, documents)
+    opened.check_index()
+    return opened
+
+
+def _check_spans(raw: ViewReader, codes: ViewReader, spans: ViewReader) -> bool:
+    """Check that the spans of each document add up to its bytes and its codes.
+
+    Raises
+    ------
+    DatasetError
+        Naming the first document whose spans do not.
+    """
+    for begin in range(0, len(spans), _BLOCK):
+        end = min(begin + _BLOCK, len(spans))
+        lengths = spans.sequence_lengths[begin:end].astype(np.int64)
+        # An odd number of units is no list of pairs; the sums below may then be anything.
+        ends = np.cumsum(lengths) // 2
+        sums = np.zeros((len(spans.stretch(begin, end)) // 2 + 1, 2), dtype=np.int64)
+        np.cumsum(spans.stretch(begin, end)[: 2 * len(sums) - 2].reshape(-1, 2), axis=0, dtype=np.int64, out=sums[1:])
+        found = sums[ends] - sums[np.concatenate([[0], ends[:-1]])]
+        expected = np.stack([raw.sequence_lengths[begin:end], codes.sequence_lengths[begin:end]], axis=1)
+        wrong = (lengths % 2 != 0) | (found != expected).any(axis=1)
+        if wrong.any():
+            raise DatasetError(
+                f"document {begin + int(np.argmax(wrong))}: its spans do not add up to its bytes and codes",
+                where=f"{spans.path}.bin",
+            )
+    return True
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """What a worker needs to decode documents and compare them."""
+
+    raw_path: str
+    codes_path: str
+    spans_path: str | None
+    compressor: Compressor
+
+    def __call__(self) -> Callable[[Range], Decoded]:
+        """Open the views, in the worker."""
+        spans = None if self.spans_path is None else ViewReader(self.spans_path)
+        return partial(_decode, self.compressor, ViewReader(self.raw_path), ViewReader(self.codes_path), spans)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """How many documents, with how many bytes, and what is wrong with which of them."""
+
+    documents: int
+    bytes: int
+    wrong: list[tuple[int, str]]
+
+
+def _check_documents(decoder: Decoder, raw: ViewReader, workers: int, log_interval: int, findings: Findings) -> None:
+    name = decoder.compressor.name
+    wrong = 0
+    with (
+        Progress(f"decoding the {name} view", raw.units, log_interval=log_interval) as progress,
+        Workers(decoder, workers, preload=[__name__, jit.READY]) as pool,
+    ):
+        for found in pool.map(ranges(raw, (0, len(raw)), workers)):
+            progress.advance(found.documents, found.bytes)
+            for document, what in found.wrong[: max(0, _SHOWN - wrong)]:
+                findings.problems.append(f"{decoder.codes_path}.bin: document {document}: {what}")
+            wrong += len(found.wrong)
+    if wrong > _SHOWN:
+        findings.problems.append(f"{decoder.codes_path}.bin: {wrong:,} documents are wrong, {_SHOWN} of them are shown")
+
+
+def _decode(
+    compressor: Compressor, raw: ViewReader, codes: ViewReader, spans: ViewReader | None, documents: Range
+) -> Decoded:
+    begin, end = documents
+    wrong, size = [], 0
+    contents = zip(raw.read_each(begin, end), codes.read_each(begin, end), strict=True)
+    for number, (expected, stored) in enumerate(contents, start=begin):
+        size += len(expected)
+        units = np.frombuffer(stored, dtype=codes.dtype, count=len(stored) // codes.dtype.itemsize)
+        what = _difference(compressor, units, expected)
+        if what is None and spans is not None and number % _DOCUMENTS_PER_SPAN_CHECK == 0:
+            what = _span_difference(compressor, units, expected, spans.get(number))
+        if what is not None:
+            wrong.append((number, what))
+    return Decoded(end - begin, size, wrong)
+
+
+def _difference(compressor: Compressor, codes: NDArray[Any], expected: bytes) -> str | None:
+    """What is wrong with the codes of some bytes, if anything."""
+    try:
+        found = compressor.decode(codes)
+    except CompressorError as error:
+        return f"cannot be decoded ({error})"
+    if not compressor.lossless or found == expected:
+        return None
+    place = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
+    where = f"{len(found):,} bytes instead of {len(expected):,}" if place is None else f"another byte at {place:,}"
+    return f"decodes to something else than the raw view has ({where})"
+
+
+def _span_difference(compressor: Compressor, codes: NDArray[Any], expected: bytes, pairs: NDArray[Any]) -> str | None:
+    """The same for each span on its own."""
+    byte = code = 0
+    for number, (bytes_, codes_) in enumerate(pairs.reshape(-1, 2).tolist()):
+        what = _difference(compressor, codes[code : code + codes_], expected[byte : byte + bytes_])
+        if what is not None:
+            return f"span {number} {what}"
+        byte, code = byte + bytes_, code + codes_
+    return None

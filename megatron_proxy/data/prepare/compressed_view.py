@@ -1,0 +1,119 @@
+"""One compressed view: made at once, or in partitions that outlive an interrupted run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from ..dataset import manifest, reader
+from ...compressors import Compressor
+from ...errors import ConfigurationError, DatasetError
+from ..dataset.manifest import CompressedView, Manifest
+from ...common.progress import Progress
+from ..dataset.reader import ViewReader
+from .dataset import Dataset, describe
+from .encode import encode
+from .job import Job
+from .parts import concatenate, finished_part, part_prefix, remove_parts
+from .staging import PendingView, publish_file
+from .recipe import Recipe
+from .units import SPAN_DTYPE
+
+
+def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
+    """Make the compressed view of one recipe, unless it is there already.
+
+    Raises
+    ------
+    ProxyError
+        Whatever the user can mend. Nothing half-made is left behind, except finished partitions.
+    """
+    raw = reader.open_view(reader.raw_path(dataset.prefix), dataset.prepared.raw, dataset.prepared.documents)
+    compressor = recipe.make(lambda: _corpus(job, recipe, raw))
+    if _is_there(job, dataset, compressor):
+        remove_parts(dataset.prefix, recipe.name)
+        job.report(f"{dataset.prefix}: the {recipe.name} view is there already")
+        return
+    with ExitStack() as stack:
+        pending = []
+        for path, dtype in view_files(dataset.prefix, compressor):
+            pending.append(dataset.pending(path, dtype))
+            stack.callback(pending[-1].discard)
+        _fill(job, dataset, raw, compressor, pending)
+        stored = [one.finish() for one in pending]
+        dataset.publish_compressed(compressor, pending, stored)
+    remove_parts(dataset.prefix, recipe.name)
+    ratio = raw.units / max(1, stored[0].units)
+    job.report(f"{dataset.prefix}: {stored[0].units:,} codes in the {recipe.name} view, {ratio:.2f} bytes per code")
+
+
+def _corpus(job: Job, recipe: Recipe, raw: ViewReader) -> Iterator[bytes]:
+    if job.shard is not None:
+        raise ConfigurationError(
+            f"the {recipe.name} compressor learns from the corpus, of which a shard sees only a part",
+            where="--shard",
+            fix=f"let it learn once: megatron-proxy train-compressor {recipe.name} --input … --output FILE; "
+            "then give --compressor-from FILE.json to every shard",
+        )
+    return raw.read_each(0, len(raw))
+
+
+def _is_there(job: Job, dataset: Dataset, compressor: Compressor) -> bool:
+    entry = dataset.prepared.compressed.get(compressor.name)
+    if entry is None or job.overwrite:
+        return False
+    if entry.fingerprint != compressor.fingerprint:
+        raise DatasetError(
+            f"has a {compressor.name} view already, made with other options or another model",
+            where=dataset.prefix,
+            fix="choose another --output-prefix, or replace the view with --overwrite",
+        )
+    reader.check_views(dataset.prefix, dataset.prepared, compressor.name)
+    return True
+
+
+def _fill(job: Job, dataset: Dataset, raw: ViewReader, compressor: Compressor, pending: Sequence[PendingView]) -> None:
+    label = f"{dataset.prefix}: writing the {compressor.name} view"
+    with Progress(label, raw.units, log_interval=job.log_interval) as progress:
+        if job.partitions == 1:
+            encode(raw, (0, len(raw)), compressor, pending, job.workers, progress)
+            return
+        parts = [_make_part(job, dataset, raw, compressor, part, progress) for part in range(job.partitions)]
+    for number, one in enumerate(pending):
+        paths = [view_files(prefix, compressor)[number][0] for prefix, _ in parts]
+        concatenate(paths, [entry.stored_views()[number] for _, entry in parts], one)
+
+
+def _make_part(
+    job: Job, dataset: Dataset, raw: ViewReader, compressor: Compressor, part: int, progress: Progress
+) -> tuple[str, CompressedView]:
+    """Encode one partition, unless a run before this one has finished it; returns its prefix and what was stored."""
+    begin, end = (number * len(raw) // job.partitions for number in (part, part + 1))
+    prefix = part_prefix(dataset.prefix, compressor.name, part, job.partitions)
+    whole = dataset.prepared
+    finished = finished_part(prefix, compressor, whole, end - begin)
+    if finished is not None:
+        progress.advance(end - begin, int(raw.sequence_lengths[begin:end].sum(dtype=np.int64)))
+        return prefix, finished
+    with ExitStack() as stack:
+        pending = []
+        for path, dtype in view_files(prefix, compressor):
+            pending.append(PendingView(path, dtype))
+            stack.callback(pending[-1].discard)
+        encode(raw, (begin, end), compressor, pending, job.workers, progress)
+        stored = [one.finish() for one in pending]
+        for one in pending:
+            one.publish()
+        entry = describe(compressor, stored, {})
+        part_manifest = Manifest(end - begin, whole.raw, {compressor.name: entry})
+        publish_file(manifest.path_of(prefix), part_manifest.to_json().encode())
+    return prefix, entry
+
+
+def view_files(prefix: str, compressor: Compressor) -> list[tuple[str, np.dtype[Any]]]:
+    """The views of a compressor as (path without ending, dtype): its codes, and its spans if it has any."""
+    codes = (reader.compressed_path(prefix, compressor.name), compressor.vocabulary.code_dtype)
+    return [codes, (reader.spans_path(prefix, compressor.name), SPAN_DTYPE)] if compressor.spans else [codes]

@@ -1,0 +1,162 @@
+"""One prefix while it is being prepared: what is there already, and how something new takes its place.
+
+The manifest is the dataset: a view counts only if the manifest names it. So a new view is renamed into place *before*
+the manifest names it, and a view that is replaced is taken out of the manifest *before* its files change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from ... import __version__, compressors
+from ..dataset import manifest, reader
+from ...compressors import Compressor
+from ...errors import DatasetError
+from ..dataset.manifest import CompressedView, Manifest, StoredFile, View
+from .lock import Lock
+from .staging import PendingView, publish_file, writing
+
+_PACKAGES: Final = ("megatron-core", "numpy", "orjson", "sentencepiece", "zstandard")
+
+
+class Dataset:
+    """A locked prefix.
+
+    Parameters
+    ----------
+    prefix
+        Such as ``data/stdlib``.
+    lock
+        The lock that is held on it.
+    overwrite
+        Whether files that are there may be replaced by different ones.
+
+    Raises
+    ------
+    DatasetError
+        A manifest that cannot be used (unless it may be overwritten).
+    """
+
+    def __init__(self, prefix: str, lock: Lock, *, overwrite: bool) -> None:
+        self.prefix = prefix
+        self.overwrite = overwrite
+        self._lock = lock
+        self.manifest = self._read()
+        self._remove_leftovers()
+
+    def _read(self) -> Manifest | None:
+        if not manifest.path_of(self.prefix).exists():
+            return None
+        try:
+            return manifest.read(self.prefix)
+        except DatasetError as error:
+            if self.overwrite:
+                return None
+            fix = f"{error.fix}; --overwrite replaces this one" if error.fix else "--overwrite replaces it"
+            raise DatasetError(error.what, where=error.where, fix=fix) from None
+
+    def _remove_leftovers(self) -> None:
+        """Half-made views of a run that was cut off."""
+        for name in compressors.names():
+            for path in (reader.compressed_path(self.prefix, name), reader.spans_path(self.prefix, name)):
+                PendingView.remove(path)
+        PendingView.remove(reader.raw_path(self.prefix))
+
+    @property
+    def prepared(self) -> Manifest:
+        """The manifest of a prefix that has a raw view."""
+        if self.manifest is None:
+            raise LookupError(f"{self.prefix} has no raw view yet")
+        return self.manifest
+
+    def pending(self, path: str, dtype: Any) -> PendingView:
+        """Begin a view that will be at ``path``.
+
+        Raises
+        ------
+        DatasetError
+            If files are there which this prefix's manifest does not know, so that they may be somebody's.
+        """
+        for ending in ("bin", "idx"):
+            place = Path(f"{path}.{ending}")
+            if place.exists() and not self._knows(place.name) and not (self.overwrite or self._lock.cut_off):
+                raise DatasetError(
+                    "the file is there, but no manifest names it: it is not of this dataset",
+                    where=str(place),
+                    fix="choose another --output-prefix, or replace it with --overwrite",
+                )
+        return PendingView(path, dtype)
+
+    def _knows(self, name: str) -> bool:
+        return self.manifest is not None and name in {stored.name for stored in self.manifest.stored_files()}
+
+    def publish_raw(self, pending: PendingView, raw: View, documents: int, source: dict[str, Any]) -> None:
+        """Make a raw view, and nothing else, the dataset."""
+        self._lock.publishing = True
+        with writing(manifest.path_of(self.prefix)):
+            manifest.path_of(self.prefix).unlink(missing_ok=True)
+        if self.manifest is not None:
+            for name in self.manifest.compressed:
+                self._remove_view(self.manifest.compressed[name])
+        pending.publish()
+        self._write(Manifest(documents, raw, {}, source, versions()))
+
+    def publish_compressed(
+        self, compressor: Compressor, pending: Sequence[PendingView], stored: Sequence[View]
+    ) -> None:
+        """Add a compressed view (its codes, and its spans if it has any), or replace one."""
+        self._lock.publishing = True
+        old = self.prepared.compressed.get(compressor.name)
+        if old is not None:
+            rest = {name: view for name, view in self.prepared.compressed.items() if name != compressor.name}
+            publish_file(manifest.path_of(self.prefix), self.prepared.with_views(rest).to_json().encode())
+            self._remove_view(old)
+        for one in pending:
+            one.publish()
+        files = {suffix: self._store(compressor.name, suffix, file) for suffix, file in compressor.files().items()}
+        self._write(self.prepared.with_compressed(compressor.name, describe(compressor, stored, files)))
+
+    def _store(self, name: str, suffix: str, content: bytes) -> StoredFile:
+        path = Path(f"{self.prefix}_{name}_{suffix}")
+        publish_file(path, content)
+        return StoredFile(path.name, len(content), hashlib.sha256(content).hexdigest())
+
+    def _remove_view(self, view: CompressedView) -> None:
+        for path in manifest.own_paths(self.prefix, view.stored_files()):
+            with writing(path):
+                path.unlink(missing_ok=True)
+
+    def _write(self, new: Manifest) -> None:
+        publish_file(manifest.path_of(self.prefix), new.to_json().encode())
+        self.manifest = new
+        self._lock.publishing = False
+
+
+def versions() -> dict[str, str]:
+    """What writes a dataset on this machine."""
+    found = {"megatron-proxy": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def describe(compressor: Compressor, stored: Sequence[View], files: Mapping[str, StoredFile]) -> CompressedView:
+    """The manifest's entry for a compressor and the views it made: codes, and spans if it has any."""
+    return CompressedView(
+        config=compressor.config(),
+        fingerprint=compressor.fingerprint,
+        num_symbols=compressor.vocab_size,
+        literals=compressor.literals,
+        lossless=compressor.lossless,
+        view=stored[0],
+        spans=stored[1] if len(stored) > 1 else None,
+        files=dict(files),
+    )

@@ -1,0 +1,120 @@
+"""What to prepare: the flags of ``megatron-proxy prepare``, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ... import compressors
+from ...common import jit
+from ..corpus import DEFAULT_KEY, CorpusFile
+from ...errors import ConfigurationError
+from ...common.progress import DEFAULT_LOG_INTERVAL
+from .parts import shard_prefix
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to prepare.
+
+    Parameters
+    ----------
+    prefix
+        The prefix of the dataset; with several keys ``PREFIX_<key>`` for each.
+    inputs
+        Paths and globs; none to take the documents of the raw view that is there.
+    recipes
+        The compressors; none to write the raw view only.
+    keys
+        The JSON keys.
+    workers
+        Worker processes; 0 works in this process.
+    partitions
+        Parts that are finished one after the other, so that an interrupted run loses one part at most.
+    shard
+        (i, n): prepare only the i-th of n shards, as a dataset of its own.
+    max_documents
+        Take the first so many documents only.
+    skip_bad_lines
+        Count and list bad lines instead of ending with an error.
+    overwrite
+        Replace what is there and differs.
+    log_interval
+        Documents between two lines of progress.
+    report
+        Where the results are told.
+
+    Raises
+    ------
+    ConfigurationError
+        A number out of range, or flags that do not go together.
+    """
+
+    prefix: str
+    inputs: Sequence[str] = ()
+    recipes: Sequence[Recipe] = ()
+    keys: Sequence[str] = (DEFAULT_KEY,)
+    workers: int = 1
+    partitions: int = 1
+    shard: tuple[int, int] | None = None
+    max_documents: int | None = None
+    skip_bad_lines: bool = False
+    overwrite: bool = False
+    log_interval: int = DEFAULT_LOG_INTERVAL
+    report: Callable[[str], None] = field(default=print)
+
+    def __post_init__(self) -> None:
+        if os.path.basename(self.prefix) in ("", ".", ".."):
+            raise ConfigurationError(
+                f"{self.prefix!r} names no files", where="--output-prefix", fix="give a prefix such as data/corpus"
+            )
+        for flag, number, least in [
+            ("--workers", self.workers, 0),
+            ("--partitions", self.partitions, 1),
+            ("--log-interval", self.log_interval, 1),
+            ("--max-documents", 1 if self.max_documents is None else self.max_documents, 1),
+        ]:
+            if number < least:
+                raise ConfigurationError(f"must be at least {least}, is {number}", where=flag)
+        for flag, names in [("--json-keys", self.keys), ("--compressor", [recipe.name for recipe in self.recipes])]:
+            if len(set(names)) < len(names):
+                raise ConfigurationError(f"something is named twice: {', '.join(names)}", where=flag)
+        self._check_shard()
+
+    def _check_shard(self) -> None:
+        if self.shard is None:
+            return
+        index, count = self.shard
+        if not 0 <= index < count:
+            raise ConfigurationError(f"there is no shard {index} of {count}: they count from 0", where="--shard")
+        if self.max_documents is not None:
+            raise ConfigurationError("a shard does not know how many documents come before it", where="--max-documents")
+
+    @property
+    def worker_modules(self) -> list[str]:
+        """The modules that its workers will need."""
+        kinds = [type(recipe.made) if recipe.made else compressors.get(recipe.name) for recipe in self.recipes]
+        return [*(kind.__module__ for kind in kinds), jit.READY] if kinds else []
+
+    @property
+    def shown_prefix(self) -> str:
+        """The prefix, with the shard's name, but without a key's."""
+        return self.prefix if self.shard is None else shard_prefix(self.prefix, self.shard)
+
+    def dataset_prefix(self, key: str) -> str:
+        """The prefix of the dataset of one key."""
+        prefix = self.prefix if len(self.keys) == 1 else f"{self.prefix}_{key}"
+        return prefix if self.shard is None else shard_prefix(prefix, self.shard)
+
+    def source(self, files: Sequence[CorpusFile], key: str, skipped: int) -> dict[str, Any]:
+        """What the manifest says of where the documents came from."""
+        source = {
+            "inputs": [os.path.basename(file.path) for file in files],
+            "json_key": key,
+            "max_documents": self.max_documents,
+            "skipped_lines": skipped,
+        }
+        return source if self.shard is None else {**source, "shard": list(self.shard)}

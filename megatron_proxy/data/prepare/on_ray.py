@@ -1,0 +1,138 @@
+"""``prepare --engine ray``: shards as tasks of a Ray cluster, put together at the end.
+
+A task makes one shard, in one process, on files that all machines see. Ray runs a task again whose machine or process
+was lost; that is safe, since a shard is one dataset: a second attempt takes over the lock of the first, keeps what it
+finished and clears away the rest. Nothing is merged before every shard is there exactly once, which the merging checks
+again by itself. The compressors learn once, before the tasks, from the whole corpus: so the result is, byte for byte,
+what one process would have made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Final
+
+from ..dataset import manifest
+from ..corpus import documents, expand
+from ...errors import ConfigurationError, ProxyError
+from ...common.progress import Progress
+from .job import Job
+from .merge import check_free, merge
+from .recipe import Recipe
+from .run import prepare
+
+RETRIES: Final = 5
+_TASKS_PER_CORE: Final = 4
+
+
+def prepare_on_ray(job: Job, shards: int | None = None) -> list[str]:
+    """Prepare a corpus on the cluster that RAY_ADDRESS names, or one started here; returns the datasets' prefixes.
+
+    Parameters
+    ----------
+    job
+        What to prepare; ``workers`` and ``partitions`` play no part. Paths must mean the same on every machine.
+    shards
+        How many tasks; by default four for each core of the cluster.
+
+    Raises
+    ------
+    ConfigurationError
+        Ray is not installed, or the job has no corpus, or is a shard itself.
+    DatasetError
+        The prefix is prepared already.
+    ProxyError
+        What a task, or the merging, could not do.
+    """
+    ray = _ray()
+    if not job.inputs or job.shard is not None or job.max_documents is not None:
+        raise ConfigurationError(
+            "on a cluster, --input is needed, and --shard and --max-documents cannot be used", where="--engine"
+        )
+    prefixes = [job.dataset_prefix(key) for key in job.keys]
+    for prefix in prefixes:
+        check_free(prefix, overwrite=job.overwrite)
+    started = not ray.is_initialized()
+    if started:
+        ray.init(log_to_driver=False, include_dashboard=False, logging_level="warning")
+    try:
+        count = shards or max(1, int(ray.cluster_resources().get("CPU", 1)) * _TASKS_PER_CORE)
+        learnt = replace(job, recipes=[_learn(job, recipe) for recipe in job.recipes], workers=0, partitions=1)
+        _run_tasks(ray, learnt, count)
+    finally:
+        if started:
+            ray.shutdown()
+    for prefix in prefixes:
+        merge(prefix, overwrite=job.overwrite, remove_shards=True, report=job.report)
+    return prefixes
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigurationError(
+            "the package ray is not installed", where="--engine", fix="pip install 'megatron-proxy[ray]'"
+        ) from error
+    return ray
+
+
+def _learn(job: Job, recipe: Recipe) -> Recipe:
+    """The recipe with its compressor made from the whole corpus."""
+    if len(job.keys) > 1:
+        # Each key's documents would teach it something else, so it must not learn from any.
+        return recipe
+    key = job.keys[0]
+    made = recipe.make(lambda: documents(job.inputs, key, skip_bad_lines=job.skip_bad_lines))
+    return replace(recipe, options={}, made=made)
+
+
+def _run_tasks(ray: Any, job: Job, count: int) -> None:
+    """Make all shards, each exactly once."""
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(make_shard)
+    # Progress, and whatever else holds this process's streams, stays here.
+    shared = ray.put(replace(job, report=_silent))
+    waiting = {task.remote(shared, index, count): index for index in range(count)}
+    total = sum(file.size for file in expand(job.inputs))
+    with Progress(f"{job.prefix}: {count} shards on {_cores(ray)} cores", total, log_interval=1) as progress:
+        while waiting:
+            for done in _finished(ray, waiting):
+                documents_, size = _result(ray, done)
+                del waiting[done]
+                progress.advance(documents_, size, total // count)
+
+
+def _finished(ray: Any, waiting: Iterable[Any]) -> list[Any]:
+    done, _ = ray.wait(list(waiting), num_returns=1)
+    return list(done)
+
+
+def _result(ray: Any, task: Any) -> tuple[int, int]:
+    try:
+        documents_, size = ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise cause if isinstance(cause, ProxyError) else error from None
+    except ray.exceptions.RayError as error:
+        raise ProxyError(
+            f"a task was lost more than {RETRIES} times: {str(error).splitlines()[0]}",
+            where="--engine ray",
+            fix="look into the cluster's logs; finished shards are kept, so run the command again",
+        ) from error
+    return documents_, size
+
+
+def make_shard(job: Job, index: int, count: int) -> tuple[int, int]:
+    """A task: make one shard; returns its documents and their bytes."""
+    prefixes = prepare(replace(job, shard=(index, count)))
+    raw = [manifest.read(prefix) for prefix in prefixes]
+    return raw[0].documents, raw[0].raw.units
+
+
+def _silent(line: str) -> None:
+    """Reports of single shards are of no interest."""
+
+
+def _cores(ray: Any) -> int:
+    return int(ray.cluster_resources().get("CPU", 1))

@@ -1,0 +1,262 @@
+"""From JSONL to the raw view: workers parse, this process writes (or compares) in the order of the corpus."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common import jit
+from ..corpus import CorpusFile, Joined, ScannerError, TextReader, bad_line, chunks, read_joined
+from ..corpus.chunk import Block, Chunk, LineNumbers
+from ...errors import CorpusError
+from ..dataset.manifest import View
+from ...common.parallel import Workers
+from ...common.progress import Progress
+from ..dataset.reader import ViewReader
+from .staging import writing
+
+_SHOWN_BAD_LINES: Final = 20
+# The scanner saves a second on 800 MB. With numba it takes 0.8 s to load; where numba is needed anyway, 10 ms.
+_WORTH_LOADING: Final = 640 << 20
+_WORTH_LOADING_ALONE: Final = 32 << 20
+
+
+class RawSink(Protocol):
+    """What takes the documents of one key, in order."""
+
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
+        """Take documents: their bytes one after the other, and the number of bytes of each.
+
+        Both are good during the call only.
+        """
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Which documents to take.
+
+    Parameters
+    ----------
+    files
+        The files, in order.
+    keys
+        The JSON keys; each makes a dataset of its own.
+    shard
+        (i, n): only the i-th of n shards.
+    max_documents
+        Stop after so many; None for all.
+    skip_bad_lines
+        Count and list bad lines instead of ending with an error.
+    """
+
+    files: Sequence[CorpusFile]
+    keys: Sequence[str]
+    shard: tuple[int, int] = (0, 1)
+    max_documents: int | None = None
+    skip_bad_lines: bool = False
+
+    @property
+    def disk_bytes(self) -> int:
+        """About how many bytes on disk it takes up."""
+        return sum(file.size for file in self.files) // self.shard[1]
+
+    def worth_scanning(self, workers: int, *, ready: bool) -> bool:
+        """Whether each worker has so much to read that loading compiled code for it pays; ``ready``: numba is there."""
+        size = self.disk_bytes // max(workers, 1)
+        least = _WORTH_LOADING_ALONE if ready else _WORTH_LOADING
+        return len(self.keys) == 1 and self.max_documents is None and size >= least
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a worker made of a chunk.
+
+    Parameters
+    ----------
+    chunk
+        The chunk, without its content.
+    found
+        What its lines hold.
+    warning
+        What the user should know of how it was read, if anything.
+    """
+
+    chunk: Chunk
+    found: Joined
+    warning: str | None
+
+
+def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], Read]:
+    """What a worker does: from a chunk to its documents.
+
+    ``scan`` takes the reader that is fast, once it is loaded; ``lend`` spares a copy where each chunk's documents are
+    done with before the next chunk is read.
+    """
+    reader: Callable[[Chunk], Joined] = partial(read_joined, keys)
+    warning = None
+    if scan:
+        try:
+            reader = TextReader(keys[0], lend=lend)
+        except ScannerError as error:
+            warning = f"this release of numba cannot compile the fast reader, so the usual one is taken ({error})"
+    return partial(_parse, reader, warning)
+
+
+def _parse(reader: Callable[[Chunk], Joined], warning: str | None, chunk: Chunk) -> Read:
+    found = reader(chunk)
+    return Read(replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found, warning)
+
+
+def skipped_lines_path(prefix: str) -> Path:
+    """``PREFIX_skipped_lines.txt``: the list of the bad lines that were passed over."""
+    return Path(f"{prefix}_skipped_lines.txt")
+
+
+class BadLines:
+    """Counts and lists the lines passed over: all in a file of each dataset, the first few on ``stream`` too."""
+
+    def __init__(self, prefixes: Sequence[str], stream: TextIO | None = None) -> None:
+        self.count = 0
+        self.path, *self._copies = map(skipped_lines_path, prefixes)
+        self._pending = self.path.with_name(f".{self.path.name}.partial")
+        self._stream = sys.stderr if stream is None else stream
+        with writing(self.path):
+            self._file = self._pending.open("w", encoding="utf-8", errors="surrogateescape")
+
+    def add(self, where: str, reason: str) -> None:
+        """List one line."""
+        self.count += 1
+        with writing(self.path):
+            print(f"{where}: {reason}", file=self._file)
+        if self.count <= _SHOWN_BAD_LINES:
+            print(f"passed over {where}: {reason}", file=self._stream)
+        elif self.count == _SHOWN_BAD_LINES + 1:
+            print(f"more lines are passed over: {self.path} will list all of them", file=self._stream)
+
+    def publish(self) -> None:
+        """Keep the list, if it is not empty; a list of an earlier run goes."""
+        with writing(self.path):
+            self._file.close()
+            for copy in self._copies:
+                shutil.copyfile(self._pending, copy)
+            os.replace(self._pending, self.path)
+            if not self.count:
+                for path in (self.path, *self._copies):
+                    path.unlink()
+
+    def discard(self) -> None:
+        """Remove the list, if it is not published."""
+        with suppress(OSError):
+            self._file.close()
+        self._pending.unlink(missing_ok=True)
+
+
+def take(
+    corpus: Corpus,
+    sinks: Sequence[RawSink],
+    bad_lines: BadLines,
+    workers: int,
+    progress: Progress,
+    preload: Sequence[str] = (),
+) -> int:
+    """Give the documents of a corpus to one sink per key; returns how many there were.
+
+    ``preload`` names modules that later workers of this process will need.
+
+    Raises
+    ------
+    CorpusError
+        A bad line (unless they are skipped), or a file that cannot be read or changes meanwhile.
+    """
+    count = 0
+    warned = False
+    numbers = LineNumbers()
+    scan = corpus.worth_scanning(workers, ready=jit.READY in preload)
+    preload = [__name__, *preload, *([jit.READY] if scan else [])]
+    with Workers(partial(parser, corpus.keys, scan, lend=not workers), workers, preload=preload) as pool:
+        for read in pool.map(chunks(corpus.files, shard=corpus.shard)):
+            chunk, found = read.chunk, read.found
+            if read.warning and not warned:
+                warnings.warn(read.warning, RuntimeWarning, stacklevel=2)
+                warned = True
+            numbers.enter(chunk, found.lines)
+            found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
+            for bad in found.bad:
+                where = numbers.where(bad.line)
+                if not corpus.skip_bad_lines:
+                    raise bad_line(where, bad.reason)
+                bad_lines.add(where, bad.reason)
+            for sink, (units, lengths) in zip(sinks, found.texts, strict=True):
+                sink.add(units, lengths)
+            documents = len(found.texts[0][1])
+            count += documents
+            progress.advance(documents, len(found.texts[0][0]), chunk.disk_bytes)
+            if count == corpus.max_documents:
+                break
+    _check_unchanged(corpus.files)
+    return count
+
+
+def _check_unchanged(files: Sequence[CorpusFile]) -> None:
+    for file in files:
+        if not os.path.exists(file.path) or os.path.getsize(file.path) != file.size:
+            raise CorpusError("the file changed while it was read", where=file.path, fix="run the command again")
+
+
+class Comparison:
+    """A sink that checks that the documents are those of a raw view.
+
+    Parameters
+    ----------
+    path
+        The raw view's files without their ending.
+    stored
+        What the manifest says of it.
+    """
+
+    def __init__(self, path: str, stored: View) -> None:
+        self._view = ViewReader(path)
+        self._stored = stored
+        self._bin = open(f"{path}.bin", "rb")  # noqa: SIM115 - closed by close()
+        self._documents = 0
+
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
+        """Compare some documents with the view's next ones.
+
+        Raises
+        ------
+        Different
+            If they are not the same.
+        """
+        end = self._documents + len(lengths)
+        if not np.array_equal(self._view.sequence_lengths[self._documents : end], lengths):
+            raise Different(f"documents {self._documents + 1:,} to {end:,} are not as long as those of the raw view")
+        # As bytes: views are compared byte by byte.
+        if self._bin.read(len(units)) != bytes(units):
+            raise Different(f"documents {self._documents + 1:,} to {end:,} are not those of the raw view")
+        self._documents = end
+
+    def finish(self) -> View:
+        """Check that the view has no more documents; returns what the manifest says of it."""
+        if self._documents != len(self._view):
+            raise Different(f"{self._documents:,} documents, not {len(self._view):,}")
+        return self._stored
+
+    def discard(self) -> None:
+        """Close the view."""
+        self._bin.close()
+
+
+class Different(Exception):  # noqa: N818 - a finding, not an error
+    """The corpus is not the one of the raw view."""

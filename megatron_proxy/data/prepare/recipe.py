@@ -1,0 +1,167 @@
+"""How a compressor is come by: built from its options and the corpus, or taken as it was made before.
+
+A compressor that was made before comes from a prepared prefix, or from the description that ``train-compressor``
+writes: ``FILE.json`` beside the compressor's files, each of them checked by its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ... import compressors
+from ..dataset import manifest
+from ...compressors import Compressor
+from ...compressors.base import Corpus
+from ...errors import CompressorError, ConfigurationError, DatasetError
+from ..dataset.manifest import StoredFile
+
+FORMAT: Final = "megatron_proxy compressor"
+VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One compressor to be used.
+
+    Parameters
+    ----------
+    name
+        Its name in the registry.
+    options
+        Those that were given; the others take their defaults.
+    made
+        The compressor, if it was made before; then no options may be given.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    made: Compressor | None = None
+
+    def make(self, corpus: Corpus) -> Compressor:
+        """The compressor.
+
+        Raises
+        ------
+        CompressorError
+            An option out of range, or something to learn from that cannot be learnt from.
+        """
+        if self.made is not None:
+            return self.made
+        kind = compressors.get(self.name)
+        return kind.build({option.name: option.default for option in kind.options} | dict(self.options), corpus)
+
+
+def recipes(names: Sequence[str], options: Mapping[str, Mapping[str, Any]], sources: Sequence[str]) -> list[Recipe]:
+    """The recipes for compressors by name.
+
+    Parameters
+    ----------
+    names
+        Which compressors.
+    options
+        The options given, by compressor.
+    sources
+        Prepared prefixes and descriptions; a compressor that is in one of them is taken from there.
+
+    Raises
+    ------
+    CompressorError
+        An unknown name, with the known ones.
+    ConfigurationError
+        Options for a compressor that is not used, or that is taken as it is; a source without any use.
+    """
+    for name in names:
+        compressors.get(name)
+    made: dict[str, Compressor] = {}
+    for source in sources:
+        found = from_source(source, names)
+        if not found:
+            raise ConfigurationError(
+                f"{source!r} has no compressor called {', '.join(names)}", where="--compressor-from"
+            )
+        made = found | made
+    for name, given in options.items():
+        flag = f"--{name}-{next(iter(given))}"
+        if name not in names:
+            raise ConfigurationError(f"--compressor does not name {name}", where=flag)
+        if name in made:
+            raise ConfigurationError("the compressor is taken as it is from --compressor-from", where=flag)
+    return [Recipe(name, options.get(name, {}), made.get(name)) for name in names]
+
+
+def from_source(source: str, names: Sequence[str]) -> dict[str, Compressor]:
+    """Those of the compressors ``names`` that a prepared prefix or a description holds.
+
+    Raises
+    ------
+    DatasetError
+        If it is neither, or is damaged.
+    """
+    if source.endswith(".json") and not source.endswith("_manifest.json"):
+        described = load(Path(source))
+        return {described.name: described} if described.name in names else {}
+    prefix = source.removesuffix("_manifest.json")
+    prepared = manifest.read(prefix)
+    return {name: manifest.load_compressor(prefix, name) for name in names if name in prepared.compressed}
+
+
+def save(compressor: Compressor, path: Path) -> list[Path]:
+    """Write a compressor's files and its description ``PATH.json``; returns what was written.
+
+    A compressor with one file puts it at ``path`` itself, one with several at ``PATH.<suffix>``.
+    """
+    content = compressor.files()
+    places = {suffix: path if len(content) == 1 else Path(f"{path}.{suffix}") for suffix in content}
+    stored = {
+        suffix: StoredFile(places[suffix].name, len(file), hashlib.sha256(file).hexdigest())
+        for suffix, file in content.items()
+    }
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "compressor": compressor.name,
+        "config": compressor.config(),
+        "fingerprint": compressor.fingerprint,
+        "files": {suffix: asdict(file) for suffix, file in stored.items()},
+    }
+    for suffix, place in places.items():
+        manifest.replace_file(place, content[suffix])
+    described = Path(f"{path}.json")
+    manifest.replace_file(described, (json.dumps(description, indent=2) + "\n").encode())
+    return [*places.values(), described]
+
+
+def load(path: Path) -> Compressor:
+    """The compressor that a description describes.
+
+    Raises
+    ------
+    DatasetError
+        If the description or a file of it cannot be read, or is not what was written.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != FORMAT or content["version"] != VERSION:
+            raise DatasetError(f"this is not a description of a compressor, version {VERSION}", where=str(path))
+        files = {
+            manifest.name_in_folder(suffix): manifest.read_checked(path.parent, manifest.stored_file(stored))
+            for suffix, stored in content["files"].items()
+        }
+        compressor = compressors.load(str(content["compressor"]), content["config"], files)
+        fingerprint = content["fingerprint"]
+    except OSError as error:
+        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path)) from error
+    except (DatasetError, CompressorError):
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DatasetError(
+            f"the description is damaged ({type(error).__name__}: {error})", where=str(path), fix="train it again"
+        ) from error
+    if compressor.fingerprint != fingerprint:
+        raise DatasetError("the compressor has another fingerprint than its description says", where=str(path))
+    return compressor

@@ -1,0 +1,115 @@
+"""The whole of ``prepare``: lock, raw view, then one compressed view after the other, each published when whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Final
+
+import numpy as np
+
+from ..dataset import reader
+from ..corpus import expand
+from ...errors import ConfigurationError, CorpusError, DatasetError
+from ..dataset.manifest import View
+from ...common.progress import Progress
+from .dataset import Dataset
+from .job import Job
+from .lock import locked
+from .staging import PendingView
+from .raw_view import BadLines, Comparison, Corpus, Different, take
+from .compressed_view import make_view
+
+RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
+
+
+def prepare(job: Job) -> list[str]:
+    """Prepare a corpus; returns the prefixes of the datasets, one per key.
+
+    Parameters
+    ----------
+    job
+        What to prepare.
+
+    Raises
+    ------
+    ProxyError
+        Whatever the user can mend. Nothing half-made is left behind.
+    """
+    corpus = None
+    if job.inputs:
+        corpus = Corpus(expand(job.inputs), job.keys, job.shard or (0, 1), job.max_documents, job.skip_bad_lines)
+    with ExitStack() as stack:
+        prefixes = [job.dataset_prefix(key) for key in job.keys]
+        locks = [stack.enter_context(locked(prefix)) for prefix in prefixes]
+        datasets = [Dataset(*one, overwrite=job.overwrite) for one in zip(prefixes, locks, strict=True)]
+        _make_raw(job, corpus, datasets)
+        for dataset in datasets:
+            for recipe in job.recipes:
+                make_view(job, dataset, recipe)
+    return prefixes
+
+
+def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> None:
+    """See to it that every dataset has the raw view of this corpus."""
+    if corpus is None:
+        for dataset in datasets:
+            if dataset.manifest is None:
+                raise ConfigurationError(
+                    f"{dataset.prefix!r} is not prepared yet: the corpus is needed", where="--input"
+                )
+        return
+    try:
+        _take(job, corpus, datasets, [dataset.manifest is not None for dataset in datasets])
+    except Different as different:
+        if not job.overwrite:
+            raise DatasetError(
+                f"holds another corpus than --input ({different})",
+                where=job.shown_prefix,
+                fix="choose another --output-prefix, or replace the dataset with --overwrite",
+            ) from None
+        _take(job, corpus, datasets, [False] * len(datasets))
+
+
+def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
+    """Write the raw views, or compare with those that are there."""
+    with ExitStack() as stack:
+        bad_lines = BadLines([dataset.prefix for dataset in datasets])
+        stack.callback(bad_lines.discard)
+        sinks: list[PendingView | Comparison] = []
+        for dataset, there in zip(datasets, compare, strict=True):
+            path = reader.raw_path(dataset.prefix)
+            sinks.append(_comparison(dataset) if there else dataset.pending(path, RAW_DTYPE))
+            stack.callback(sinks[-1].discard)
+        label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
+        with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
+            count = take(corpus, sinks, bad_lines, job.workers, progress, preload=job.worker_modules)
+        finished = [sink.finish() for sink in sinks]
+        _check_not_empty(job, count, finished)
+        if not all(compare):
+            bad_lines.publish()
+        for key, dataset, sink, view in zip(job.keys, datasets, sinks, finished, strict=True):
+            if isinstance(sink, PendingView):
+                dataset.publish_raw(sink, view, count, job.source(corpus.files, key, bad_lines.count))
+            job.report(f"{dataset.prefix}: {count:,} documents, {view.units:,} bytes of UTF-8 in the raw view")
+        if bad_lines.count:
+            job.report(f"{bad_lines.count:,} bad lines were passed over: {bad_lines.path} lists them")
+
+
+def _comparison(dataset: Dataset) -> Comparison:
+    path = reader.raw_path(dataset.prefix)
+    try:
+        reader.open_view(path, dataset.prepared.raw, dataset.prepared.documents)
+    except DatasetError as error:
+        if dataset.overwrite:
+            raise Different(str(error)) from error
+        raise
+    return Comparison(path, dataset.prepared.raw)
+
+
+def _check_not_empty(job: Job, count: int, finished: Sequence[View]) -> None:
+    """A shard may be empty: the others have the documents."""
+    if job.shard is None and not count:
+        raise CorpusError("the corpus holds no documents", where="--input")
+    if job.shard is None and any(not view.units for view in finished):
+        raise CorpusError(f"all {count:,} documents are empty", where="--input")

@@ -1,0 +1,138 @@
+"""Files that are not part of the dataset yet: written beside it, made durable, then renamed into place.
+
+A pending file is called ``.NAME.partial``, so that nothing takes it for the real one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DatasetError
+from ..dataset.manifest import StoredFile, View, sha256_of
+from ..dataset.writer import ViewWriter
+from ...common.hashing import Aside
+
+
+class PendingView:
+    """A view that is being written.
+
+    Parameters
+    ----------
+    path
+        Where the view will be, without ``.bin`` and ``.idx``.
+    dtype
+        Of its units.
+    """
+
+    def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
+        self._path = Path(path)
+        self._dtype = dtype
+        self._pending = _pending_path(self._path)
+        self._digest = hashlib.sha256()
+        self._aside = Aside()
+        self._units = self._below_256 = 0
+        with writing(self._path):
+            self._writer = ViewWriter(self._pending, dtype)
+
+    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
+        """Append sequences: their units one after the other, and the number of units of each (int32)."""
+        numbers = np.frombuffer(units, dtype=self._dtype)
+        with self._aside.doing(self._digest.update, units, numbers.nbytes):
+            with writing(self._path):
+                self._writer.add(units, lengths)
+            self._units += len(numbers)
+            self._below_256 += len(numbers) if self._dtype == np.uint8 else int(np.count_nonzero(numbers < 256))
+
+    def finish(self) -> View:
+        """Make both files whole and durable; returns what the manifest says of them."""
+        self._aside.close()
+        with writing(self._path):
+            self._writer.finish()
+            bin_ = _stored(f"{self._pending}.bin", f"{self._path.name}.bin", self._digest.hexdigest())
+            idx = _stored(f"{self._pending}.idx", f"{self._path.name}.idx", sha256_of(f"{self._pending}.idx"))
+        return View(bin_, idx, self._dtype.name, self._units, self._below_256)
+
+    def publish(self) -> None:
+        """Rename both files into place."""
+        with writing(self._path):
+            for ending in ("bin", "idx"):
+                os.replace(f"{self._pending}.{ending}", f"{self._path}.{ending}")
+            sync(self._path.parent)
+
+    def discard(self) -> None:
+        """Remove both files, if they are not published."""
+        self._aside.close()
+        self._writer.close()
+        self.remove(self._path)
+
+    @staticmethod
+    def remove(path: str | os.PathLike[str]) -> None:
+        """Remove what a run that was cut off left of a pending view."""
+        for ending in ("bin", "idx"):
+            # What cannot be removed (a folder of this name, a name too long) is told when it has to be written.
+            with suppress(OSError):
+                os.unlink(f"{_pending_path(Path(path))}.{ending}")
+
+
+def publish_file(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all.
+
+    Unlike :func:`megatron_proxy.data.dataset.manifest.replace_file` it leaves the same name behind whenever it is cut off, which
+    the next run uses again: there is one writer at a time, which holds the lock of the prefix.
+    """
+    with writing(path):
+        pending = Path(_pending_path(path))
+        try:
+            with pending.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(pending, path)
+            sync(path.parent)
+        finally:
+            pending.unlink(missing_ok=True)
+
+
+def _pending_path(path: Path) -> str:
+    return str(path.with_name(f".{path.name}.partial"))
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn a failure to write into an error for the user (a full disk, a quota, a read-only folder).
+
+    Raises
+    ------
+    DatasetError
+        Naming ``path``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(
+            f"cannot be written ({error.strerror or error})",
+            where=os.fspath(path),
+            fix="make room or choose another --output-prefix, and run the command again: nothing half-made is left",
+        ) from error
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _stored(path: str, name: str, sha256: str) -> StoredFile:
+    sync(path)
+    return StoredFile(name, os.stat(path).st_size, sha256)

@@ -1,0 +1,69 @@
+"""Import of a corpus that another tool has compressed: raw view, the view ``imported``, manifest."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from ..dataset import reader
+from ...compressors.imported import ImportedCompressor
+from ..corpus import expand
+from ...errors import DatasetError
+from ..prepare import Job, prepare
+from ..prepare.dataset import Dataset
+from ..prepare.lock import locked
+from ..prepare.raw_view import BadLines, Comparison, Corpus, Different, take
+from ...common.progress import Progress
+from .codes import ReferenceSink
+
+
+def import_reference(job: Job, compressor: ImportedCompressor) -> None:
+    """Make the raw view, unless it is there, and the imported one.
+
+    The second pass over the files compares their texts with the raw view, so the two views are of the same documents.
+
+    Parameters
+    ----------
+    job
+        What to prepare: its only key is that of the text, and it has no recipes.
+    compressor
+        How the compressed view is read; its key is the compressed one.
+
+    Raises
+    ------
+    ProxyError
+        Whatever the user can mend. Nothing half-made is left behind.
+    """
+    prepare(job)
+    with ExitStack() as stack:
+        dataset = Dataset(job.prefix, stack.enter_context(locked(job.prefix)), overwrite=job.overwrite)
+        _refuse_another(dataset, compressor)
+        raw = Comparison(reader.raw_path(job.prefix), dataset.prepared.raw)
+        stack.callback(raw.discard)
+        path = reader.compressed_path(job.prefix, compressor.name)
+        pending = dataset.pending(path, compressor.vocabulary.code_dtype)
+        stack.callback(pending.discard)
+        bad_lines = BadLines([job.prefix])
+        stack.callback(bad_lines.discard)
+        corpus = Corpus(expand(job.inputs), [*job.keys, compressor.key])
+        label = f"{job.prefix}: importing {compressor.key}"
+        try:
+            with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
+                take(corpus, [raw, ReferenceSink(pending, compressor)], bad_lines, job.workers, progress)
+            raw.finish()
+        except Different as error:
+            raise DatasetError(f"the corpus changed while it was read ({error})", where=job.prefix) from None
+        stored = pending.finish()
+        dataset.publish_compressed(compressor, [pending], [stored])
+        ratio = dataset.prepared.raw.units / max(1, stored.units)
+        job.report(f"{job.prefix}: {stored.units:,} codes in the imported view, {ratio:.2f} bytes per code")
+
+
+def _refuse_another(dataset: Dataset, compressor: ImportedCompressor) -> None:
+    """An imported view that was read otherwise is replaced only if asked."""
+    entry = dataset.prepared.compressed.get(compressor.name)
+    if entry is not None and entry.fingerprint != compressor.fingerprint and not dataset.overwrite:
+        raise DatasetError(
+            "has an imported view already, of another key or with other bits",
+            where=dataset.prefix,
+            fix="choose another --output-prefix, or replace the view with --overwrite",
+        )

@@ -1,0 +1,231 @@
+"""Compiled loops over spans, for the mode ``interleaved``.
+
+Call them only where they are needed: numba is loaded by the first call, which costs a quarter of a second, and some
+seconds more when the compiled code is not cached yet.
+
+Shared arguments: ``spans`` is a document's part of the span table (uint16, shape (spans, 2): bytes and codes of each
+span), ``stream`` the key of (seed, ``SPAN_FORMAT``), of which each draw has a subkey (uint64), ``threshold`` the rate
+as an integer: span *j* is compressed if the upper 53 bits of random number *j* are below it (uint64). Numba compiles
+these functions from their bodies, so they are written in plain loops and scalars.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common.jit import jit
+from ...vocab import BYTE_OFFSET, COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
+from .sources import Flat
+
+SPANS_DIFFER: Final = -1
+"""Returned where spans reach beyond the views of their document."""
+OUTSIDE: Final = -2
+"""Returned where a document is not inside a view."""
+
+_ENDLESS: Final = 2**62
+
+
+@jit
+def _mix(state: np.uint64) -> np.uint64:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+@jit
+def subkey(stream: np.uint64, part: int) -> np.uint64:
+    """The arithmetic of :func:`megatron_proxy.common.rng.subkeys`, for one part."""
+    return _mix((stream ^ np.uint64(part)) + np.uint64(0x9E3779B97F4A7C15))
+
+
+@jit
+def is_compressed(key: np.uint64, span: int, threshold: np.uint64) -> bool:
+    """Whether a span is compressed: the arithmetic of :func:`megatron_proxy.common.rng.uniform`, compared as integers."""
+    state = _mix(key + (np.uint64(span) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+    return bool((state >> np.uint64(11)) < threshold)
+
+
+@jit
+def _totals(spans: NDArray[np.uint16], key: np.uint64, threshold: np.uint64, end: int) -> tuple[int, int, int, int]:
+    """Totals of a draw's first ``end`` ids, with the columns of :func:`measure`; the last two only of whole draws."""
+    raw_bytes, source_bytes, ids, codes, previous = 0, 0, 0, 0, -1
+    for span in range(len(spans)):
+        compressed = int(is_compressed(key, span, threshold))
+        size, source = int(spans[span, compressed]), int(spans[span, 0])
+        ids += size + int(compressed != previous) * (1 + int(previous >= 0))
+        previous = compressed
+        if ids > end:
+            source = max(size - (ids - end), 0) * source // max(size, 1)
+        raw_bytes += source * (1 - compressed)
+        source_bytes += source * compressed
+        codes += int(spans[span, 1])
+        if ids >= end:
+            break
+    return raw_bytes, source_bytes, ids + 1 + int(previous >= 0), codes
+
+
+@jit
+def measure(
+    offsets: NDArray[np.int64],
+    lengths: NDArray[np.uint16],
+    draws: NDArray[np.int64],
+    documents: NDArray[np.int32],
+    stream: np.uint64,
+    threshold: np.uint64,
+    out: NDArray[np.int64],
+) -> None:
+    """Totals of each draw, into ``out`` (int64, shape (draws, 4)).
+
+    The columns: bytes in raw spans, source bytes in compressed spans, ids, codes of all spans of the document.
+    """
+    for row in range(len(draws)):
+        spans = lengths[offsets[documents[row]] : offsets[documents[row] + 1]]
+        totals = _totals(spans, subkey(stream, draws[row]), threshold, _ENDLESS)
+        out[row, 0], out[row, 1], out[row, 2], out[row, 3] = totals
+
+
+@jit
+def measure_before(
+    offsets: NDArray[np.int64],
+    lengths: NDArray[np.uint16],
+    draws: NDArray[np.int64],
+    documents: NDArray[np.int32],
+    stream: np.uint64,
+    threshold: np.uint64,
+    ends: NDArray[np.int64],
+    out: NDArray[np.int64],
+) -> None:
+    """The first two columns of :func:`measure`, of the first ``ends[row]`` ids: shape (draws, 2)."""
+    for row in range(len(draws)):
+        spans = lengths[offsets[documents[row]] : offsets[documents[row] + 1]]
+        totals = _totals(spans, subkey(stream, draws[row]), threshold, ends[row])
+        out[row, 0], out[row, 1] = totals[:2]
+
+
+@jit
+def _put(out: NDArray[np.int64], at: int, special: int, opener: int) -> int:
+    """Place a special at ``out[at]`` if that is inside; before the stretch it becomes the opener, which is returned."""
+    if at < 0:
+        return special
+    if at < len(out):
+        out[at] = special
+    return opener
+
+
+@jit
+def _shift(units: NDArray[Any], offset: int, out: NDArray[np.int64]) -> None:
+    """Write the ids of units; indices that are plainly not negative let the compiler use vector instructions."""
+    for i in range(len(out)):
+        out[i] = int(units[i]) + offset
+
+
+@jit
+def assemble(
+    spans: NDArray[np.uint16],
+    stream: np.uint64,
+    draw: int,
+    threshold: np.uint64,
+    begin: int,
+    raw: NDArray[np.uint8],
+    codes: NDArray[Any],
+    code_offset: int,
+    out: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Write the ids of a draw from ``begin`` on into ``out`` (int64), as many as it has or ``out`` holds.
+
+    ``raw`` and ``codes`` are the document's views.
+
+    Returns
+    -------
+    The number of ids written (or :data:`SPANS_DIFFER`), and the last special before ``begin`` (eos if there is none).
+    """
+    key, at, previous, opener = subkey(stream, draw), -begin, -1, EOS
+    raw_at, code_at = 0, 0
+    for span in range(len(spans)):
+        compressed = int(is_compressed(key, span, threshold))
+        if compressed != previous:
+            if previous >= 0:
+                opener = _put(out, at, COMPRESSED_CLOSE if previous else RAW_CLOSE, opener)
+                at += 1
+            opener = _put(out, at, COMPRESSED_OPEN if compressed else RAW_OPEN, opener)
+            at += 1
+            previous = compressed
+        size = int(spans[span, compressed])
+        if raw_at + int(spans[span, 0]) > len(raw) or code_at + int(spans[span, 1]) > len(codes):
+            return SPANS_DIFFER, opener
+        first, last = max(at, 0), min(at + size, len(out))
+        if first < last:
+            if compressed:
+                _shift(codes[code_at + first - at : code_at + last - at], code_offset, out[first:last])
+            else:
+                _shift(raw[raw_at + first - at : raw_at + last - at], BYTE_OFFSET, out[first:last])
+        at += size
+        raw_at += int(spans[span, 0])
+        code_at += int(spans[span, 1])
+        if at >= len(out):
+            return len(out), opener
+    if previous >= 0:
+        opener = _put(out, at, COMPRESSED_CLOSE if previous else RAW_CLOSE, opener)
+        at += 1
+    opener = _put(out, at, EOS, opener)
+    return min(at + 1, len(out)), opener
+
+
+@jit
+def _units(view: Flat, document: int) -> tuple[bool, NDArray[Any]]:
+    """Whether a document is inside its view, and its units."""
+    units, pointers, sizes = view
+    if not 0 <= document < len(sizes):
+        return False, units[:0]
+    begin, size = int(pointers[document]) // units.itemsize, int(sizes[document])
+    # begin + size could overflow.
+    return size >= 0 and 0 <= begin <= len(units) - size, units[begin : begin + size]
+
+
+@jit
+def assemble_draws(
+    table: tuple[NDArray[np.int64], NDArray[np.uint16]],
+    raw: Flat,
+    codes: Flat,
+    code_offset: int,
+    documents: NDArray[np.int32],
+    stream: np.uint64,
+    first: int,
+    end: int,
+    threshold: np.uint64,
+    begin: int,
+    out: NDArray[np.int64],
+) -> tuple[int, int, int]:
+    """Write draws ``first … end - 1``, as many as ``out`` holds, the first of them from its id ``begin`` on.
+
+    ``table`` is the offsets and lengths of the span table, and ``documents`` the document of each draw.
+
+    Returns
+    -------
+    The next draw, the number of ids written, and the last special before ``begin``. On an error the draw that it is
+    in, and :data:`SPANS_DIFFER` or :data:`OUTSIDE` for the number.
+    """
+    offsets, lengths = table
+    written, opener = 0, EOS
+    for draw in range(first, end):
+        document = int(documents[draw])
+        has_raw, raw_units = _units(raw, document)
+        has_codes, code_units = _units(codes, document)
+        if not has_raw or not has_codes or document + 1 >= len(offsets):
+            return draw, OUTSIDE, EOS
+        spans = lengths[offsets[document] : offsets[document + 1]]
+        skip = begin if draw == first else 0
+        added, special = assemble(
+            spans, stream, draw, threshold, skip, raw_units, code_units, code_offset, out[written:]
+        )
+        if added < 0:
+            return draw, added, EOS
+        if draw == first:
+            opener = special
+        written += added
+        if written == len(out):
+            return draw + 1, written, opener
+    return end, written, opener

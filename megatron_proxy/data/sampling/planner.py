@@ -1,0 +1,238 @@
+"""The work of planning: draws in chunks, cut into windows, in blocks of samples (see :mod:`.plan`).
+
+Step by step through the schedule; inside a step all draws of a chunk are computed at once. A draw belongs to the step
+in which its first id lies, so a chunk that runs over the end of its step is cut there and the rest drawn anew. Chunks
+are bounded in draws and in windows, since a long document makes many: so memory does not grow with the run, and grows
+by 4 bytes with each document.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...common import rng
+from ...errors import DatasetError
+from ...common.rng import Purpose
+from .schedule import Mode, Setting
+from . import draws, spans
+from .draws import DocumentOrder
+from .plan import DocumentSizes, Parts, Plan, PlanSpec, collect
+
+CHUNK: Final = 1 << 18
+_ENDLESS: Final = 2**62
+
+
+class Drawn(NamedTuple):
+    """Some consecutive draws: numbers, documents, forms, ids of each, and source bytes of each view (shape (n, 2))."""
+
+    numbers: NDArray[np.int64]
+    documents: NDArray[np.int32]
+    forms: NDArray[np.uint8]
+    lengths: NDArray[np.int64]
+    source: NDArray[np.int64]
+
+    def rows(self, which: slice | NDArray[np.int64]) -> Drawn:
+        """Some of these draws."""
+        return Drawn(
+            self.numbers[which], self.documents[which], self.forms[which], self.lengths[which], self.source[which]
+        )
+
+
+class Drawer:
+    """Computes draws and what they measure."""
+
+    def __init__(self, spec: PlanSpec, sizes: DocumentSizes) -> None:
+        self._seed = spec.seed
+        self._sizes = sizes
+        self._order = DocumentOrder(spec.seed, spec.documents)
+
+    def draw(self, first: int, count: int, setting: Setting) -> Drawn:
+        """Draws ``first``, ``first + 1``, … under one setting: at least one, at most ``count``."""
+        documents = self._order.take(first, count)
+        numbers = np.arange(first, first + len(documents))
+        forms = draws.draw_forms(self._seed, numbers, setting)
+        if setting.mode is Mode.INTERLEAVED:
+            lengths, source = self._measure_spans(numbers, documents, setting.rate)
+        else:
+            raw, codes = self._sizes_of(documents)
+            lengths = draws.form_lengths(forms, raw, codes)
+            source = draws.form_source_bytes(forms, raw)
+        return Drawn(numbers, documents, forms, lengths, source)
+
+    def source_bytes_before(self, drawn: Drawn, offsets: NDArray[np.int64], setting: Setting) -> NDArray[np.int64]:
+        """Source bytes of each view before an offset inside each draw: int64, shape (n, 2)."""
+        if setting.mode is Mode.INTERLEAVED:
+            return spans.measure_before(
+                spans.require_spans(self._sizes.spans),
+                self._seed,
+                drawn.numbers,
+                drawn.documents,
+                setting.rate,
+                offsets,
+            )
+        return draws.source_bytes_before(drawn.forms, *self._sizes_of(drawn.documents), offsets)
+
+    def _sizes_of(self, documents: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        raw = self._sizes.raw[documents].astype(np.int64)
+        codes = self._sizes.codes[documents].astype(np.int64)
+        if len(documents) and min(raw.min(), codes.min()) < 0:
+            raise DatasetError("a document has a negative length", fix="prepare the views again")
+        return raw, codes
+
+    def _measure_spans(
+        self, numbers: NDArray[np.int64], documents: NDArray[np.int32], rate: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        measured = spans.measure(spans.require_spans(self._sizes.spans), self._seed, numbers, documents, rate)
+        raw, codes = self._sizes_of(documents)
+        # The loops over spans trust these sums when they read the views.
+        if (measured[:, 0] + measured[:, 1] != raw).any() or (measured[:, 3] != codes).any():
+            raise DatasetError("the spans of a document do not add up to its views", fix="prepare the views again")
+        return measured[:, 2], measured[:, :2]
+
+
+class Shuffler:
+    """Permutes windows inside blocks, and adds up their source bytes in the order of samples."""
+
+    def __init__(self, seed: int, block: int) -> None:
+        self._order = rng.key(seed, Purpose.WINDOW_ORDER)
+        self._block = block
+        self._first_block = 0
+        # Source bytes before each window that is not in a finished block, and before the end of the last of them.
+        self._before = np.empty((0, 2), dtype=np.int64)
+        self._total = np.zeros((1, 2), dtype=np.int64)
+
+    def push(self, before: NDArray[np.int64]) -> Parts:
+        """Take the source bytes before the next windows (int64, shape (n, 2)); gives the blocks they complete."""
+        self._before = np.concatenate([self._before, before])
+        return self._blocks(max(len(self._before) - 1, 0) // self._block, self._block)
+
+    def finish(self) -> Parts:
+        """The last block, which may be smaller."""
+        rest = len(self._before) - 1
+        return self._blocks(int(rest > 0), rest)
+
+    def _blocks(self, blocks: int, size: int) -> Parts:
+        numbers = np.arange(self._first_block, self._first_block + blocks)
+        orders = rng.permutations(rng.subkeys(self._order, numbers), size)
+        windows = np.diff(self._before[: blocks * size + 1], axis=0).reshape(blocks, size, 2)
+        in_order = np.take_along_axis(windows, orders[:, :, None], axis=1).reshape(-1, 2)
+        totals = self._total + np.cumsum(in_order, axis=0)
+        self._total = totals[-1:] if blocks else self._total
+        self._before = self._before[blocks * size :]
+        self._first_block += blocks
+        return {"shuffle": (orders + numbers[:, None] * self._block).ravel(), "source_bytes": totals}
+
+
+class Planner:
+    """One pass over the stream. Use :func:`plan_parts`."""
+
+    def __init__(self, spec: PlanSpec, sizes: DocumentSizes, chunk: int) -> None:
+        self._spec = spec
+        self._chunk = chunk
+        self._drawer = Drawer(spec, sizes)
+        self._shuffler = Shuffler(spec.seed, spec.shuffle_block)
+        self._end = _ENDLESS if spec.num_windows is None else spec.num_windows * spec.seq_length
+        self._draws_end = len(spec.documents) if spec.num_windows is None else _ENDLESS
+        self._draw = 0
+        self._position = 0
+        self._window = 0
+        self._source = np.zeros((1, 2), dtype=np.int64)
+
+    def parts(self) -> Iterator[Parts]:
+        """All rows of all arrays, each array's in order."""
+        yield {"source_bytes": self._source}
+        step_draws = []
+        horizon = self._spec.horizon_samples * self._spec.seq_length
+        for step in self._spec.schedule.steps():
+            step_draws.append(self._draw)
+            limit = self._end if math.isinf(step.end) else min(self._end, math.ceil(step.end * horizon))
+            while self._position < limit and self._draw < self._draws_end:
+                yield from self._advance(limit, Setting(step.rate, step.mode))
+        yield from self._finish()
+        yield {"step_draws": np.array(step_draws, dtype=np.int64)}
+
+    def _advance(self, limit: int, setting: Setting) -> Iterator[Parts]:
+        """One chunk of draws that begin before ``limit``."""
+        limit = min(limit, self._position + self._chunk * self._spec.seq_length)
+        drawn = self._drawer.draw(self._draw, self._count(limit), setting)
+        begins = self._position + np.cumsum(drawn.lengths) - drawn.lengths
+        kept = int(np.searchsorted(begins, limit))
+        drawn, begins = drawn.rows(slice(0, kept)), begins[:kept]
+        position = int(begins[-1] + drawn.lengths[-1])
+        source = self._source + np.cumsum(drawn.source, axis=0)
+        yield {"draw_documents": drawn.documents, "draw_forms": drawn.forms}
+        yield from self._cut(drawn, begins, min(position, self._end + 1), source - drawn.source, setting)
+        self._draw += kept
+        self._position = position
+        self._source = source[-1:]
+
+    def _count(self, limit: int) -> int:
+        """How many draws are worth computing: those before ``limit``, going by their mean length so far."""
+        mean = max(self._position // self._draw, 1) if self._draw else self._spec.seq_length
+        expected = (limit - self._position) // mean
+        return min(self._chunk, expected + expected // 16 + 64, self._draws_end - self._draw)
+
+    def _cut(
+        self, drawn: Drawn, begins: NDArray[np.int64], end: int, before: NDArray[np.int64], setting: Setting
+    ) -> Iterator[Parts]:
+        """The windows that begin inside these draws, before the position ``end``."""
+        length = self._spec.seq_length
+        cuts = np.arange(self._window * length, end, length)
+        self._window += len(cuts)
+        which = np.searchsorted(begins, cuts, side="right") - 1
+        offsets = cuts - begins[which]
+        seen = before[which] + self._drawer.source_bytes_before(drawn.rows(which), offsets, setting)
+        yield {"sample_index": np.stack([drawn.numbers[which], offsets], axis=1), **self._shuffler.push(seen)}
+
+    def _finish(self) -> Iterator[Parts]:
+        """The end of the last window, where no draw has begun, and the last block."""
+        length = self._spec.seq_length
+        next_cut = self._window * length
+        padded = self._spec.num_windows is None and self._spec.keep_partial
+        if next_cut <= self._end and (next_cut == self._position or padded):
+            yield {
+                "sample_index": np.array([[self._draw, 0]], dtype=np.int64),
+                **self._shuffler.push(self._source),
+            }
+            self._window += 1
+        if self._window < 2:
+            raise DatasetError(
+                f"the {len(self._spec.documents):,} documents of this split make {self._position:,} ids, "
+                f"less than one sample of {length:,}",
+                where="--split, --seq-length",
+                fix="give the split a larger share, shorten the sequences, or use a larger corpus",
+            )
+        yield self._shuffler.finish()
+
+
+def build(spec: PlanSpec, sizes: DocumentSizes) -> Plan:
+    """Plan in memory; raises as :func:`plan_parts` does."""
+    return Plan.from_arrays(spec, collect(plan_parts(spec, sizes)))
+
+
+def plan_parts(spec: PlanSpec, sizes: DocumentSizes, chunk: int = CHUNK) -> Iterator[Parts]:
+    """Plan, chunk by chunk: yields the next rows of some arrays of :class:`megatron_proxy.data.sampling.plan.Plan`, by name.
+
+    Parameters
+    ----------
+    spec, sizes
+        What determines the plan.
+    chunk
+        The most draws computed at once, and the most windows but for those of the last draw; leaves no trace in the
+        plan.
+
+    Raises
+    ------
+    ConfigurationError
+        If the schedule has the mode ``interleaved`` and the sizes no spans.
+    DatasetError
+        If the documents do not fill one window, or their sizes contradict each other.
+    """
+    if spec.documents.stop > len(sizes.raw):
+        raise DatasetError(f"documents {spec.documents} are not in the views, which have {len(sizes.raw):,}")
+    return Planner(spec, sizes, chunk).parts()

@@ -1,0 +1,127 @@
+"""Windows: the ``seq_length + 1`` ids of one sample, put together from the views.
+
+Window w is an *opener* and then the stretch ``[w S, (w + 1) S)`` of the stream of ids (S = ``seq_length``). The opener
+is input only, so every id of the stream is a target exactly once. It tells the model what it reads: the last special id
+of the stream before the window, which inside a view is the sentinel that opened it, and eos before a new document. In
+the mode ``vanilla`` there is nothing to reopen, and the opener is the id before the window. Only the last window of a
+one-epoch plan can run out of ids; it is filled with pads.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .schedule import Mode
+from ...vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
+from .draws import LAYOUTS, Form, Part
+from .interleaved import span_writer
+from .plan import Plan
+from .sources import View, open_source
+from .spans import SpanTable, require_spans, threshold
+
+# Specials as they are, views as the negative index of their source: what is quick to tell apart in the loop.
+_VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
+_ITEMS: Final = [
+    tuple(_VIEW_ITEMS[item] if isinstance(item, Part) else item for item in LAYOUTS.get(form, ())) for form in Form
+]
+_INTERLEAVED: Final = int(Form.INTERLEAVED)
+
+
+class Windows:
+    """The samples of a plan.
+
+    Parameters
+    ----------
+    plan
+        What is where.
+    raw, codes
+        The two views; a :class:`.sources.FlatView` is read the fastest way.
+    vocabulary
+        How codes become ids.
+    spans
+        The span table, if the plan has interleaved draws.
+
+    Raises
+    ------
+    ConfigurationError
+        If the plan has interleaved draws and there is no span table.
+    """
+
+    def __init__(
+        self, plan: Plan, raw: View, codes: View, vocabulary: Vocabulary, spans: SpanTable | None = None
+    ) -> None:
+        self.plan = plan
+        self._size = plan.spec.seq_length + 1
+        self._sources = (open_source(raw, BYTE_OFFSET), open_source(codes, vocabulary.code_offset))
+        if Mode.INTERLEAVED in plan.spec.schedule.modes:
+            self._spans = span_writer(require_spans(spans), plan.spec.seed, plan.draw_documents, *self._sources)
+            self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
+            self._step_draws = [*plan.step_draws.tolist(), len(plan.draw_documents)]
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, sample: int) -> NDArray[np.int64]:
+        """The ids of a sample: int64, shape (seq_length + 1,)."""
+        out = np.empty(self._size, dtype=np.int64)
+        self.fill(self.plan.shuffle.item(sample), out)
+        return out
+
+    def fill(self, window: int, out: NDArray[np.int64]) -> None:
+        """Write window number ``window`` of the stream into ``out`` (int64, shape (seq_length + 1,), contiguous)."""
+        plan = self.plan
+        draw, skip = plan.sample_index.item(window, 0), plan.sample_index.item(window, 1)
+        out[0] = EOS
+        at = 1
+        if skip and plan.draw_forms.item(draw) in (Form.VANILLA_RAW, Form.VANILLA_COMPRESSED):
+            # The id before the window is the opener: begin one id earlier.
+            at, skip = 0, skip - 1
+        while draw < len(plan.draw_documents):
+            form = plan.draw_forms.item(draw)
+            if form == _INTERLEAVED:
+                draw, at = self._write_spans(draw, skip, out, at)
+            else:
+                at = self._write(_ITEMS[form], plan.draw_documents.item(draw), skip, out, at)
+                draw += 1
+            if at == self._size:
+                return
+            skip = 0
+        out[at:] = PAD
+
+    def _write(self, items: tuple[int, ...], document: int, skip: int, out: NDArray[np.int64], at: int) -> int:
+        """Write a draw's ids from ``skip`` on into ``out[at:]``; returns where they end.
+
+        The last special skipped becomes the window's opener.
+        """
+        size = self._size
+        for item in items:
+            if item < 0:
+                source = self._sources[item]
+                length = source.length(document)
+                if skip >= length:
+                    skip -= length
+                    continue
+                end = min(at + length - skip, size)
+                source.read(document, skip, out[at:end])
+                at, skip = end, 0
+            elif skip:
+                out[0] = item
+                skip -= 1
+            else:
+                out[at] = item
+                at += 1
+            if at == size:
+                break
+        return at
+
+    def _write_spans(self, draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
+        """Like :meth:`_write`, for interleaved draws from ``draw`` on; also returns the next draw."""
+        step = bisect_right(self._step_draws, draw)
+        draw, written, opener = self._spans.write(draw, self._step_draws[step], self._limits[step - 1], skip, out[at:])
+        if skip:
+            out[0] = opener
+        return draw, at + written

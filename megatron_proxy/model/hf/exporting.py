@@ -1,0 +1,130 @@
+"""The files of a Hugging Face folder.
+
+They are written into a folder beside the wanted one, which takes its name at the end: a folder that is there is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch import Tensor
+
+from ...common.files import replacing, require_free
+from ...vocab import NUM_SPECIALS
+from ..network import Architecture
+from . import llama
+from .tokenizer import tokenizer_config, tokenizer_json
+
+if TYPE_CHECKING:
+    from ..checkpoint import Checkpoint
+
+DEFAULT_SHARD_BYTES: Final = 5_000_000_000
+
+
+def export(
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    shard_bytes: int = DEFAULT_SHARD_BYTES,
+    overwrite: bool = False,
+) -> None:
+    """Write a checkpoint as a Hugging Face folder.
+
+    Never more than one tensor of Megatron's and one shard are in memory.
+
+    Parameters
+    ----------
+    checkpoint
+        What to export.
+    folder
+        Where to.
+    dtype
+        What to store; by default what the checkpoint stores.
+    shard_bytes
+        Most bytes of tensors in one file.
+    overwrite
+        Whether an existing folder is replaced, with all that is in it.
+
+    Raises
+    ------
+    UnsupportedError
+        If Llama cannot express the model.
+    ConfigurationError
+        If the folder exists, or a shard is too small for a tensor.
+    """
+    require_free(folder, overwrite=overwrite)
+    shape = Architecture.from_args(checkpoint.args)
+    llama.check(shape)
+    dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype
+    with replacing(folder) as beside:
+        _write_all(beside, checkpoint, shape, dtype, shard_bytes)
+
+
+def _write_all(folder: Path, checkpoint: Checkpoint, shape: Architecture, dtype: torch.dtype, shard_bytes: int) -> None:
+    _write_shards(folder, llama.LlamaWeights(checkpoint.tensors, shape, dtype), shard_bytes)
+    config = llama.config(shape, dtype, sentinels=checkpoint.sentinels)
+    generation = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    ends = [config["eos_token_id"]] if isinstance(config["eos_token_id"], int) else config["eos_token_id"]
+    # As in `megatron-proxy generate`: only bytes are written, and the ends of a document.
+    others = [id_ for id_ in range(NUM_SPECIALS) if id_ not in ends]
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "generation_config.json", {**generation, "do_sample": False, "suppress_tokens": others})
+    (folder / "tokenizer.json").write_text(tokenizer_json(sentinels=checkpoint.sentinels), encoding="utf-8")
+    _write_json(folder / "tokenizer_config.json", tokenizer_config(shape.context, sentinels=checkpoint.sentinels))
+    origin = {
+        "made_by": "megatron-proxy export",
+        "checkpoint": checkpoint.folder.name,
+        "iteration": checkpoint.iteration,
+        "proxy_compression": checkpoint.args.proxy_compression,
+    }
+    _write_json(folder / "proxy_export.json", origin)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_shards(folder: Path, weights: llama.LlamaWeights, limit: int) -> None:
+    from safetensors.torch import save_file
+
+    places: dict[str, int] = {}
+    total = count = 0
+    for shard in _shards(weights, limit):
+        count += 1
+        places |= dict.fromkeys(shard, count)
+        total += sum(tensor.nbytes for tensor in shard.values())
+        save_file(shard, folder / _part(count, 0), metadata={"format": "pt"})
+        # safetensors makes files that only their owner can read.
+        (folder / _part(count, 0)).chmod(0o644)
+    if count == 1:
+        os.replace(folder / _part(1, 0), folder / "model.safetensors")
+        return
+    # How many shards there are is known only now.
+    for number in range(1, count + 1):
+        os.replace(folder / _part(number, 0), folder / _part(number, count))
+    weight_map = {name: _part(number, count) for name, number in places.items()}
+    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def _part(number: int, count: int) -> str:
+    return f"model-{number:05d}-of-{count:05d}.safetensors"
+
+
+def _shards(weights: llama.LlamaWeights, limit: int) -> Iterator[dict[str, Tensor]]:
+    """Tensors in order, as many at once as fit; one that is larger than the limit comes alone."""
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in weights:
+        if shard and size + tensor.nbytes > limit:
+            yield shard
+            shard, size = {}, 0
+        # A view would keep the whole of Megatron's tensor alive, and safetensors refuses shared memory.
+        shard[name] = tensor.clone()
+        size += tensor.nbytes
+    yield shard

@@ -1,0 +1,150 @@
+"""The files of a Hugging Face folder, as ``megatron-proxy export`` or ``save_pretrained`` after it wrote them.
+
+Nothing in it is run, and nothing is unpickled: configuration and tokenizer are JSON, weights are safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from ...errors import CheckpointError, UnsupportedError
+from ...vocab import BYTE_OFFSET, NUM_SPECIALS, SYMBOL_OFFSET, name
+from .tokenizer import byte_characters
+
+_WEIGHTS: Final = "model.safetensors"
+_INDEX: Final = "model.safetensors.index.json"
+_OURS: Final = "import takes folders that `megatron-proxy export` wrote, or that were trained on from one"
+
+
+class LlamaFolder:
+    """Configuration and weights of an exported folder; weights are read when they are asked for.
+
+    Parameters
+    ----------
+    path
+        The folder.
+
+    Raises
+    ------
+    CheckpointError
+        A folder that is missing, half-written, or has another vocabulary than specials and bytes.
+    UnsupportedError
+        A model that is no plain Llama.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_dir():
+            raise CheckpointError("there is no such folder", where=str(path), fix=_OURS)
+        self.config = _json(path / "config.json")
+        _check_kind(self.config, path)
+        _check_vocabulary(self.config, path)
+        self._files = _files(path)
+        self.shapes = {tensor: self._shape(tensor) for tensor in self._files}
+
+    def read(self, tensor: str) -> Tensor:
+        """One tensor, as it is stored."""
+        with _opened(self._files[tensor]) as file:
+            found: Tensor = file.get_tensor(tensor)
+            return found
+
+    def _shape(self, tensor: str) -> tuple[int, ...]:
+        with _opened(self._files[tensor]) as file:
+            if tensor not in file.keys():  # noqa: SIM118 - the file is no mapping
+                raise CheckpointError(
+                    f"half-written: the index promises {tensor!r}, and it is not there", where=str(self._files[tensor])
+                )
+            return tuple(file.get_slice(tensor).get_shape())
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"cannot be read ({reason})", where=str(path), fix=_OURS) from error
+    if not isinstance(content, dict):
+        raise CheckpointError("holds no JSON object", where=str(path), fix=_OURS)
+    return content
+
+
+def _check_kind(config: dict[str, Any], path: Path) -> None:
+    kinds = config.get("architectures") or ["LlamaForCausalLM"]
+    if config.get("model_type") != "llama" or kinds != ["LlamaForCausalLM"]:
+        named = kinds[0] if isinstance(kinds, list) else kinds
+        raise UnsupportedError(
+            f"the model is a {named if config.get('model_type') == 'llama' else config.get('model_type')}, not a "
+            "LlamaForCausalLM",
+            where=str(path / "config.json"),
+            fix=_OURS,
+        )
+    if config.get("quantization_config"):
+        raise UnsupportedError(
+            "its weights are quantized", where=str(path / "config.json"), fix="import them unquantized"
+        )
+
+
+def _check_vocabulary(config: dict[str, Any], path: Path) -> None:
+    if config.get("vocab_size") != SYMBOL_OFFSET:
+        raise CheckpointError(
+            f"its vocabulary has {config.get('vocab_size')} ids, not the {NUM_SPECIALS} specials and 256 bytes of a "
+            "proxy-trained model",
+            where=str(path / "config.json"),
+            fix=_OURS,
+        )
+    tokenizer = path / "tokenizer.json"
+    content = _json(tokenizer)
+    vocabulary = dict(_part(_part(content, "model"), "vocab"))
+    # Saved by transformers again, the specials may stand among the added tokens alone.
+    added = content.get("added_tokens")
+    for token in added if isinstance(added, list) else []:
+        if isinstance(token, dict):
+            vocabulary[str(token.get("content"))] = token.get("id")
+    expected = {name(id_): id_ for id_ in range(NUM_SPECIALS)}
+    expected |= {character: BYTE_OFFSET + byte for byte, character in enumerate(byte_characters())}
+    if vocabulary != expected:
+        raise CheckpointError(
+            "its tokens are not the specials and the 256 bytes of a proxy-trained model",
+            where=str(tokenizer),
+            fix=_OURS,
+        )
+
+
+def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
+    found = content.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """The file of each tensor."""
+    if (path / _INDEX).is_file():
+        weight_map = _part(_json(path / _INDEX), "weight_map")
+        outside = [file for file in weight_map.values() if not isinstance(file, str) or Path(file).name != file]
+        if outside:
+            raise CheckpointError(f"names a file outside the folder: {outside[0]!r}", where=str(path / _INDEX))
+        return {str(tensor): path / file for tensor, file in weight_map.items()}
+    if not (path / _WEIGHTS).is_file():
+        raise CheckpointError(
+            f"it holds neither {_WEIGHTS} nor {_INDEX}", where=str(path), fix="was it written to its end?"
+        )
+    with _opened(path / _WEIGHTS) as file:
+        return dict.fromkeys(file.keys(), path / _WEIGHTS)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"cannot be read ({error})", where=str(path), fix="was the folder written to its end?"
+        ) from error

@@ -1,0 +1,140 @@
+"""``config.json`` → :class:`Architecture` → Megatron's flags: what :func:`..llama.config` writes, read again."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from ...errors import CheckpointError, UnsupportedError
+from ...vocab import RAW_OPEN, SYMBOL_OFFSET
+from ..network import Architecture
+from ..network.architecture import Rope
+from ..network.transformer import LLAMA3_SCALING
+
+_FILE: Final = "config.json"
+_LLAMA3_KEYS: Final = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+
+
+def architecture(config: dict[str, Any], *, biases: bool) -> Architecture:
+    """The architecture that ``config.json`` describes, over specials and bytes.
+
+    Parameters
+    ----------
+    config
+        The file's content.
+    biases
+        Whether more layers than the query-key-value projection have a bias that is not zero.
+
+    Raises
+    ------
+    CheckpointError
+        A number that is missing or makes no sense.
+    UnsupportedError
+        An activation, or a kind of rotary positions, that Megatron's flags cannot express.
+    """
+    activation = config.get("hidden_act", "silu")
+    if activation not in ("silu", "swish"):
+        raise UnsupportedError(f"the activation {activation!r} is not supported; silu is", where=_FILE)
+    hidden, heads = _count(config, "hidden_size"), _count(config, "num_attention_heads")
+    groups = _count(config, "num_key_value_heads", heads)
+    head_dim = _count(config, "head_dim", hidden // heads)
+    if heads % groups:
+        raise CheckpointError(f"{heads} heads cannot share {groups} keys and values", where=_FILE)
+    return Architecture(
+        layers=_count(config, "num_hidden_layers"),
+        hidden=hidden,
+        heads=heads,
+        groups=groups,
+        head_dim=head_dim,
+        ffn=_count(config, "intermediate_size"),
+        vocabulary=SYMBOL_OFFSET,
+        context=_count(config, "max_position_embeddings"),
+        norm="RMSNorm",
+        norm_epsilon=_epsilon(config),
+        zero_centered_norm=False,
+        activation="silu",
+        gated=True,
+        linear_bias=biases,
+        qkv_bias=biases or bool(config.get("attention_bias")),
+        tied=bool(config.get("tie_word_embeddings")),
+        rope=_rope(config, head_dim),
+        learned_positions=False,
+        qk_norm=False,
+        formats=False,
+    )
+
+
+def _count(config: dict[str, Any], key: str, default: int | None = None) -> int:
+    value = config.get(key)
+    value = default if value is None else value
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise CheckpointError(f"{key} is {value!r}, and no number of things", where=_FILE)
+    return value
+
+
+def _epsilon(config: dict[str, Any]) -> float:
+    value = config.get("rms_norm_eps", 1e-6)
+    if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+        raise CheckpointError(f"rms_norm_eps is {value!r}, and no small number", where=_FILE)
+    return float(value)
+
+
+def _rope(config: dict[str, Any], head_dim: int) -> Rope:
+    """Release 5 of transformers writes ``rope_parameters``, release 4 ``rope_theta`` and ``rope_scaling``."""
+    found: dict[str, Any] = {}
+    for key in ("rope_scaling", "rope_parameters"):
+        value = config.get(key) or {}
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{key} is {value!r}, and no object", where=_FILE)
+        found |= value
+    kind = found.get("rope_type", found.get("type", "default"))
+    theta = found.get("rope_theta", config.get("rope_theta", 10000.0))
+    partial = found.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+    llama3 = kind == "llama3" and tuple(found.get(key) for key in _LLAMA3_KEYS) == LLAMA3_SCALING
+    if (kind != "default" and not llama3) or partial not in (None, 1, 1.0):
+        raise UnsupportedError(
+            f"rotary positions of the kind {found} are not supported; the default and Llama 3's "
+            f"{dict(zip(_LLAMA3_KEYS, LLAMA3_SCALING, strict=True))} are",
+            where=_FILE,
+        )
+    if not isinstance(theta, int | float) or not math.isfinite(theta) or theta != int(theta):
+        raise UnsupportedError(
+            f"Megatron takes whole numbers as the base of rotary positions, not {theta}", where=_FILE
+        )
+    return Rope(head_dim, float(theta), llama3=llama3)
+
+
+def megatron_flags(shape: Architecture) -> list[str]:
+    """The flags of training that describe the model, its vocabulary left out."""
+    base = shape.rope.base if shape.rope is not None else 10000.0
+    flags = {
+        "--num-layers": shape.layers,
+        "--hidden-size": shape.hidden,
+        "--ffn-hidden-size": shape.ffn,
+        "--num-attention-heads": shape.heads,
+        "--kv-channels": shape.head_dim,
+        "--seq-length": shape.context,
+        "--max-position-embeddings": shape.context,
+        "--normalization": shape.norm,
+        "--norm-epsilon": shape.norm_epsilon,
+        "--position-embedding-type": "rope",
+        "--rotary-base": int(base),
+        "--hidden-dropout": 0.0,
+        "--attention-dropout": 0.0,
+    }
+    words = [str(word) for flag in flags.items() for word in flag]
+    if shape.groups < shape.heads:
+        words += ["--group-query-attention", "--num-query-groups", str(shape.groups)]
+    switches = {
+        "--swiglu": True,
+        "--disable-bias-linear": not shape.linear_bias,
+        "--add-qkv-bias": shape.qkv_bias and not shape.linear_bias,
+        "--untie-embeddings-and-output-weights": not shape.tied,
+        "--use-rope-scaling": shape.rope is not None and shape.rope.llama3,
+    }
+    return words + [flag for flag, given in switches.items() if given]
+
+
+def sentinels(config: dict[str, Any]) -> bool:
+    """Whether raw views stood between sentinels in training: then ``<raw>`` is what a text begins with."""
+    return bool(config.get("bos_token_id") == RAW_OPEN)

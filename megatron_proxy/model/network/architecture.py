@@ -1,0 +1,206 @@
+"""The shape of a model, read off Megatron's training arguments; what is not supported is refused by its flag."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from ...errors import UnsupportedError
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Rotary positions.
+
+    Parameters
+    ----------
+    dimensions
+        How many of a head's dimensions are rotated.
+    base
+        Base of the geometric series of wavelengths.
+    interleaved
+        Whether pairs are neighbours; else the first half pairs with the second.
+    llama3
+        Whether long wavelengths are stretched as in Llama 3.
+    """
+
+    dimensions: int
+    base: float
+    interleaved: bool = False
+    llama3: bool = False
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A dense decoder.
+
+    Parameters
+    ----------
+    layers, hidden, heads, groups, head_dim, ffn
+        Numbers of layers, model width, query heads, key-value heads, width of a head, width of the feed-forward part.
+    vocabulary
+        Number of ids, Megatron's padding included.
+    context
+        The longest window the model was trained on: a window has ``context`` inputs and as many targets.
+    norm
+        ``RMSNorm`` or ``LayerNorm``.
+    zero_centered_norm
+        Whether norms store their scale minus one.
+    activation
+        ``silu``, ``gelu``, ``gelu_tanh`` or ``squared_relu``.
+    gated
+        Whether the feed-forward part multiplies the activation by a second projection.
+    linear_bias, qkv_bias
+        Whether all linear layers have biases, and whether the query-key-value projection has.
+    tied
+        Whether the output layer is the embedding.
+    rope
+        Rotary positions, or None.
+    learned_positions
+        Whether learned positions are added to the embeddings.
+    qk_norm
+        Whether queries and keys are normalised head by head.
+    formats
+        Whether a learned vector per format is added to the embeddings.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    groups: int
+    head_dim: int
+    ffn: int
+    vocabulary: int
+    context: int
+    norm: str
+    norm_epsilon: float
+    zero_centered_norm: bool
+    activation: str
+    gated: bool
+    linear_bias: bool
+    qkv_bias: bool
+    tied: bool
+    rope: Rope | None
+    learned_positions: bool
+    qk_norm: bool
+    formats: bool
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters in the linear layers and the embedding, norms and biases left out."""
+        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.groups)
+        feed_forward = self.hidden * self.ffn * (3 if self.gated else 2)
+        return self.layers * (attention + feed_forward) + self.vocabulary * self.hidden * (1 if self.tied else 2)
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace) -> Architecture:
+        """The architecture of Megatron's training arguments.
+
+        Raises
+        ------
+        UnsupportedError
+            Naming the first flag that this family has no place for.
+        """
+        _refuse_others(args)
+        positions = str(_get(args, "position_embedding_type", "learned_absolute"))
+        return cls(
+            layers=args.num_layers,
+            hidden=args.hidden_size,
+            heads=args.num_attention_heads,
+            groups=args.num_query_groups if args.group_query_attention else args.num_attention_heads,
+            head_dim=args.kv_channels,
+            ffn=args.ffn_hidden_size,
+            vocabulary=args.padded_vocab_size,
+            context=min(args.seq_length, args.max_position_embeddings or args.seq_length),
+            norm=args.normalization,
+            norm_epsilon=float(_get(args, "layernorm_epsilon", _get(args, "norm_epsilon", 1e-5))),
+            zero_centered_norm=bool(
+                _get(args, "layernorm_zero_centered_gamma", _get(args, "apply_layernorm_1p", False))
+            ),
+            activation=_activation(args),
+            gated=bool(args.swiglu),
+            linear_bias=bool(args.add_bias_linear),
+            qkv_bias=bool(args.add_bias_linear or _get(args, "add_qkv_bias", False)),
+            tied=not args.untie_embeddings_and_output_weights,
+            rope=_rope(args) if positions == "rope" else None,
+            learned_positions=positions == "learned_absolute",
+            qk_norm=bool(_get(args, "qk_layernorm", False)),
+            formats=bool(_get(args, "proxy_format_embedding", False)),
+        )
+
+
+class _Refusal(NamedTuple):
+    flag: str
+    given: Callable[[argparse.Namespace], Any]
+
+
+def _get(args: argparse.Namespace, name: str, default: Any = None) -> Any:
+    """An argument that some releases do not have, or leave at None."""
+    value = getattr(args, name, default)
+    return default if value is None else value
+
+
+def _set(name: str) -> Callable[[argparse.Namespace], Any]:
+    return lambda args: _get(args, name)
+
+
+def _other_than(name: str, *values: Any) -> Callable[[argparse.Namespace], Any]:
+    return lambda args: _get(args, name, values[0]) not in values
+
+
+_REFUSALS: Final = (
+    _Refusal("--num-experts", _set("num_experts")),
+    _Refusal("--multi-latent-attention", _set("multi_latent_attention")),
+    _Refusal("--experimental-attention-variant", _set("experimental_attention_variant")),
+    _Refusal("--hybrid-layer-pattern", _set("hybrid_layer_pattern")),
+    _Refusal("--hybrid-override-pattern", _set("hybrid_override_pattern")),
+    _Refusal("--heterogeneous-layers-config-path", _set("heterogeneous_layers_config_path")),
+    _Refusal("--spec", _set("spec")),
+    _Refusal("--mtp-num-layers", _set("mtp_num_layers")),
+    _Refusal("--position-embedding-type", _other_than("position_embedding_type", "learned_absolute", "rope", "none")),
+    _Refusal("--normalization", _other_than("normalization", "LayerNorm", "RMSNorm")),
+    _Refusal("--no-rope-freq", _set("no_rope_freq")),
+    # Releases differ in whether this one does anything.
+    _Refusal("--rotary-seq-len-interpolation-factor", _set("rotary_seq_len_interpolation_factor")),
+    _Refusal("--window-size", _set("window_size")),
+    _Refusal("--softmax-type", _other_than("softmax_type", "vanilla")),
+    _Refusal("--attention-output-gate", _set("attention_output_gate")),
+    _Refusal("--qk-l2-norm", _set("qk_l2_norm")),
+    _Refusal("--quick-geglu", _set("quick_geglu")),
+    _Refusal("--activation-func-clamp-value", _set("activation_func_clamp_value")),
+    _Refusal("--apply-residual-connection-post-layernorm", _set("apply_residual_connection_post_layernorm")),
+    _Refusal("--use-mup", _set("use_mup")),
+    _Refusal("--enable-hyper-connections", _set("enable_hyper_connections")),
+)
+
+
+def _refuse_others(args: argparse.Namespace) -> None:
+    for refusal in _REFUSALS:
+        if refusal.given(args):
+            raise UnsupportedError(
+                "the model was trained with this flag, and raw-byte use has no place for it",
+                where=refusal.flag,
+                fix="use Megatron's own inference on the checkpoint",
+            )
+
+
+def _activation(args: argparse.Namespace) -> str:
+    if args.swiglu:
+        return "silu"
+    if _get(args, "squared_relu", False):
+        return "squared_relu"
+    # Megatron's fused kernel computes the approximation, its plain layer the exact function.
+    fused = _get(args, "bias_gelu_fusion", False) and args.add_bias_linear
+    return "gelu_tanh" if fused or _get(args, "openai_gelu", False) else "gelu"
+
+
+def _rope(args: argparse.Namespace) -> Rope:
+    percent = float(_get(args, "rotary_percent", 1.0))
+    return Rope(
+        dimensions=int(args.kv_channels * percent) if percent < 1.0 else args.kv_channels,
+        base=float(_get(args, "rotary_base", 10000)),
+        interleaved=bool(_get(args, "rotary_interleaved", False)),
+        llama3=bool(_get(args, "use_rope_scaling", False)),
+    )

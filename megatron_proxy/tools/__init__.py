@@ -1,0 +1,1 @@
+"""Looking at what was prepared, trained and installed."""

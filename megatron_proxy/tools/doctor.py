@@ -1,0 +1,210 @@
+"""Would training start? Versions, hooks, patched scripts and prepared views, looked at without changing anything.
+
+Other modules are imported once it is known that what they need is there: a missing package is what this one must find.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ..errors import ProxyError, UnsupportedError
+
+_OLDEST_PYTHON: Final = (3, 12)
+_NEEDED: Final = ("numpy", "numba", "zstandard", "sentencepiece", "nltk", "safetensors", "psutil")
+_FASTER_WITH: Final = {
+    "transformer-engine": "fused kernels and FP8: pip install 'megatron-proxy[gpu]'",
+    "apex": "fused optimizers: it comes with NVIDIA's PyTorch container (PyPI's apex is another project)",
+}
+
+
+class Status(StrEnum):
+    """How a finding bears on training."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAIL = "FAIL"
+
+
+class Finding(NamedTuple):
+    """One thing looked at: what, how it stands, and what to do if it does not stand well."""
+
+    status: Status
+    subject: str
+    text: str
+    fix: str | None = None
+
+
+def examine(megatron_lm: Path | None = None, prefix: str | None = None) -> Iterator[Finding]:
+    """Look at everything that a run needs.
+
+    Parameters
+    ----------
+    megatron_lm
+        A Megatron-LM checkout to look at, in place of the installed megatron-core.
+    prefix
+        A prepared dataset.
+    """
+    complete = True
+    for finding in (_python(), *_packages(), *_torch()):
+        complete &= finding.status is not Status.FAIL
+        yield finding
+    if not complete:
+        yield Finding(Status.NOTE, "hooks, data", "not looked at: that needs the packages above")
+        return
+    if megatron_lm is not None:
+        yield from _scripts(megatron_lm)
+        sys.path.insert(0, str(megatron_lm))
+    yield from _hooks()
+    if prefix is not None:
+        yield from _dataset(prefix)
+
+
+def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str | None) -> str:
+    """The command that comes next for this user."""
+    from . import patching
+
+    if megatron_lm is not None and not _is_patched(megatron_lm):
+        return f"megatron-proxy patch {megatron_lm}"
+    if prefix is None or compressor is None:
+        path = prefix or "data/corpus"
+        return f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {path} --compressor zstd"
+    script = "examples/pretrain_gpt.py" if megatron_lm is None else str(megatron_lm / patching.SCRIPTS[0])
+    return f"torchrun … {script} … --data-path {prefix} --proxy-compression {compressor}"
+
+
+def first_compressor(prefix: str | None) -> str | None:
+    """The first compressed view of a prefix, if it is prepared and has one."""
+    from ..data.dataset import manifest
+
+    try:
+        return next(iter(manifest.read(prefix).compressed), None) if prefix is not None else None
+    except ProxyError:
+        return None
+
+
+def _python() -> Finding:
+    found = platform.python_version()
+    if sys.version_info < _OLDEST_PYTHON:
+        return Finding(Status.FAIL, "python", found, "megatron-core 0.17 and later need Python 3.12")
+    return Finding(Status.OK, "python", found)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in _NEEDED:
+        found = _version(name)
+        yield (
+            Finding(Status.OK, name, found)
+            if found
+            else Finding(Status.FAIL, name, "not installed", f"pip install {name}")
+        )
+    if importlib.util.find_spec("zstandard"):
+        import zstandard
+
+        yield Finding(Status.OK, "zstd library", ".".join(map(str, zstandard.ZSTD_VERSION)))
+    for name, gain in _FASTER_WITH.items():
+        module = name.replace("-", "_")
+        found = _version(name) or ("found" if importlib.util.find_spec(module) else None)
+        yield Finding(Status.OK, name, found) if found else Finding(Status.NOTE, name, "not installed", gain)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _torch() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding(Status.FAIL, "torch", f"cannot be imported ({error})", "pip install torch")
+        return
+    yield Finding(Status.OK, "torch", torch.__version__)
+    built_for = torch.version.cuda or "none: this is a torch for CPUs"
+    if not torch.cuda.is_available():
+        yield Finding(Status.NOTE, "CUDA", f"{built_for}; no GPU is seen: training runs on the CPU with gloo")
+        return
+    names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    yield Finding(Status.OK, "CUDA", f"{built_for}; {torch.cuda.device_count()} x {' / '.join(sorted(names))}")
+
+
+def _hooks() -> Iterator[Finding]:
+    """Megatron's version, and each place that the plugin takes hold of."""
+    from ..adaptor import hooks, support
+
+    with warnings.catch_warnings():
+        # What Megatron says on import about Apex and Transformer Engine has been said above.
+        warnings.simplefilter("ignore")
+        megatron = _checked("megatron-core", hooks.megatron_version)
+        yield megatron
+        if megatron.status is Status.FAIL:
+            return
+        try:
+            support.check_version(megatron.text)
+            problems = hooks.problems()
+        except UnsupportedError as error:
+            problems = [error]
+    yield from (_failure("hooks", problem) for problem in problems)
+    if not problems:
+        yield Finding(Status.OK, "hooks", f"all {len(hooks.table())} fit Megatron-Core {megatron.text}")
+
+
+def _scripts(megatron_lm: Path) -> Iterator[Finding]:
+    from . import patching
+
+    try:
+        for script in patching.scripts_of(megatron_lm):
+            if patching.is_patched(script):
+                yield Finding(Status.OK, script.name, "patched")
+            else:
+                yield Finding(Status.FAIL, script.name, "not patched", f"megatron-proxy patch {megatron_lm}")
+    except ProxyError as error:
+        yield _failure("Megatron-LM", error)
+
+
+def _is_patched(megatron_lm: Path) -> bool:
+    return all(finding.status is Status.OK for finding in _scripts(megatron_lm))
+
+
+def _dataset(prefix: str) -> Iterator[Finding]:
+    from ..data.dataset import manifest, reader
+
+    try:
+        prepared = manifest.read(prefix)
+    except ProxyError as error:
+        yield _failure(prefix, error)
+        return
+    yield Finding(Status.OK, prefix, f"{prepared.documents:,} documents, {prepared.raw.units:,} bytes")
+    if not prepared.compressed:
+        fix = f"megatron-proxy prepare --output-prefix {prefix} --compressor zstd"
+        yield Finding(Status.FAIL, prefix, "no compressed view", fix)
+    for name, entry in prepared.compressed.items():
+        ratio = prepared.raw.units / max(1, entry.view.units)
+
+        def check(name: str = name, ratio: float = ratio) -> str:
+            reader.check_views(prefix, prepared, name)
+            manifest.load_compressor(prefix, name)
+            return f"fits the raw view; {ratio:.2f} source bytes per code"
+
+        yield _checked(f"{prefix} {name}", check)
+
+
+def _checked(subject: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(Status.OK, subject, check())
+    except ProxyError as error:
+        return _failure(subject, error)
+
+
+def _failure(subject: str, error: ProxyError) -> Finding:
+    text = f"{error.where}: {error.what}" if error.where else error.what
+    return Finding(Status.FAIL, subject, text, error.fix)

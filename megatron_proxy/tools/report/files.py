@@ -1,0 +1,114 @@
+"""The files of a run: training logs, evaluations and generations, told apart by what is in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ...errors import ConfigurationError
+
+_LOGS: Final = (".log", ".txt", ".out", ".err")
+# torchrun keeps a process's output at LOG_DIR/RUN/attempt_0/0/stdout.log.
+_DEPTH: Final = 4
+_MARK: Final = "iteration"
+
+
+@dataclass
+class Files:
+    """What a run consists of.
+
+    Parameters
+    ----------
+    logs
+        Text of each file with lines of Megatron's training log, by path.
+    evaluations
+        The JSON objects that ``megatron-proxy evaluate --output`` wrote.
+    generations
+        The lines that ``megatron-proxy generate`` wrote.
+    """
+
+    logs: dict[str, list[str]] = field(default_factory=dict)
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    generations: list[dict[str, Any]] = field(default_factory=list)
+
+
+def find(path: Path) -> Files:
+    """The files of the run at ``path``: a folder, or one log file.
+
+    Raises
+    ------
+    ConfigurationError
+        Nothing is there, it cannot be read, or it is a file and no text.
+    """
+    if not path.exists():
+        raise ConfigurationError(
+            "there is no such file or folder", where=str(path), fix="name a run's folder, or its log"
+        )
+    files = Files()
+    if path.is_file():
+        lines = _text(path)
+        if lines is None:
+            raise ConfigurationError(
+                "is no text, so no training log", where=str(path), fix="name what the training script printed"
+            )
+        files.logs[str(path)] = lines
+        return files
+    for found in _walk(path, _DEPTH):
+        _take(found, files)
+    return files
+
+
+def _walk(folder: Path, depth: int) -> Iterator[Path]:
+    """Files below ``folder``, in order of their names; no checkpoints, which hold thousands."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            yield path
+        elif path.is_dir() and depth > 1 and not path.name.startswith(("iter_", ".")):
+            yield from _walk(path, depth - 1)
+
+
+def _take(path: Path, files: Files) -> None:
+    """Add ``path`` to where it belongs; a file of another kind is passed over."""
+    if path.suffix in _LOGS:
+        lines = _text(path)
+        if lines and any(_MARK in line for line in lines):
+            files.logs[str(path)] = lines
+    elif path.suffix == ".json":
+        content = _json(_bytes(path))
+        if isinstance(content, dict) and "bpb" in content and "view" in content:
+            files.evaluations.append(content)
+    elif path.suffix == ".jsonl":
+        files.generations += _generations(path)
+
+
+def _text(path: Path) -> list[str] | None:
+    """Lines of a log; None if it is binary."""
+    content = _bytes(path)
+    return None if b"\0" in content else content.decode("utf-8", "replace").splitlines()
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read ({error.strerror})", where=str(path)) from error
+
+
+def _generations(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file of generations; of a file of other lines (a corpus) only the first is looked at."""
+    with path.open("rb") as file:
+        for line in file:
+            content = _json(line)
+            if not isinstance(content, dict) or not {"prompt", "completion"} <= content.keys():
+                return
+            yield content
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,278 @@
+"""One run: its log, merged over restarts, against steps, FLOPs and source bytes; its evaluations and generations."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from ...errors import ConfigurationError
+from . import files, flops, settings, training_log
+from .settings import Settings
+from .training_log import Entry, TrainingLog
+
+VIEWS: Final = ("raw", "compressed")
+_TIME: Final = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]*)\] iteration ")
+# What is not below this (NaN is not) cannot be drawn.
+MOST: Final = 1e30
+_NAN_ITERATIONS: Final = "number of nan iterations"
+AXES: Final = ("steps", "FLOPs", "source bytes")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``megatron-proxy evaluate`` said: BPB of held-out documents in one view, after some iteration."""
+
+    view: str
+    bpb: float
+    iteration: int
+    bytes: int | None = None
+    documents: int | None = None
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A prompt, what the model wrote behind it, and why it ended there."""
+
+    prompt: str
+    completion: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that is known of a run.
+
+    Parameters
+    ----------
+    name
+        What it is called on the page.
+    log
+        Training and validation lines in order of their iterations, each iteration once.
+    settings
+        Megatron's arguments and the model's size.
+    evaluations, generations
+        What was found beside the log; of each view the evaluation of the latest iteration.
+    """
+
+    name: str
+    log: TrainingLog
+    settings: Settings
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    generations: Sequence[Generation] = ()
+
+    @property
+    def steps(self) -> int:
+        """The last iteration."""
+        return self.log.training[-1].iteration
+
+    @property
+    def tokens(self) -> int | None:
+        """Ids that the model was trained on."""
+        samples, length = self.last("consumed samples"), self.settings.number("seq_length")
+        return None if samples is None or length is None or not abs(samples) < MOST else int(samples) * length
+
+    def last(self, name: str, *, validation: bool = False) -> float | None:
+        """The last printed value of a field; None if it never was."""
+        values = self.log.series(name, validation=validation)[1]
+        return values[-1] if values else None
+
+    @cached_property
+    def _places(self) -> dict[str, list[tuple[int, float]]]:
+        """What was asked for of each axis: a page asks dozens of times, and logs have a hundred thousand lines."""
+        return {}
+
+    def places(self, axis: str) -> list[tuple[int, float]]:
+        """(iteration, place on the axis) of each training line, rising; empty where the log does not tell."""
+        if axis not in self._places:
+            self._places[axis] = self._find_places(axis)
+        return self._places[axis]
+
+    def _find_places(self, axis: str) -> list[tuple[int, float]]:
+        if axis == "steps":
+            return [(entry.iteration, float(entry.iteration)) for entry in self.log.training]
+        places = _flops(self.log.training, self.settings) if axis == "FLOPs" else _source_bytes(self.log.training)
+        return [(iteration, place) for iteration, place in places if abs(place) < MOST]
+
+    def points(self, name: str, axis: str, *, validation: bool = False) -> list[tuple[float, float]]:
+        """A field against an axis; a training value is its interval's mean, placed at the interval's end."""
+        key = (name, axis, validation)
+        if key not in self._points:
+            self._points[key] = self._find_points(*key)
+        return self._points[key]
+
+    @cached_property
+    def _points(self) -> dict[tuple[str, str, bool], list[tuple[float, float]]]:
+        return {}
+
+    def _find_points(self, name: str, axis: str, validation: bool) -> list[tuple[float, float]]:
+        places = self.places(axis)
+        if not places:
+            return []
+        there = dict(places)
+        series = zip(*self.log.series(name, validation=validation), strict=True)
+        finite = ((at, value) for at, value in series if abs(value) < MOST)
+        return [(there[at] if at in there else interpolated(places, at), value) for at, value in finite]
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs of the whole training."""
+        places = self.places("FLOPs")
+        return places[-1][1] if places else None
+
+    def _lost(self) -> dict[int, float]:
+        """How often the loss was no number, by the end of the interval: Megatron then prints none of its measures."""
+        return {at: count for at, count in zip(*self.log.series(_NAN_ITERATIONS), strict=True) if 0 < count < MOST}
+
+    def lacks(self) -> list[str]:
+        """What the page cannot show of this run, in words."""
+        found = []
+        if lost := self._lost():
+            found.append(f"no loss in {sum(lost.values()):,.0f} iterations: it was no number, first by {min(lost)}")
+        if not any(self.log.series(f"{view} bpb")[0] for view in VIEWS):
+            found.append("no BPB in the log: it is there when --proxy-compression is given")
+        if not self.places("FLOPs"):
+            found.append("no FLOPs: the log has neither the arguments of a dense GPT nor a throughput")
+        if not self.places("source bytes"):
+            found.append("no source bytes in the log: they are there when --proxy-compression is given")
+        if not self.log.validation:
+            found.append("no validation in the log")
+        if not self.evaluations:
+            found.append("no evaluation: megatron-proxy evaluate --output FILE.json, in the run's folder")
+        return found
+
+
+def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | Path] = ()) -> Run:
+    """Read the run at ``path``: a folder, or a log file.
+
+    Parameters
+    ----------
+    path
+        A folder with Megatron's output in ``.log``, ``.txt``, ``.out`` or ``.err`` files, and optionally the files
+        that ``evaluate --output`` (``.json``) and ``generate`` (``.jsonl``) wrote; or one file of output.
+    name
+        What to call it; by default the file's or folder's name.
+    also
+        Folders to look for evaluations and generations in, for a run that is one file.
+
+    Raises
+    ------
+    ConfigurationError
+        Nothing is there, a log is binary, or there is no iteration in it.
+    """
+    path = Path(path)
+    found = files.find(path)
+    for folder in map(Path, also):
+        beside = files.find(folder)
+        found.evaluations += beside.evaluations
+        found.generations += beside.generations
+    starts = {
+        at: [log for log in map(training_log.parse, _starts(lines)) if log.training] for at, lines in found.logs.items()
+    }
+    starts = {at: logs for at, logs in starts.items() if logs}
+    if not starts:
+        raise ConfigurationError(
+            "no line of Megatron's training log is in it, such as 'iteration 10/ 300 | consumed samples: …'",
+            where=str(path),
+            fix="name what the training script printed, or a folder with it in .log, .txt, .out or .err files",
+        )
+    order = sorted(starts, key=lambda at: (_began(found.logs[at]), starts[at][0].training[0].iteration, at))
+    return Run(
+        name or path.resolve().name.removesuffix(".log"),
+        _joined([log for at in order for log in starts[at]]),
+        settings.parse(found.logs[order[-1]]),
+        _evaluations(found.evaluations),
+        [_generation(line) for line in found.generations],
+    )
+
+
+def interpolated(places: Sequence[tuple[int, float]], iteration: int) -> float:
+    """Where an iteration lies on an axis whose places at some iterations are known; 0 lies at 0."""
+    at = bisect_left(places, iteration, key=lambda place: place[0])
+    if at == len(places):
+        return places[-1][1]
+    (before, low), (after, high) = places[at - 1] if at else (0, 0.0), places[at]
+    return low + (high - low) * (iteration - before) / (after - before) if after > before else high
+
+
+def _began(lines: Sequence[str]) -> str:
+    """When the first iteration was printed, in an order of text; nothing where Megatron prints no time."""
+    return next((match[1] for match in map(_TIME.search, lines) if match), "")
+
+
+def _starts(lines: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A log in pieces, one for each start of the training script: a run may be resumed into the same file."""
+    begins = [place for place, line in enumerate(lines) if settings.BEGIN in line]
+    for begin, end in itertools.pairwise([0, *begins, len(lines)]):
+        yield lines[begin:end]
+
+
+def _joined(logs: Iterable[TrainingLog]) -> TrainingLog:
+    """Successive starts: what one repeats, after its checkpoint, replaces all that the starts before printed."""
+    training: list[Entry] = []
+    validation: list[Entry] = []
+    for log in logs:
+        # Of validation too, also where this start has validated nothing yet.
+        while validation and validation[-1].iteration >= log.training[0].iteration:
+            validation.pop()
+        _append(training, log.training)
+        _append(validation, log.validation)
+    return TrainingLog(training, validation)
+
+
+def _append(merged: list[Entry], entries: Iterable[Entry]) -> None:
+    """Add entries in the place of those that are not before them."""
+    for entry in entries:
+        while merged and merged[-1].iteration >= entry.iteration:
+            merged.pop()
+        merged.append(entry)
+
+
+def _source_bytes(entries: Sequence[Entry]) -> list[tuple[int, float]]:
+    seen = [(entry.iteration, [entry.values.get(f"{view} bytes seen") for view in VIEWS]) for entry in entries]
+    return [(iteration, sum(filter(None, both))) for iteration, both in seen if None not in both]
+
+
+def _flops(entries: Sequence[Entry], model: Settings) -> list[tuple[int, float]]:
+    each, length = flops.per_token(model), model.number("seq_length")
+    if each is not None and length is not None:
+        samples = [(entry.iteration, entry.values.get("consumed samples")) for entry in entries]
+        return [(iteration, each * length * count) for iteration, count in samples if count is not None]
+    places: list[tuple[int, float]] = []
+    before, total = 0, 0.0
+    for entry in entries:
+        one = flops.per_iteration(model, entry)
+        if one is None:
+            return []
+        total += one * (entry.iteration - before)
+        before = entry.iteration
+        places.append((entry.iteration, total))
+    return places
+
+
+def _evaluations(contents: Iterable[Mapping[str, Any]]) -> dict[str, Evaluation]:
+    """By view, that of the latest iteration."""
+    found: dict[str, Evaluation] = {}
+    for content in contents:
+        view, bpb, iteration = content["view"], content["bpb"], content.get("iteration")
+        if view not in VIEWS or not _is_number(bpb) or not isinstance(iteration, int):
+            continue
+        if view not in found or found[view].iteration <= iteration:
+            more = {key: content.get(key) for key in ("bytes", "documents", "accuracy")}
+            known = {key: value for key, value in more.items() if _is_number(value)}
+            found[view] = Evaluation(view, float(bpb), iteration, **known)
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < MOST
+
+
+def _generation(content: Mapping[str, Any]) -> Generation:
+    return Generation(str(content["prompt"]), str(content["completion"]), str(content.get("reason", "")))

@@ -1,0 +1,201 @@
+"""What the hooks add to Megatron's log lines and writers, with Megatron's functions played by small ones."""
+
+import argparse
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("megatron.training", reason="megatron-core is not installed")
+
+from megatron.training import global_vars  # noqa: E402
+
+from megatron_proxy.adaptor import run, swapped  # noqa: E402
+from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
+from megatron_proxy.adaptor.measures import bytes_seen, losses, reporting  # noqa: E402
+from megatron_proxy.data.sampling.schedule import Schedule  # noqa: E402
+from megatron_proxy.tools.report.training_log import parse  # noqa: E402
+from megatron_proxy.vocab import BYTE_OFFSET, COMPRESSED_OPEN, RAW_OPEN, SYMBOL_OFFSET  # noqa: E402
+
+RAW = torch.tensor([[RAW_OPEN, BYTE_OFFSET, BYTE_OFFSET, BYTE_OFFSET]])
+COMPRESSED = torch.tensor([[COMPRESSED_OPEN, SYMBOL_OFFSET, SYMBOL_OFFSET, SYMBOL_OFFSET]])
+
+
+class Writer(list):
+    """Stands for TensorBoard and for W&B."""
+
+    def add_scalar(self, key, value, step):
+        self.append((key, value, step))
+
+    def log(self, values, step):
+        self.append((values, step))
+
+
+class Model(torch.nn.Module):
+    def forward(self, losses, labels=None):
+        return losses
+
+
+class Megatron:
+    """The functions of Megatron's training loop that are hooked, and what they print."""
+
+    def __init__(self):
+        self.lines = []
+        self.print_rank_last = reporting.extend_line(self.lines.append)
+        self.get_forward_backward_func = reporting.measure_views(lambda: self._forward_backward)
+        self.training_log = reporting.log_training(self._training_log)
+        self.evaluate = reporting.log_evaluation(self._evaluate)
+
+    def _forward_backward(self, *, forward_step_func, model, data_iterator):
+        reports = []
+        for batch in data_iterator:
+            output, loss_func = forward_step_func(iter([batch]), model)
+            reports.append(loss_func(output)[-1])
+        return reports
+
+    def _training_log(self, loss_dict, iteration, skipped_iter, is_first_iteration=False):
+        if iteration % 2 == 0 or is_first_iteration:
+            self.print_rank_last(f" [now] iteration {iteration:8d}/      10 | lm loss: 1.0E+00 |")
+        self.print_rank_last("other words")
+        return "returned"
+
+    def _evaluate(self, forward_step_func, data_iterator, model):
+        func = self.get_forward_backward_func()
+        reports = [func(forward_step_func=forward_step_func, model=model, data_iterator=data) for data in data_iterator]
+        return ({"lm loss": torch.tensor(1.0)} if reports else {}), None, False
+
+    def step(self, iteration, batches, skipped=0, first=False):
+        func = self.get_forward_backward_func()
+        func(forward_step_func=forward_step, model=Model(), data_iterator=batches)
+        run.current().args.consumed_train_samples += 4
+        return self.training_log({}, iteration, skipped, is_first_iteration=first)
+
+
+def forward_step(data_iterator, model):
+    labels, nats = next(data_iterator)
+    return model(torch.full(labels.shape, nats), labels=labels), lambda output: (
+        output.sum(),
+        {"lm loss": output.sum()},
+    )
+
+
+@pytest.fixture
+def megatron(monkeypatch):
+    args = argparse.Namespace(
+        proxy_compression="trie",
+        seq_length=4,
+        log_interval=2,
+        tensorboard_log_interval=1,
+        tensorboard_dir="board",
+        consumed_train_samples=0,
+    )
+    source_bytes = torch.ones(SYMBOL_OFFSET + 1, dtype=torch.float64)
+    source_bytes[SYMBOL_OFFSET] = 2.0
+    current = run.Run(args, Settings("trie", Schedule(), 100), [], None, source_bytes.numpy())
+    monkeypatch.setattr(run, "_current", current)
+    monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", args)
+    monkeypatch.setattr(swapped, "check_once", lambda *_: None)
+    monkeypatch.setattr(losses, "over_ranks", lambda sums: sums.clone())
+    monkeypatch.setattr(bytes_seen, "on_every_rank", lambda seen, samples: (samples * 10, samples * 30))
+    # Without the stand-in for a GPU there is no device "cuda" here.
+    monkeypatch.setattr(reporting.torch, "tensor", lambda data, device=None, **rest: TENSOR(data, **rest))
+    monkeypatch.setattr(reporting.torch, "zeros", lambda *shape, device=None, **rest: ZEROS(*shape, **rest))
+    monkeypatch.setattr(global_vars, "_GLOBAL_TENSORBOARD_WRITER", Writer())
+    monkeypatch.setattr(global_vars, "_GLOBAL_WANDB_WRITER", Writer())
+    return Megatron()
+
+
+TENSOR, ZEROS = torch.tensor, torch.zeros
+BIT = math.log(2)
+
+
+def test_a_line_holds_the_exact_means_of_its_interval(megatron):
+    assert megatron.step(1, [(RAW, BIT)]) == "returned"
+    megatron.step(2, [(RAW, 3 * BIT), (RAW, 3 * BIT)])
+    lines = [line for line in megatron.lines if "iteration" in line]
+    assert len(lines) == 1
+    values = parse(lines).training[0].values
+    assert values == {
+        "lm loss": 1.0,
+        "raw bpb": pytest.approx((3 * 1 + 6 * 3) / 9, rel=1e-6),
+        "compressed rate": pytest.approx(0.6),
+        "raw bytes seen": 80,
+        "compressed bytes seen": 240,
+        "raw share": 0.25,
+    }
+    assert lines[0].endswith(" mode: translation_random |")
+    assert megatron.lines.count("other words") == 2
+
+
+def test_an_interval_without_a_view_prints_nothing_for_it(megatron):
+    megatron.step(1, [(RAW, BIT)])
+    megatron.step(2, [(COMPRESSED, BIT)])
+    megatron.step(3, [(COMPRESSED, BIT)])
+    megatron.step(4, [(COMPRESSED, 2 * BIT)])
+    first, second = (entry.values for entry in parse(megatron.lines).training)
+    assert (first["raw bpb"], first["compressed bpb"]) == pytest.approx((1.0, 0.5))
+    assert "raw bpb" not in second
+    assert second["compressed bpb"] == pytest.approx(0.75)
+
+
+def test_a_skipped_step_does_not_count(megatron):
+    megatron.step(1, [(RAW, BIT)])
+    megatron.step(2, [(RAW, 9 * BIT)], skipped=1)
+    assert parse(megatron.lines).training[0].values["raw bpb"] == pytest.approx(1.0)
+
+
+def test_the_line_after_the_first_step_begins_no_new_interval(megatron):
+    megatron.step(1, [(RAW, BIT)], first=True)
+    megatron.step(2, [(RAW, 3 * BIT)])
+    assert [entry.values["raw bpb"] for entry in parse(megatron.lines).training] == pytest.approx([1.0, 2.0])
+
+
+def test_writers_get_every_step(megatron):
+    megatron.step(1, [(RAW, BIT)])
+    megatron.step(2, [(COMPRESSED, BIT)])
+    board, wandb = global_vars._GLOBAL_TENSORBOARD_WRITER, global_vars._GLOBAL_WANDB_WRITER
+    written = {(key, step): value for key, value, step in board}
+    assert written["raw bpb", 1] == written["raw bpb vs samples", 4] == pytest.approx(1.0)
+    assert written["compressed bpb", 2] == pytest.approx(0.5)
+    assert ("raw bpb", 2) not in written
+    assert [step for _, step in wandb] == [1, 2]
+    assert wandb[0][0] == {
+        "raw bpb": pytest.approx(1.0),
+        "compressed rate": pytest.approx(0.5),
+        "raw bytes seen": 40,
+        "compressed bytes seen": 120,
+        "raw share": 0.25,
+    }
+
+
+def test_an_evaluation_returns_the_views_beside_megatrons_losses(megatron):
+    totals, data, timeout = megatron.evaluate(
+        forward_step, [[(RAW, BIT)], [(RAW, 2 * BIT), (COMPRESSED, BIT)]], Model()
+    )
+    assert {key: float(value) for key, value in totals.items()} == pytest.approx(
+        {"lm loss": 1.0, "raw bpb": 1.5, "compressed bpb": 0.5}
+    )
+    assert (data, timeout) == (None, False)
+    assert megatron.evaluate(forward_step, [], Model())[0] == {}
+
+
+def test_a_perplexity_of_bits_is_not_printed(megatron):
+    megatron.step(1, [(RAW, BIT)])
+    megatron.print_rank_last(
+        " validation loss at iteration 6 on test set | lm loss value: 1.0E+00 | lm loss PPL: 2.7E+00 | "
+        "raw bpb value: 1.5E+00 | raw bpb PPL: 4.4E+00 | compressed bpb value: 5.0E-01 | compressed bpb PPL: 1.6E+00 | "
+    )
+    assert megatron.lines[-1] == (
+        " validation loss at iteration 6 on test set | lm loss value: 1.0E+00 | lm loss PPL: 2.7E+00 | "
+        "raw bpb value: 1.5E+00 | compressed bpb value: 5.0E-01 | "
+    )
+
+
+def test_without_the_flag_all_is_stock(megatron, monkeypatch):
+    run.current().args.proxy_compression = None
+    assert run.active() is None
+    stock = object()
+    assert reporting.measure_views(lambda: stock)() is stock
+    assert megatron.training_log({}, 2, 0) == "returned"
+    assert megatron.lines[0] == " [now] iteration        2/      10 | lm loss: 1.0E+00 |"
+    assert megatron.evaluate(None, [], None) == ({}, None, False)

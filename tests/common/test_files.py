@@ -1,0 +1,60 @@
+"""What commands write: not replaced unasked, whole or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from megatron_proxy.common.files import replacing, require_file, require_free
+from megatron_proxy.errors import ConfigurationError
+
+
+def test_what_is_there_is_replaced_only_if_told(tmp_path):
+    require_free(tmp_path / "new", overwrite=False)
+    require_free(tmp_path, overwrite=True)
+    with pytest.raises(ConfigurationError, match=r"--plot: '.*' exists already(.|\n)*--overwrite"):
+        require_free(tmp_path, overwrite=False, flag="--plot")
+
+
+def test_a_file_can_be_written_before_there_is_anything_to_write(tmp_path):
+    require_file(tmp_path / "deep" / "new" / "figures.json", overwrite=False)
+    assert list((tmp_path / "deep" / "new").iterdir()) == []
+    with pytest.raises(ConfigurationError, match=r"--plot: '.*deep' is a folder"):
+        require_file(tmp_path / "deep", overwrite=True, flag="--plot")
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "x", "/proc/self/x"):
+        with pytest.raises(ConfigurationError, match=r"--output: '.*x' cannot be written"):
+            require_file(place, overwrite=False)
+
+
+def test_a_folder_that_cannot_be_made_is_told():
+    with (
+        pytest.raises(ConfigurationError, match="--output: '/proc/self/x' cannot be written"),
+        replacing(Path("/proc/self/x")),
+    ):
+        pass
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path):
+    folder = tmp_path / "deep" / "made"
+    for content in ("old", "new"):
+        with replacing(folder) as beside:
+            (beside / content).write_text(content)
+            assert (folder / "old").exists() == (content == "new")
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_cannot_be_filled_leaves_the_old_one(tmp_path):
+    folder = tmp_path / "made"
+    with replacing(folder) as beside:
+        (beside / "old").write_text("old")
+    with pytest.raises(KeyError):
+        fail_halfway(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert [path.name for path in folder.iterdir()] == ["old"]
+
+
+def fail_halfway(folder):
+    with replacing(folder) as beside:
+        (beside / "new").write_text("new")
+        raise KeyError

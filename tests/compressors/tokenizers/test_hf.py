@@ -1,0 +1,157 @@
+"""tokenizer.json of several kinds: the library's ids where they are exact, literals where they are not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from megatron_proxy import compressors
+from megatron_proxy.compressors.tokenizers.hf import HfCompressor
+from megatron_proxy.errors import CompressorError
+
+TEXT = "The quick brown fox jumps over the lazy dog.\n    def quick(self, fox):\n        return self.brown\n\n日本語é\n"
+
+
+def train(model, trainer, **parts) -> bytes:
+    tokenizer = Tokenizer(model)
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    tokenizer.train_from_iterator([TEXT] * 4, trainer)
+    tokenizer.add_special_tokens(["<|end|>"])
+    tokenizer.add_tokens([AddedToken("return self", normalized=False)])
+    return tokenizer.to_str().encode()
+
+
+def bpe(**settings):
+    return trainers.BpeTrainer(vocab_size=400, show_progress=False, **settings)
+
+
+MODELS = {
+    "byte level": train(
+        models.BPE(),
+        bpe(initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
+        pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoder=decoders.ByteLevel(),
+    ),
+    "byte level, space before": train(
+        models.BPE(),
+        bpe(initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
+        pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=True),
+        decoder=decoders.ByteLevel(),
+    ),
+    "byte fallback": train(
+        models.BPE(byte_fallback=True, unk_token="<unk>"),
+        bpe(special_tokens=["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]),
+        normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
+    ),
+    "normalising": train(
+        models.BPE(),
+        bpe(initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
+        normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()]),
+        pre_tokenizer=pre_tokenizers.ByteLevel(add_prefix_space=False),
+    ),
+    "word pieces": train(
+        models.WordPiece(unk_token="<unk>"),
+        trainers.WordPieceTrainer(vocab_size=300, show_progress=False, special_tokens=["<unk>"]),
+        normalizer=normalizers.BertNormalizer(),
+        pre_tokenizer=pre_tokenizers.BertPreTokenizer(),
+    ),
+}
+COMPRESSORS = {name: HfCompressor(model) for name, model in MODELS.items()}
+
+fragments = st.sampled_from(
+    [
+        "quick",
+        " brown",
+        "  ",
+        "\n",
+        "\r\n",
+        "\0",
+        "▁",
+        "ﬁ",
+        "É",
+        "é",
+        "日本",
+        "🙂",
+        "\ud800",
+        "<|end|>",
+        "<unk>",
+        "<0x41>",
+        "return self",
+    ]
+)
+documents = st.binary(max_size=60) | st.lists(fragments, max_size=12).map(
+    lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
+)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@settings(max_examples=60, deadline=None)
+@given(document=documents)
+def test_everything_comes_back(name, document):
+    compressor = COMPRESSORS[name]
+    codes = compressor.encode(document)
+    assert codes.dtype == np.uint16
+    assert compressor.decode(codes) == document
+
+
+def test_ids_are_the_librarys():
+    tokenizer = Tokenizer.from_str(MODELS["byte level"].decode())
+    expected = [256 + id_ for id_ in tokenizer.encode(TEXT, add_special_tokens=False).ids]
+    assert COMPRESSORS["byte level"].encode(TEXT.encode()).tolist() == expected
+
+
+@pytest.mark.parametrize(("name", "share"), [("byte level, space before", 0.1), ("normalising", 0.1)])
+def test_literals_are_few(name, share):
+    codes = COMPRESSORS[name].encode(TEXT.replace("T", "t").encode() * 3)
+    assert np.count_nonzero(codes < 256) < share * 3 * len(TEXT)
+
+
+@settings(max_examples=60, deadline=None)
+@given(document=documents)
+def test_lines_make_spans(document):
+    compressor = HfCompressor(MODELS["byte level"], split="lines")
+    document = document + TEXT.encode() * 5 + document
+    encoded = compressor.encode_spans(document)
+    assert encoded.codes.tolist() == compressor.encode(document).tolist()
+    begin = code = 0
+    for end, code_end in zip(encoded.byte_ends.tolist(), encoded.code_ends.tolist(), strict=True):
+        assert compressor.decode(encoded.codes[code:code_end]) == document[begin:end]
+        begin, code = end, code_end
+    assert begin == len(document)
+
+
+def test_without_lines_it_says_how_to_get_spans():
+    assert not COMPRESSORS["byte level"].spans
+    assert "--hf-split lines" in COMPRESSORS["byte level"].no_spans_because
+
+
+@pytest.mark.parametrize("symbols", ["bytes", "gray"])
+def test_ids_in_bytes_come_back(symbols):
+    compressor = HfCompressor(MODELS["byte level"], symbols)
+    assert compressor.decode(compressor.encode(TEXT.encode() + b"\xff")) == TEXT.encode() + b"\xff"
+
+
+def test_special_tokens_are_refused():
+    id_ = Tokenizer.from_str(MODELS["byte level"].decode()).token_to_id("<|end|>")
+    with pytest.raises(CompressorError, match="stands for nothing"):
+        COMPRESSORS["byte level"].decode(np.array([256 + id_]))
+
+
+def test_builds_from_a_file(tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes(MODELS["byte level"])
+    options = {option.name: option.default for option in HfCompressor.options}
+    built = HfCompressor.build(options | {"model": str(tmp_path / "tokenizer.json")}, lambda: iter(()))
+    restored = compressors.load("hf", built.config(), built.files())
+    assert restored.encode(TEXT.encode()).tolist() == COMPRESSORS["byte level"].encode(TEXT.encode()).tolist()
+    with pytest.raises(CompressorError, match="--hf-model"):
+        HfCompressor.build(options, lambda: iter(()))
+    with pytest.raises(CompressorError, match="cannot be read"):
+        HfCompressor.build(options | {"model": str(tmp_path / "missing")}, lambda: iter(()))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"{}", b"[" * 10_000, b'{"model": {"type": "BPE"}}', b"null"])
+def test_foreign_files_are_refused(content):
+    with pytest.raises(CompressorError, match="cannot load"):
+        HfCompressor(content)

@@ -1,0 +1,236 @@
+"""Documents from JSONL: every way of writing them, every way of breaking them, always with file:line."""
+
+import contextlib
+import gzip
+import itertools
+import json
+import os
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megatron_proxy.data.corpus import Bad, chunks, decompress, documents, expand, read_chunk
+from megatron_proxy.data.corpus.chunk import LineNumbers, Stretch
+from megatron_proxy.data.corpus.jsonl import BadLine, parse_line
+from megatron_proxy.errors import CorpusError
+
+TEXTS = ["def f():\r\n\treturn 0\n", "", "NUL \0 inside", "🦜 ćé", "\udc80\udcff", "\ud800", "a\u2028b\x85c\rd"]
+BYTES = [
+    b"def f():\r\n\treturn 0\n",
+    b"",
+    b"NUL \0 inside",
+    "🦜 ćé".encode(),
+    b"\x80\xff",
+    b"\xed\xa0\x80",
+    "a\u2028b\x85c\rd".encode(),
+]
+CONTENT = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
+
+
+def write(path, content):
+    if path.suffix == ".gz":
+        content = gzip.compress(content)
+    elif path.suffix == ".zst":
+        content = zstandard.compress(content)
+    path.write_bytes(content)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz", "c.jsonl.zst"])
+def test_every_kind_of_text_comes_back_byte_for_byte(tmp_path, name):
+    assert list(documents([write(tmp_path / name, CONTENT)])) == BYTES
+
+
+@given(st.binary())
+def test_any_bytes_can_be_given_as_surrogates(content):
+    line = json.dumps({"text": content.decode("utf-8", "surrogateescape")}).encode()
+    assert parse_line(line, ["text"]) == [content]
+
+
+@given(st.text())
+def test_any_text_is_its_utf8_whoever_parses_it(text):
+    # NaN sends the line to Python's parser, the raw characters and the escapes go different ways in both.
+    for ascii_only in (True, False):
+        for extra in ("", ', "x": NaN'):
+            line = f'{{"text": {json.dumps(text, ensure_ascii=ascii_only)}{extra}}}'.encode()
+            assert parse_line(line, ["text"]) == [text.encode()]
+
+
+def test_the_encoding_of_the_file_makes_no_difference(tmp_path):
+    plain = json.dumps({"text": "é🦜"}, ensure_ascii=False)
+    escaped = json.dumps({"text": "é🦜"})
+    content = b"\xef\xbb\xbf" + f"{plain}\r\n\n   \n{escaped}".encode()
+    assert list(documents([write(tmp_path / "c.jsonl", content)])) == ["é🦜".encode()] * 2
+
+
+def test_several_keys_stay_aligned(tmp_path):
+    path = write(tmp_path / "c.jsonl", b'{"a": "1", "b": "x"}\n\n{"b": "y"}\n{"a": "2", "b": "z"}\n')
+    (chunk,) = chunks(expand([path]))
+    parsed = read_chunk(chunk, ["b", "a"])
+    assert parsed.documents == [[b"x", b"z"], [b"1", b"2"]]
+    assert parsed.lines == 4
+    assert parsed.bad == [Bad(2, 1, "the line lacks the key 'a' (its keys: 'b')")]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{", r"not JSON \(Expecting property name enclosed in double quotes, column 2\)"),
+        (b'{"text": "a"} x', r"not JSON \(Extra data, column 15\)"),
+        (b'{"text": "a\0b"}', r"not JSON \(Invalid control character at, column 12\)"),
+        (b'{"text": "caf\xe9"}', r"not UTF-8 \(byte 0xe9 at column 14\)"),
+        (b'\xff\xfe{\x00"\x00', "not UTF-8"),
+        (b'{"text": "\xed\xa0\x80"}', "not UTF-8"),
+        (b'["text"]', "the line is an array, not a JSON object"),
+        (b'"text"', "the line is a string, not a JSON object"),
+        (b"1", "the line is a number, not a JSON object"),
+        (b"null", "the line is null, not a JSON object"),
+        (b"{}", r"lacks the key 'text' \(its keys: none\)"),
+        (b'{"Text": "a", "id": 1}', r"lacks the key 'text' \(its keys: 'Text', 'id'\)"),
+        (b'{"text": null}', "the value of 'text' is null, not a string"),
+        (b'{"text": ["a"]}', "the value of 'text' is an array, not a string"),
+        (b'{"text": {}}', "the value of 'text' is an object, not a string"),
+        (b'{"text": true}', "the value of 'text' is a boolean, not a string"),
+        (b'{"x": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"x": NaN, "n": ' + b"1" * 5000 + b"}", "not JSON .*4300 digits"),
+    ],
+)
+def test_a_bad_line_says_why_and_where(tmp_path, line, reason):
+    path = write(tmp_path / "c.jsonl", b'{"text": "good"}\n\n' + line + b'\n{"text": "more"}\n')
+    with pytest.raises(CorpusError, match=rf"c\.jsonl:3: .*{reason}(.|\n)*--skip-bad-lines"):
+        list(documents([path]))
+    assert list(documents([path], skip_bad_lines=True)) == [b"good", b"more"]
+
+
+@given(st.binary(max_size=200))
+def test_any_line_is_parsed_or_refused_with_a_reason(line):
+    with contextlib.suppress(BadLine):
+        assert all(isinstance(document, bytes) for document in parse_line(line, ["text"]))
+
+
+def test_globs_are_sorted_and_inputs_keep_their_order(tmp_path):
+    for name in ("b.jsonl", "a.jsonl", "c.jsonl.gz", "[odd].jsonl"):
+        write(tmp_path / name, json.dumps({"text": name}).encode())
+    found = list(documents([str(tmp_path / "c*"), str(tmp_path / "[ab].jsonl"), str(tmp_path / "[odd].jsonl")]))
+    assert found == [b"c.jsonl.gz", b"a.jsonl", b"b.jsonl", b"[odd].jsonl"]
+
+
+def test_inputs_that_cannot_be_read_are_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", CONTENT)
+    for inputs, message in [
+        ([str(tmp_path / "*.json")], r"--input: no file matches '.*\*\.json'"),
+        ([str(tmp_path / "missing.jsonl")], r"missing\.jsonl: cannot be read \(No such file or directory\)"),
+        ([str(tmp_path)], "not a regular file"),
+        ([path, str(tmp_path / "*.jsonl")], r"--input: '.*a\.jsonl' is named 2 times"),
+    ]:
+        with pytest.raises(CorpusError, match=message):
+            expand(inputs)
+
+
+def test_a_file_that_vanishes_is_named(tmp_path):
+    path = tmp_path / "a.jsonl"
+    (chunk,) = chunks(expand([write(path, CONTENT)]))
+    path.unlink()
+    with pytest.raises(CorpusError, match=r"a\.jsonl: cannot be read \(No such file"):
+        read_chunk(chunk, ["text"])
+
+
+@pytest.mark.parametrize("name", ["c.jsonl.gz", "c.jsonl.zst"])
+@pytest.mark.parametrize("keep", [1, 10, -1, -9])
+def test_a_truncated_stream_names_the_line_reached(tmp_path, name, keep):
+    path = tmp_path / name
+    write(path, CONTENT)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CorpusError, match=rf"{name}:\d+: the (gzip|zstd) stream is truncated or damaged"):
+        list(documents([str(path)]))
+
+
+def test_empty_files_garbage_after_a_stream_and_wrong_endings_are_refused(tmp_path):
+    for name, content in [
+        ("e.gz", b""),
+        ("e.zst", b""),
+        ("a.gz", gzip.compress(CONTENT) + b"garbage"),
+        ("a.zst", zstandard.compress(CONTENT) + b"garbage"),
+        ("b.gz", CONTENT),
+        ("b.zst", CONTENT),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CorpusError, match="truncated or damaged"):
+            list(documents([str(tmp_path / name)]))
+
+
+def test_members_and_frames_are_joined_and_told_by_content(tmp_path):
+    halves = CONTENT[:50], CONTENT[50:]
+    skippable = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+    for name, content in [
+        ("a.jsonl", b"".join(map(gzip.compress, halves))),
+        ("b.jsonl", b"".join(map(zstandard.compress, halves))),
+        ("c.zst", skippable + zstandard.compress(CONTENT) + skippable),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        assert list(documents([str(tmp_path / name)])) == BYTES
+
+
+LINES = st.lists(
+    st.sampled_from([b'{"text": "a"}\n', b"\n", b"bad\n", b'{"text": "' + b"x" * 40 + b'"}\n']), max_size=30
+)
+
+
+@given(LINES, st.booleans(), st.integers(1, 60), st.integers(1, 7))
+def test_stretches_and_shards_lose_and_double_nothing(tmp_path_factory, lines, last_newline, size, shards):
+    content = b"".join(lines) if last_newline else b"".join(lines)[:-1]
+    path = write(tmp_path_factory.mktemp("corpus") / "c.jsonl", content)
+    (whole,) = list(chunks(expand([path]))) or [Stretch(path, 0, 0)]
+    expected = read_chunk(whole, ["text"])
+    found, places = [], []
+    for shard in range(shards):
+        numbers = LineNumbers()
+        for chunk in chunks(expand([path]), shard=(shard, shards), size=size):
+            parsed = read_chunk(chunk, ["text"])
+            numbers.enter(chunk, parsed.lines)
+            found += parsed.documents[0]
+            places += [numbers.where(bad.line) for bad in parsed.bad]
+    assert found == expected.documents[0]
+    assert places == [f"{path}:{bad.line + 1}" for bad in expected.bad]
+
+
+@given(LINES, st.booleans(), st.integers(1, 60), st.sampled_from([0, 1, 7, 1 << 16]))
+def test_a_stretch_is_read_at_once_as_it_is_line_by_line(tmp_path_factory, lines, last_newline, size, beyond):
+    content = b"".join(lines) if last_newline else b"".join(lines)[:-1]
+    path = write(tmp_path_factory.mktemp("corpus") / "c.jsonl", content)
+    room = bytearray()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("megatron_proxy.data.corpus.chunk._BEYOND_BYTES", beyond)
+        for chunk in chunks(expand([path]), size=size):
+            assert room[: chunk.read(room)] == b"".join(chunk.lines())
+
+
+def test_blocks_of_a_compressed_file_know_their_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(decompress, "_PIECE_BYTES", 50)
+    lines = [b'{"text": "' + b"x" * (7 * number) + b'"}\n' for number in range(40)]
+    lines[30] = b"bad\n"
+    path = write(tmp_path / "c.jsonl.gz", b"".join(lines))
+    blocks = list(chunks(expand([path]), size=100))
+    assert len(blocks) > 10
+    assert b"".join(block.content for block in blocks) == b"".join(lines)
+    assert sum(block.disk_bytes for block in blocks) == os.stat(path).st_size
+    with pytest.raises(CorpusError, match=r"c\.jsonl\.gz:31: the line is not JSON"):
+        list(documents([path]))
+
+
+def test_compressed_files_go_whole_to_one_shard(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"{number}.jsonl.zst", json.dumps({"text": str(number)}).encode())
+    files = expand([str(tmp_path / "*.zst")])
+    shards = [[read_chunk(c, ["text"]).documents[0][0] for c in chunks(files, shard=(i, 4))] for i in range(4)]
+    assert [len(shard) for shard in shards] == [1, 1, 1, 0]
+    assert [*itertools.chain(*shards)] == [b"0", b"1", b"2"]
+
+
+def test_a_document_longer_than_an_index_can_hold_is_a_bad_line(monkeypatch):
+    monkeypatch.setattr("megatron_proxy.data.corpus.jsonl.MAX_DOCUMENT_BYTES", 3)
+    assert parse_line(b'{"text": "abc"}', ["text"]) == [b"abc"]
+    with pytest.raises(BadLine, match="the document has 4 bytes, more than an index can hold"):
+        parse_line('{"text": "éé"}'.encode(), ["text"])

@@ -1,0 +1,185 @@
+"""Verify: all is well with what prepare wrote, and every kind of damage is found and named."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from preparing import TEXTS, write_corpus
+
+from megatron_proxy import compressors
+from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.errors import DatasetError
+from megatron_proxy.data.dataset.manifest import StoredFile, sha256_of
+from megatron_proxy.data.prepare import Job, Recipe, prepare
+from megatron_proxy.data.dataset.verify import verify
+from megatron_proxy.data.dataset.writer import ViewWriter
+
+
+@pytest.fixture
+def prefix(tmp_path, monkeypatch):
+    """Two views of a corpus in which every sixteenth document has spans."""
+    known = compressors._registry() | {
+        "toy": "toy_compressor:ToyCompressor",
+        "whole": "toy_compressor:WholeCompressor",
+    }
+    monkeypatch.setattr(compressors, "_registry", lambda: known)
+    prepared = str(tmp_path / "p")
+    recipes = [Recipe("toy"), Recipe("whole")]
+    corpus = write_corpus(tmp_path / "c.jsonl", TEXTS * 6)
+    prepare(Job(prepared, [corpus], recipes, workers=0, report=lambda line: None))
+    return prepared
+
+
+def problems(prefix, *, deep=True, workers=0):
+    return verify(prefix, deep=deep, workers=workers, log_interval=10**6).problems
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_was_prepared_is_well(prefix, workers):
+    found = verify(prefix, deep=True, workers=workers, log_interval=10**6)
+    assert found.problems == []
+    assert found.files == 10
+    assert found.bytes == sum(stored.size for stored in manifest.read(prefix).stored_files())
+    assert found.decoded == {"toy": 36, "whole": 36}
+    assert verify(prefix, log_interval=10**6).decoded == {}
+
+
+def files(prefix):
+    return [stored.name for stored in manifest.read(prefix).stored_files()]
+
+
+def test_every_damaged_file_is_named(prefix, tmp_path):
+    for name in files(prefix):
+        path = tmp_path / name
+        good = path.read_bytes()
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        assert any(f"{name}: the content is not what the manifest says (SHA-256)" in line for line in problems(prefix))
+        path.write_bytes(good[:-1])
+        assert any(f"{name}: the file has {len(good) - 1:,} bytes" in line for line in problems(prefix))
+        path.unlink()
+        assert any(f"{name}: cannot be read (No such file or directory)" in line for line in problems(prefix))
+        path.write_bytes(good)
+    assert problems(prefix) == []
+
+
+def test_swapped_views_are_found(prefix, tmp_path):
+    for ending in ("bin", "idx"):
+        one, other = (tmp_path / f"p_{name}.{ending}" for name in ("toy_document", "raw_document"))
+        content = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(content)
+    found = problems(prefix)
+    assert sum("SHA-256" in line or "the manifest says" in line for line in found) >= 4
+
+
+def forge(prefix, view_path, edit, kind):
+    """Change a view and make its checksums fit again, as a mistake in a compressor would."""
+    view = reader.ViewReader(view_path)
+    sequences = [np.array(view.get(index)) for index in range(len(view))]
+    edit(sequences)
+    writer = ViewWriter(view_path, view.dtype)
+    writer.add(
+        b"".join(one.astype(view.dtype).tobytes() for one in sequences),
+        np.array([len(one) for one in sequences], dtype=np.int32),
+    )
+    writer.finish()
+    stored = [
+        StoredFile(
+            f"{view_path.rpartition('/')[2]}.{ending}",
+            size_of(f"{view_path}.{ending}"),
+            sha256_of(f"{view_path}.{ending}"),
+        )
+        for ending in ("bin", "idx")
+    ]
+    content = manifest.read(prefix)
+    entry = content.compressed["toy"]
+    counts = {"units": sum(map(len, sequences)), "below_256": sum(int((one < 256).sum()) for one in sequences)}
+    new = dataclasses.replace(getattr(entry, kind), bin=stored[0], idx=stored[1], **counts)
+    manifest.write(prefix, content.with_compressed("toy", dataclasses.replace(entry, **{kind: new})))
+
+
+def size_of(path):
+    with open(path, "rb") as file:
+        return len(file.read())
+
+
+def other_code(sequences):
+    sequences[0][3] += 1
+
+
+def undecodable(sequences):
+    sequences[2][0] = 0
+
+
+def too_few(sequences):
+    sequences[3] = sequences[3][:-1]
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (other_code, "document 0: decodes to something else than the raw view has (another byte at 3)"),
+        (undecodable, "document 2: cannot be decoded (not made by this compressor)"),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_codes_that_decode_to_something_else_are_found_only_by_decoding(prefix, edit, message, workers):
+    path = reader.compressed_path(prefix, "toy")
+    forge(prefix, path, edit, "view")
+    assert problems(prefix, deep=False) == []
+    assert problems(prefix, workers=workers) == [f"{path}.bin: {message}"]
+
+
+def test_of_many_wrong_documents_a_few_are_shown(prefix):
+    def edit(sequences):
+        for sequence in sequences:
+            sequence[:1] += 1
+
+    path = reader.compressed_path(prefix, "toy")
+    forge(prefix, path, edit, "view")
+    found = problems(prefix)
+    assert len(found) == 11
+    assert found[-1] == f"{path}.bin: 30 documents are wrong, 10 of them are shown"
+
+
+def shifted_borders(sequences):
+    sequences[0] = np.array([11, 10, 9, 10])
+
+
+def too_long(sequences):
+    sequences[8] = np.array([13, 13, 9, 8])
+
+
+def odd(sequences):
+    sequences[4] = np.array([2, 2, 0])
+
+
+def missing(sequences):
+    sequences[5] = np.array([], dtype=np.uint16)
+
+
+@pytest.mark.parametrize(("edit", "document"), [(too_long, 8), (odd, 4), (missing, 5)])
+def test_spans_that_do_not_add_up_are_found(prefix, edit, document):
+    path = reader.spans_path(prefix, "toy")
+    forge(prefix, path, edit, "spans")
+    expected = [f"{path}.bin: document {document}: its spans do not add up to its bytes and codes"]
+    assert problems(prefix, deep=False) == expected
+
+
+def test_spans_that_do_not_stand_for_their_bytes_are_found_by_decoding(prefix):
+    forge(prefix, reader.spans_path(prefix, "toy"), shifted_borders, "spans")
+    assert problems(prefix, deep=False) == []
+    (found,) = problems(prefix)
+    assert "document 0: span 0 decodes to something else than the raw view has (10 bytes instead of 11)" in found
+
+
+def test_a_compressor_that_does_not_fit_its_view_is_found(prefix, tmp_path):
+    content = manifest.read(prefix)
+    entry = dataclasses.replace(content.compressed["whole"], fingerprint="0" * 64)
+    manifest.write(prefix, content.with_compressed("whole", entry))
+    assert "the whole compressor in this manifest has another fingerprint" in problems(prefix)[0]
+
+
+def test_an_unprepared_prefix_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match=r"is not a prepared dataset(.|\n)*megatron-proxy prepare"):
+        verify(str(tmp_path / "p"), log_interval=1)

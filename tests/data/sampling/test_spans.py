@@ -1,0 +1,95 @@
+"""Interleaved draws: the compiled loops against the arithmetic of `rng`, and span tables."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megatron_proxy.common import rng
+from megatron_proxy.errors import DatasetError
+from megatron_proxy.data.sampling import kernels, spans
+from megatron_proxy.data.sampling.spans import SpanTable
+from megatron_proxy.common.rng import Purpose
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**62), st.integers(0, 2**40), st.floats(0, 1))
+def test_compiled_random_numbers_are_those_of_rng(seed, draw, span, rate):
+    stream = rng.key(seed, Purpose.SPAN_FORMAT)
+    key = rng.key(seed, Purpose.SPAN_FORMAT, draw)
+    assert kernels.subkey(stream, draw) == key
+    expected = bool(rng.uniform(key, [span])[0] < rate)
+    assert kernels.is_compressed(key, span, spans.threshold(rate)) == expected
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_the_rate_is_exact_at_its_ends(rate):
+    key = rng.key(1, Purpose.SPAN_FORMAT, 0)
+    found = {kernels.is_compressed(key, span, spans.threshold(rate)) for span in range(1000)}
+    assert found == {bool(rate)}
+
+
+def view(lengths, flat, dtype=np.uint16):
+    units = np.array(flat, dtype=dtype)
+    return SimpleNamespace(sequence_lengths=np.array(lengths, np.int32), stretch=lambda begin, end: units)
+
+
+def test_a_table_from_its_view():
+    table = SpanTable.from_view(view([4, 0, 2], [3, 1, 2, 2, 5, 4]))
+    assert [table.of(document).tolist() for document in range(3)] == [[[3, 1], [2, 2]], [], [[5, 4]]]
+    assert SpanTable.from_view(view([], [])).offsets.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [view([3], [1, 2, 3]), view([4], [1, 2]), view([2], [1, 2], np.int32), view([-2, 4], [1, 2])],
+    ids=["odd", "short", "dtype", "negative"],
+)
+def test_other_views_are_not_span_tables(damaged):
+    with pytest.raises(DatasetError, match="pairs of uint16"):
+        SpanTable.from_view(damaged)
+
+
+def test_measures_of_a_draw():
+    # Spans of (bytes, codes): 3,1  2,2  4,3  1,1; the first, third and fourth compressed.
+    table = SpanTable(np.array([0, 4]), np.array([[3, 1], [2, 2], [4, 3], [1, 1]], np.uint16))
+    seed, rate = next((seed, 0.5) for seed in range(1000) if formats(seed, 4) == [True, False, True, True])
+    draw, document = np.array([0]), np.array([0], np.int32)
+    # <c> 1 </c> <raw> 2 </raw> <c> 4 </c> eos
+    assert spans.measure(table, seed, draw, document, rate).tolist() == [[2, 8, 1 + 2 + 2 + 2 + 4 + 2 + 1, 7]]
+    expected = [(0, 0)] * 2 + [(0, 3)] * 3 + [(1, 3), (2, 3), (2, 3), (2, 3), (2, 4), (2, 5), (2, 7), (2, 8), (2, 8)]
+    every = np.arange(len(expected))
+    measured = spans.measure_before(table, seed, every * 0, document.repeat(len(every)), rate, every)
+    assert measured.tolist() == [list(pair) for pair in expected]
+
+
+def formats(seed, count):
+    return (rng.uniform(rng.key(seed, Purpose.SPAN_FORMAT, 0), np.arange(count)) < 0.5).tolist()
+
+
+@given(st.integers(0, 2**32), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=8), st.data())
+def test_compiled_loops_do_what_their_python_says(seed, pairs, data):
+    table = np.array(pairs, np.uint16).reshape(-1, 2)
+    raw, codes = np.arange(table[:, 0].sum(), dtype=np.uint8), np.arange(table[:, 1].sum(), dtype=np.uint16)
+    stream, limit = rng.key(seed, Purpose.SPAN_FORMAT), spans.threshold(0.5)
+    draw, skip, size = data.draw(st.tuples(st.integers(0, 99), st.integers(0, 60), st.integers(1, 60)))
+    offsets, documents = np.array([0, len(table)]), np.zeros(draw + 3, np.int32)
+    flat = [(units, np.zeros(1, np.int64), np.array([len(units)], np.int32)) for units in (raw, codes)]
+
+    def run(measure, measure_before, assemble, assemble_draws):
+        whole, before = np.zeros((1, 4), np.int64), np.zeros((1, 2), np.int64)
+        measure(offsets, table, np.array([draw]), documents, stream, limit, whole)
+        measure_before(offsets, table, np.array([draw]), documents, stream, limit, np.array([skip]), before)
+        one, several = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        written = assemble(table, stream, draw, limit, skip, raw, codes, 320, one)
+        window = (stream, draw, draw + 3, limit, skip, several)
+        written_too = assemble_draws((offsets, table), *flat, 320, documents, *window)
+        return whole.tolist(), before.tolist(), written, one.tolist(), written_too, several.tolist()
+
+    loops = (kernels.measure, kernels.measure_before, kernels.assemble, kernels.assemble_draws)
+    compiled = run(*loops)
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
+        for name in ("_mix", "subkey", "is_compressed", "_totals", "_put", "_shift", "_units", "assemble"):
+            patch.setattr(kernels, name, getattr(kernels, name).py_func)
+        assert run(*(loop.py_func for loop in loops)) == compiled
