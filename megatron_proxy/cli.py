@@ -13,9 +13,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from . import __version__
+from .common import usage
 from .errors import ProxyError
 
 COMMANDS: Final[dict[str, str]] = {
@@ -38,7 +39,7 @@ COMMANDS: Final[dict[str, str]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code (1: the user's input is at fault, 2: the command line is)."""
+    """Run one command; returns its exit code, as docs/reference.md tells them."""
     argv = sys.argv[1:] if argv is None else list(argv)
     _let_everything_be_printed()
     try:
@@ -65,11 +66,21 @@ def _let_everything_be_printed() -> None:
 
 
 def _run(argv: Sequence[str]) -> int:
-    if not argv or argv[0] not in COMMANDS:
-        _top_level_parser().parse_args(argv or ["--help"])
-    name, *rest = argv
-    args = parser_of(name).parse_args(rest)
-    return int(module_of(name).run(args))
+    name, *rest = argv or ["--help"]
+    if name not in COMMANDS:
+        return _without_command(name)
+    return int(module_of(name).run(usage.parse(parser_of(name), rest)))
+
+
+def _without_command(word: str) -> NoReturn:
+    """Answer a command line whose first word is no command: it asks for help or the version, or is refused."""
+    parser = _top_level_parser()
+    if word in parser._option_string_actions:
+        parser.parse_args([word])
+    if word.startswith("-"):
+        usage.refuse(parser, [word], f"a command comes first, not {word}")
+    advice = usage.did_you_mean(word, COMMANDS) or f"'{parser.prog} --help' lists the commands"
+    usage.refuse(parser, [], f"no command is called {word!r}; {advice.strip()}")
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
@@ -93,7 +104,7 @@ def module_of(name: str) -> Any:
 
 
 def _top_level_parser() -> argparse.ArgumentParser:
-    """The parser of a command line without a command: it helps, tells the version, or refuses."""
+    """The parser of a command line without a command: it helps, or tells the version."""
     width = max(map(len, COMMANDS)) + 2
     listing = "\n".join(f"  {name:<{width}}{text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
@@ -105,7 +116,6 @@ def _top_level_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"megatron-proxy {__version__}")
-    parser.add_argument("command", metavar="COMMAND", choices=list(COMMANDS), help=argparse.SUPPRESS)
     return parser
 
 

@@ -7,16 +7,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from ..common import usage
 from ..data.sampling.plan import MIN_SEQ_LENGTH
 from ..data.sampling.schedule import Mode, Schedule, Setting
 from ..errors import ConfigurationError
 
 MODES: Final = [mode.value for mode in Mode]
 VALIDATION_VIEWS: Final = ["raw", "compressed", "both"]
+_PREFIX: Final = "--proxy-"
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,22 @@ def with_arguments(add_megatron_arguments: Callable[..., Any]) -> Callable[..., 
     """Megatron's function that adds its arguments, followed by :func:`add_arguments`."""
 
     def wrapped(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        return add_arguments(add_megatron_arguments(parser))
+        return _tell_errors_shortly(add_arguments(add_megatron_arguments(parser)))
 
     return wrapped
+
+
+def _tell_errors_shortly(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Errors about flags of ours come without Megatron's hundreds of lines of usage, and tell what was meant."""
+    megatrons = parser.error
+
+    def error(message: str) -> NoReturn:
+        if _PREFIX in usage.explained(parser, sys.argv[1:], message):
+            usage.refuse(parser, sys.argv[1:], message)
+        megatrons(message)
+
+    parser.error = error  # type: ignore[method-assign]
+    return parser
 
 
 def _add_schedule_arguments(group: Any) -> None:

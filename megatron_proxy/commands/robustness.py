@@ -51,6 +51,9 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation import perturbations, robustness, robustness_plot
     from ..evaluation.scoring import Scorer
 
+    names = args.perturbations or list(perturbations.ALL)
+    for name in names:
+        perturbations.check(name)
     if args.plot:
         robustness_plot.check(Path(args.plot))
     checkpoint, model = _model.load(args)
@@ -61,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= stride <= context:
         raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
     texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines)
-    names = args.perturbations or list(perturbations.ALL)
     tallies = robustness.measure(
         list(itertools.islice(texts, args.max_documents)),
         names,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Final
 
+from ..common.usage import did_you_mean
 from ..errors import CompressorError
 from .base import Compressor
 
@@ -54,8 +54,7 @@ def get(name: str) -> type[Compressor]:
         For an unknown name (with the known ones), or one whose package cannot be imported.
     """
     if name not in _registry():
-        close = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = did_you_mean(name, names())
         raise CompressorError(f"no compressor is called {name!r}; {hint}known: {', '.join(names())}")
     module, _, attribute = _registry()[name].partition(":")
     try:

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from ..common import rng
+from ..common.usage import did_you_mean
 from ..errors import ConfigurationError
 
 Perturbation = Callable[[str, float, np.uint64], str]
@@ -75,6 +76,21 @@ ALL: Final[dict[str, Perturbation]] = {
 }
 
 
+def check(name: str) -> None:
+    """Refuse a name that is not in :data:`ALL`.
+
+    Raises
+    ------
+    ConfigurationError
+        With the known ones.
+    """
+    if name not in ALL:
+        hint = did_you_mean(name, ALL)
+        raise ConfigurationError(
+            f"no perturbation is called {name!r}; {hint}known: {', '.join(ALL)}", where="--perturbations"
+        )
+
+
 def apply(name: str, content: bytes, rate: float, seed: int, document: int) -> bytes:
     """Perturb a document's bytes.
 
@@ -92,11 +108,8 @@ def apply(name: str, content: bytes, rate: float, seed: int, document: int) -> b
     Raises
     ------
     ConfigurationError
-        An unknown name (with the known ones).
+        An unknown name, as :func:`check`.
     """
-    if name not in ALL:
-        raise ConfigurationError(
-            f"no perturbation is called {name!r}; known: {', '.join(ALL)}", where="--perturbations"
-        )
+    check(name)
     stream = rng.key(seed, rng.Purpose.PERTURBATION, document, list(ALL).index(name))
     return ALL[name](content.decode("utf-8", "surrogateescape"), rate, stream).encode("utf-8", "surrogateescape")

@@ -1,6 +1,8 @@
 """The flags: what they mean, what they refuse, and that they leave primitives only."""
 
 import pickle
+import re
+import sys
 
 import pytest
 
@@ -251,3 +253,34 @@ def test_a_checkpoint_of_other_ids_is_refused():
     del before.proxy_compression
     with pytest.raises(ProxyError, match="without --proxy-compression"):
         resume.differences(before, checkpointed())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--proxy-mod sentinel", "unrecognized arguments: --proxy-mod sentinel; did you mean '--proxy-mode'?"),
+        ("--proxy-peak-rate much", "argument --proxy-peak-rate: invalid float value: 'much'"),
+        ("--proxy-mode interlaced",
+         "argument --proxy-mode: invalid choice: 'interlaced' (…); did you mean 'interleaved'?"),
+        ("--proxy-peek-rate 0.5 --num-layers two",
+         "argument --num-layers: invalid int value: 'two'; did you mean '--proxy-peak-rate' by '--proxy-peek-rate'?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_flag_of_ours_is_told_in_two_lines(flags, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pretrain_gpt.py", *flags.split()])
+    parser = megatron_args.parser()
+    with pytest.raises(SystemExit) as stopped:
+        parser.parse_args()
+    assert stopped.value.code == 2
+    usage, told = capsys.readouterr().err.splitlines()
+    assert usage == f"usage: {parser.prog} [options]"
+    assert re.sub(r"\(choose from .*\)", "(…)", told) == f"{parser.prog}: error: {message}"
+
+
+def test_megatrons_own_errors_stay_as_they_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pretrain_gpt.py", "--num-layer", "2", "--proxy-compression", "zstd"])
+    parser = megatron_args.parser()
+    with pytest.raises(SystemExit):
+        parser.parse_args()
+    err = capsys.readouterr().err
+    assert err == f"{parser.format_usage()}{parser.prog}: error: unrecognized arguments: --num-layer 2\n"

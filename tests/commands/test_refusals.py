@@ -57,6 +57,8 @@ ROBUSTNESS = "robustness --load c --input corpus.jsonl"
         ("generate --load c --prompt-file empty", "--prompt-file empty: a prompt of no bytes"),
         ("generate --load c --prompt-file n", "--prompt-file: n cannot be read (No such file or directory)"),
         (f"{ROBUSTNESS} --plot there", "--plot: 'there' exists already"),
+        (f"{ROBUSTNESS} --perturbations case whitespac",
+         "--perturbations: no perturbation is called 'whitespac'; did you mean 'whitespace'? known: whitespace, case,"),
         (f"{ROBUSTNESS} --rate 1.5", "--rate: must lie in (0, 1], not 1.5"),
         (f"{EVALUATE} --device nowhere", "--device: 'nowhere' cannot be used: "),
         (f"{EVALUATE} --device cpu", "c: there is no such checkpoint folder"),
