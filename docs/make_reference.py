@@ -19,6 +19,35 @@ MOST_CHOICES: Final = 5
 _HEAD: Final = """# Every command and flag
 
 Written from the parsers by `make docs`; `megatron-proxy COMMAND --help` tells the same.
+
+What all commands have in common:
+
+* **Standard output** holds what was asked for and nothing else: figures, text, findings; where only files were asked
+  for, their names. With `--json` that is one JSON object, and nothing after an error.
+* **Standard error** holds the talk: progress, remarks, warnings, errors. Progress is a bar on a terminal; elsewhere
+  commands that take `--log-interval` write lines, the others nothing.
+* **JSON** is UTF-8 and keeps letters as they are; `--json` prints what `--output` writes, for commands that have both.
+* **Exit code** 0: done, and where a question was asked (`verify`, `doctor`) the answer is yes. 1: refused or failed,
+  with a message that says what to do; or the answer is no. 2: the command line is not understood (an unknown command,
+  flag or choice, a value that is missing or of another type), and nothing was begun. 130: interrupted. 141: nobody
+  reads standard output any more. 143: `prepare` was told to end (SIGTERM), and cleared away.
+"""
+_ANSWERS: Final = """## What `--json` prints
+
+* `prepare`: `datasets`, of each `prefix`, `documents`, `bytes`, `skipped_lines`, and `views`: by compressor `codes`,
+  `symbols`, `ids`, `bytes_per_code`; `train_with`: flags for training, or null.
+* `verify`: `prefix`, `well` (true or false); `files` and `bytes` compared with checksums; `decoded`: documents by
+  compressor; `problems`: messages.
+* `doctor`: `would_train` (true or false); `findings`, of each `status` (`ok`, `note`, `FAIL`), `subject`, `text`,
+  `fix`; `next`: the next command, or null.
+* `evaluate`: `checkpoint`, `iteration`, `context`, `stride`, `concatenated`, `view`; `documents`, `bytes`, `targets`,
+  `nats`, `bpb`, `bpb_of_bytes_alone`, `accuracy`, and the same by name in `files` and `domains`; with `--translate`,
+  `translation`: by direction `pieces`, `bytes`, `bpb`, `exact_match`.
+* `robustness`: `checkpoint`, `context`, `stride`, `rate`, `seed`; `prompts`: by perturbation, `clean` first, `bytes`,
+  `bpb`, `bpb_added`, `accuracy`, `accuracy_lost`.
+* `inspect`: a list, one object for each view.
+
+Later versions may add keys.
 """
 _OPTIONS: Final = """Of `prepare` and of `train-compressor`; what they do: [compressors](compressors.md)."""
 _TRAINING: Final = """Of a pretraining script that imports `megatron_proxy.adaptor`, beside Megatron's own.
@@ -28,7 +57,7 @@ What they do to the data: [how it works](how-it-works.md)."""
 def reference() -> str:
     """The page."""
     parsers = {name: cli.parser_of(name) for name in cli.COMMANDS}
-    blocks = [_HEAD.rstrip(), _contents(), "## Flags of the training script", _TRAINING]
+    blocks = [_HEAD.rstrip(), _contents(), _ANSWERS.rstrip(), "## Flags of the training script", _TRAINING]
     training = arguments.add_arguments(argparse.ArgumentParser(prog="pretrain_gpt.py", add_help=False))
     blocks += _groups(training, titled=False)
     for name, parser in parsers.items():
@@ -44,11 +73,12 @@ def reference() -> str:
 
 def _contents() -> str:
     heads = [
+        "What `--json` prints",
         "Flags of the training script",
         *(f"megatron-proxy {name}" for name in cli.COMMANDS),
         "Options of the compressors",
     ]
-    return "\n".join(f"* [{head}](#{head.lower().replace(' ', '-')})" for head in heads)
+    return "\n".join(f"* [{head}](#{head.lower().replace(' ', '-').replace('`', '')})" for head in heads)
 
 
 def _groups(parser: argparse.ArgumentParser, *, titled: bool) -> Iterator[str]:

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.files import require_file
+from ..common.progress import Steps
 from ..data.corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
-from . import _flags, _model
+from . import _answer, _flags, _model
 
 if TYPE_CHECKING:
     from ..compressors import Compressor
@@ -51,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
     running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
     running.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
+    _answer.add_json(running)
     running.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     running.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
@@ -58,12 +57,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     _check_flags(args)
-    with _process_group():
-        return _run(args)
+    with _answer.answering(args) as answer, _process_group():
+        results, text = _measure(args)
+        if _first():
+            answer.text(text)
+            answer.content(results)
+            if args.output:
+                _answer.save(results, args.output)
+    return 0
 
 
-def _run(args: argparse.Namespace) -> int:
-    from ..data.dataset.manifest import replace_file
+def _first() -> bool:
+    """Whether this process is the one that tells."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """The figures, for programs and for people."""
     from ..evaluation import bits, translation
     from ..evaluation.scoring import Scorer
 
@@ -72,13 +82,13 @@ def _run(args: argparse.Namespace) -> int:
     stride = max(1, context // 2) if args.stride is None else args.stride
     if not 1 <= stride <= context:
         raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
-    first = os.environ.get("RANK", "0") == "0"
     compressor = _compressor(args, checkpoint)
     view = bits.raw_view(checkpoint.sentinels)
     if args.view == "compressed" and compressor is not None:
         view = bits.compressed_view(translation.encoder(compressor), checkpoint.sentinels)
-    with _progress(first) as progress:
-        scorer = Scorer(model, context, stride, args.batch, progress=progress.update)
+    size = sum(len(document.content) for document in _documents(args))
+    with _progress("evaluating", size) as progress:
+        scorer = Scorer(model, context, stride, args.batch, progress=progress.advance)
         found = bits.measure(_documents(args), view, scorer, concatenate=args.concatenate)
     settings = {"context": context, "stride": stride, "concatenated": args.concatenate, "view": args.view}
     about = {"checkpoint": str(checkpoint.folder), "iteration": checkpoint.iteration, **settings}
@@ -87,14 +97,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.translate and compressor is not None:
         contents = (document.content for document in _documents(args))
         encode = translation.encoder(compressor)
-        sides = translation.measure(contents, encode, model, context=context, batch=args.batch)
+        with _progress("translating", size * len(translation.DIRECTIONS)) as progress:
+            sides = translation.measure(
+                contents, encode, model, context=context, batch=args.batch, progress=progress.advance
+            )
         results["translation"] = {name: side.figures() for name, side in sides.items()}
         tables.append(translation.as_table(sides))
-    if first:
-        print("\n\n".join(tables))
-        if args.output:
-            replace_file(Path(args.output), (json.dumps(results, indent=2) + "\n").encode())
-    return 0
+    return results, "\n\n".join(tables)
 
 
 def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor | None:
@@ -132,11 +141,9 @@ def _documents(args: argparse.Namespace) -> Iterator[Document]:
     return itertools.islice(documents, args.max_documents)
 
 
-def _progress(shown: bool) -> Any:
-    """A bar that counts bytes, on a terminal."""
-    from tqdm import tqdm
-
-    return tqdm(desc="evaluate", unit="B", unit_scale=True, disable=not (shown and sys.stderr.isatty()))
+def _progress(label: str, size: int) -> Steps:
+    """A bar that counts the documents' bytes, on the terminal of the process that tells."""
+    return Steps(label, size, "bytes", shown=_first())
 
 
 def _check_flags(args: argparse.Namespace) -> None:

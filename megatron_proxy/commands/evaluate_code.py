@@ -15,13 +15,13 @@ import argparse
 import hashlib
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.files import require_file
+from ..common.progress import Steps
 from ..errors import ConfigurationError
-from . import _flags, _model
+from . import _answer, _flags, _model
 
 if TYPE_CHECKING:
     from ..evaluation.code.completions import Completions
@@ -65,17 +65,19 @@ def run(args: argparse.Namespace) -> int:
     limits = completions.standard_limits(Limits(args.max_bytes, tuple(map(os.fsencode, args.stop))))
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
     kept = completions.Completions(Path(args.samples), _settings(args, str(checkpoint.folder.resolve()), tasks))
-    completions.write(
-        model,
-        tasks,
-        kept,
-        samples=args.num_samples,
-        limits=limits,
-        sampling=sampling,
-        batch=args.batch_size,
-        sentinels=checkpoint.sentinels,
-        progress=_bar(len(kept.missing(tasks, args.num_samples))),
-    )
+    missing = len(kept.missing(tasks, args.num_samples))
+    with Steps("writing", missing, "completions") as progress:
+        completions.write(
+            model,
+            tasks,
+            kept,
+            samples=args.num_samples,
+            limits=limits,
+            sampling=sampling,
+            batch=args.batch_size,
+            sentinels=checkpoint.sentinels,
+            progress=progress.advance,
+        )
     if not args.allow_code_execution:
         print(f"wrote {args.samples}; nothing was run: give --allow-code-execution to run the programs, confined")
         return 0
@@ -122,21 +124,18 @@ def _settings(args: argparse.Namespace, checkpoint: str, tasks: list[Task]) -> d
     return {"checkpoint": checkpoint, **{name: getattr(args, name) for name in names}, "prompts": prompts}
 
 
-def _bar(total: int) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(desc="complete", total=total, disable=not sys.stderr.isatty()).update
-
-
 def _tell(args: argparse.Namespace, tasks: list[Task], kept: Completions) -> None:
     """Run all programs and tell the figures."""
-    from ..data.dataset.manifest import replace_file
     from ..evaluation.code import pass_at_k
     from ..evaluation.code.sandbox import Sandbox
 
     programs = [task.program(text) for task in tasks for text in kept.of(task, args.num_samples)]
     sandbox = Sandbox(args.seconds, args.memory_mb << 20)
-    outcomes = [outcome.passed for outcome in sandbox.run_all(programs, args.workers)]
+    outcomes = []
+    with Steps("running", len(programs), "programs") as progress:
+        for outcome in sandbox.run_all(programs, args.workers):
+            outcomes.append(outcome.passed)
+            progress.advance(1)
     passed = {
         task.key: outcomes[number * args.num_samples : (number + 1) * args.num_samples]
         for number, task in enumerate(tasks)
@@ -144,4 +143,4 @@ def _tell(args: argparse.Namespace, tasks: list[Task], kept: Completions) -> Non
     found = pass_at_k.summary(tasks, passed, args.pass_k)
     print(pass_at_k.as_table(found))
     if args.output:
-        replace_file(Path(args.output), (json.dumps(found, indent=2) + "\n").encode())
+        _answer.save(found, args.output)

@@ -11,7 +11,6 @@ otherwise.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from itertools import batched
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from . import _flags, _model
+from . import _answer, _flags, _model
 
 if TYPE_CHECKING:
     from ..model.generation import Completion
@@ -71,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         first_row = number * args.batch_size
         completions = generate(model, batch, limits, sampling, first_row=first_row, **options)
         for prompt, completion in zip(batch, completions, strict=True):
-            print(_line(prompt, completion), flush=True)
+            _answer.show(_fields(prompt, completion), indent=None)
     return 0
 
 
@@ -107,9 +106,8 @@ def _write(pieces: Iterable[bytes]) -> None:
     sys.stdout.buffer.flush()
 
 
-def _line(prompt: bytes, completion: Completion) -> str:
-    fields = {"prompt": _text(prompt), "completion": _text(completion.text), "reason": completion.reason}
-    return json.dumps(fields)
+def _fields(prompt: bytes, completion: Completion) -> dict[str, str]:
+    return {"prompt": _text(prompt), "completion": _text(completion.text), "reason": completion.reason}
 
 
 def _text(content: bytes) -> str:

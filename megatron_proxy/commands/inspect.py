@@ -11,10 +11,10 @@ their length; 0.10 is the least, about 0.95 means that nothing stays in place.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from ..common import readable_json
 from ..data.dataset import manifest
 from ..errors import ConfigurationError
 from ..tools.inspection import Figures, inspect
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _shown(several: list[Figures], args: argparse.Namespace) -> str:
     if args.json:
-        return json.dumps([figures.to_json() for figures in several], indent=2)
+        return readable_json.text([figures.to_json() for figures in several], indent=2, encoding=sys.stdout.encoding)
     if args.compare:
         return comparison(several)
     return "\n".join(report(figures) for figures in several).rstrip("\n")

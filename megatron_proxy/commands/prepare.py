@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import signal
+from typing import Any
 
 from .. import compressors
-from . import _flags
+from ..data.dataset import manifest
+from . import _answer, _flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to work: here, or as tasks of a Ray cluster (the one that RAY_ADDRESS names, or one started here)",
     )
     running.add_argument("--ray-shards", type=int, metavar="N", help="tasks of --engine ray (default: 4 for each core)")
+    _answer.add_json(running)
     _flags.add_compressor_options(parser, compressors.names())
 
 
@@ -90,10 +93,35 @@ def run(args: argparse.Namespace) -> int:
     )
     # What a scheduler sends before it kills: leave by the way that clears away.
     signal.signal(signal.SIGTERM, _terminate)
-    prefixes = prepare_on_ray(job, args.ray_shards) if args.engine == "ray" else prepare(job)
-    if names and job.shard is None:
-        print(f"train on it: --data-path {' '.join(prefixes)} --proxy-compression {names[0]}")
+    with _answer.answering(args) as answer:
+        prefixes = prepare_on_ray(job, args.ray_shards) if args.engine == "ray" else prepare(job)
+        flags = ["--data-path", *prefixes, "--proxy-compression", names[0]] if names and job.shard is None else None
+        if flags is not None:
+            answer.text(f"train on it: {' '.join(flags)}")
+        if args.json:
+            answer.content({"datasets": [_prepared(prefix) for prefix in prefixes], "train_with": flags})
     return 0
+
+
+def _prepared(prefix: str) -> dict[str, Any]:
+    """A dataset for ``--json``: its size, and that of each compressed view that it has."""
+    content = manifest.read(prefix)
+    views = {
+        name: {
+            "codes": entry.view.units,
+            "symbols": entry.num_symbols,
+            "ids": entry.vocabulary.size,
+            "bytes_per_code": content.raw.units / max(1, entry.view.units),
+        }
+        for name, entry in content.compressed.items()
+    }
+    return {
+        "prefix": prefix,
+        "documents": content.documents,
+        "bytes": content.raw.units,
+        "skipped_lines": content.source["skipped_lines"],
+        "views": views,
+    }
 
 
 def _terminate(number: int, frame: object) -> None:

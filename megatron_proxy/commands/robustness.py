@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from pathlib import Path
+from typing import Any
 
 from ..common.files import require_file
+from ..common.progress import Steps
 from ..data.corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
-from . import _flags, _model
+from . import _answer, _flags, _model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     running.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
     running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
     running.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
+    _answer.add_json(running)
     running.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     running.add_argument("--plot", metavar="FILE", help="draw them, by its ending as SVG or PNG")
     running.add_argument("--overwrite", action="store_true", help="replace files that exist")
@@ -40,6 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    with _answer.answering(args) as answer:
+        content, text = _measure(args)
+        answer.text(text)
+        answer.content(content)
+        if args.output:
+            _answer.save(content, args.output)
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """The figures, for programs and for people; drawn too, where that is asked for."""
     for flag, path in (("--output", args.output), ("--plot", args.plot)):
         if path:
             require_file(path, overwrite=args.overwrite, flag=flag)
@@ -47,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     if not 0.0 < args.rate <= 1.0:
         raise ConfigurationError(f"must lie in (0, 1], not {args.rate}", where="--rate")
     from ..data import corpus
-    from ..data.dataset.manifest import replace_file
     from ..evaluation import perturbations, robustness, robustness_plot
     from ..evaluation.scoring import Scorer
 
@@ -64,19 +76,13 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= stride <= context:
         raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
     texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines)
-    tallies = robustness.measure(
-        list(itertools.islice(texts, args.max_documents)),
-        names,
-        Scorer(model, context, stride, args.batch),
-        rate=args.rate,
-        seed=args.seed,
-    )
-    found = robustness.figures(tallies)
-    print(robustness.as_table(found))
-    if args.output:
-        settings = {"context": context, "stride": stride, "rate": args.rate, "seed": args.seed}
-        content = {"checkpoint": str(checkpoint.folder), **settings, "prompts": found}
-        replace_file(Path(args.output), (json.dumps(content, indent=2) + "\n").encode())
+    documents = list(itertools.islice(texts, args.max_documents))
+    changes = {"rate": args.rate, "seed": args.seed}
+    with Steps("evaluating", robustness.scored_bytes(documents, names, **changes), "bytes") as progress:
+        scorer = Scorer(model, context, stride, args.batch, progress=progress.advance)
+        found = robustness.figures(robustness.measure(documents, names, scorer, **changes))
     if args.plot:
         robustness_plot.save(found, Path(args.plot))
-    return 0
+    settings = {"context": context, "stride": stride, **changes}
+    content = {"checkpoint": str(checkpoint.folder), **settings, "prompts": found}
+    return content, robustness.as_table(found)

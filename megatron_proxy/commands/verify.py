@@ -8,10 +8,10 @@ Training checks sizes and counts by itself; this reads everything. The exit code
 from __future__ import annotations
 
 import argparse
-import sys
+from dataclasses import asdict
 
 from ..data.dataset.verify import verify
-from . import _flags
+from . import _answer, _flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,15 +19,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prefix", metavar="PREFIX", help="the prefix that was prepared")
     parser.add_argument("--deep", action="store_true", help="decode every document and compare it with the raw view")
     _flags.add_running(parser)
+    _answer.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    found = verify(args.prefix, deep=args.deep, workers=args.workers, log_interval=args.log_interval)
-    for problem in found.problems:
-        print(f"wrong: {problem}", file=sys.stderr)
-    print(f"{args.prefix}: {found.files} files, {found.bytes:,} bytes compared with their checksums")
-    for name, documents in found.decoded.items():
-        print(f"{args.prefix}: {documents:,} documents of the {name} view decoded")
-    print(f"{len(found.problems)} problems" if found.problems else "all is well")
+    with _answer.answering(args) as answer:
+        found = verify(args.prefix, deep=args.deep, workers=args.workers, log_interval=args.log_interval)
+        for problem in found.problems:
+            answer.text(f"wrong: {problem}")
+        answer.text(f"{args.prefix}: {found.files} files, {found.bytes:,} bytes compared with their checksums")
+        for name, documents in found.decoded.items():
+            answer.text(f"{args.prefix}: {documents:,} documents of the {name} view decoded")
+        answer.text(f"{len(found.problems)} problems" if found.problems else "all is well")
+        answer.content({"prefix": args.prefix, "well": not found.problems, **asdict(found)})
     return 1 if found.problems else 0

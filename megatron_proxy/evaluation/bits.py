@@ -153,7 +153,9 @@ def measure(documents: Iterable[Document], view: View, scorer: Scorer, *, concat
 def _separate(documents: Iterable[Document], view: View, bits: Bits) -> Iterator[Scored]:
     for document in documents:
         ids = view.encode(document.content)
-        yield Scored(Stream(ids, view.first, view.sentinels), [Segment(0, len(ids), bits.of(document))])
+        yield Scored(
+            Stream(ids, view.first, view.sentinels), [Segment(0, len(ids), bits.of(document), len(document.content))]
+        )
 
 
 def _concatenated(documents: Iterable[Document], view: View, bits: Bits) -> Iterator[Scored]:
@@ -166,7 +168,7 @@ def _concatenated(documents: Iterable[Document], view: View, bits: Bits) -> Iter
     for document in documents:
         ids = view.encode(document.content)
         begin = length + len(before)
-        segments.append(Segment(begin, begin + len(ids), bits.of(document)))
+        segments.append(Segment(begin, begin + len(ids), bits.of(document), len(document.content)))
         pieces += [np.array(before, dtype=np.int64), ids, np.array(after, dtype=np.int64)]
         length = begin + len(ids) + len(after)
     if pieces:

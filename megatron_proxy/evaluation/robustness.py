@@ -46,6 +46,12 @@ def measure(
     return tallies
 
 
+def scored_bytes(documents: Sequence[bytes], names: Sequence[str], *, rate: float = 0.05, seed: int = 0) -> int:
+    """How many bytes :func:`measure` scores, each as often as it is scored."""
+    tallies = {name: Tally() for name in (CLEAN, *names)}
+    return sum(segment.size for one in _streams(documents, tallies, rate, seed) for segment in one.segments)
+
+
 def _streams(documents: Iterable[bytes], tallies: dict[str, Tally], rate: float, seed: int) -> Iterator[Scored]:
     for number, content in enumerate(documents):
         prompt, rest = parted(content)

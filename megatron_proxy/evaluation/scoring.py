@@ -89,11 +89,24 @@ class Shares:
 
 
 class Segment(NamedTuple):
-    """A stretch of a stream's ids that belongs to one document: ``[begin, end)`` counts for ``tally``."""
+    """A stretch of a stream's ids that belongs to one document: ``[begin, end)`` counts for ``tally``.
+
+    ``source_bytes`` are the bytes that it stands for; None for one a id, as in the raw view.
+    """
 
     begin: int
     end: int
     tally: Tally
+    source_bytes: int | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes that it stands for."""
+        return self.end - self.begin if self.source_bytes is None else self.source_bytes
+
+    def size_until(self, place: int) -> int:
+        """About how many of its bytes the ids before ``place`` stand for; at its end, all of them."""
+        return self.size * (place - self.begin) // max(1, self.end - self.begin)
 
 
 class Scored(NamedTuple):
@@ -109,6 +122,7 @@ class _Part(NamedTuple):
     begin: int
     end: int
     tally: Tally
+    source_bytes: int
 
 
 _Item = tuple[Window, list[_Part]]
@@ -127,7 +141,7 @@ class Scorer:
     batch
         Windows per pass.
     progress
-        Called with the number of targets in each batch once it is done.
+        Called with the number of source bytes in each batch once it is done, by whichever process.
     """
 
     model: ByteModel
@@ -144,6 +158,8 @@ class Scorer:
         for number, batch in enumerate(_batches(self._windows(streams), self.batch)):
             own = [part.tally for _, parts in batch for part in parts]
             sums.append(self._sums(batch) if self.shares.mine(number) else np.zeros((len(own), 4)))
+            if self.progress is not None:
+                self.progress(sum(part.source_bytes for _, parts in batch for part in parts))
             tallies += own
         for tally, (nats, byte_nats, targets, correct) in zip(tallies, self.shares.add(sums, 4).tolist(), strict=True):
             tally.add(Tally(nats, byte_nats, int(targets), 0, int(correct)))
@@ -154,7 +170,7 @@ class Scorer:
                 begin, end = window.begin, window.begin + len(window.targets) - window.skip
                 shift = window.skip - window.begin
                 parts = [
-                    _Part(max(begin, segment.begin) + shift, min(end, segment.end) + shift, segment.tally)
+                    _part(segment, max(begin, segment.begin), min(end, segment.end), shift)
                     for segment in segments
                     if segment.begin < end and segment.end > begin
                 ]
@@ -178,9 +194,13 @@ class Scorer:
         summed = [
             values[row, part.begin : part.end].sum(dim=0) for row, (_, parts) in enumerate(batch) for part in parts
         ]
-        if self.progress is not None:
-            self.progress(sum(len(window.targets) - window.skip for window, _ in batch))
         return torch.stack(summed).numpy() if summed else np.zeros((0, 4))
+
+
+def _part(segment: Segment, begin: int, end: int, shift: int) -> _Part:
+    """What the stretch ``[begin, end)`` of a stream counts for a segment, ``shift`` further on in a window."""
+    size = segment.size_until(end) - segment.size_until(begin)
+    return _Part(begin + shift, end + shift, segment.tally, size)
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

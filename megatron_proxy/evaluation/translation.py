@@ -113,8 +113,12 @@ def measure(
     context: int,
     batch: int = 8,
     shares: Shares | None = None,
+    progress: Callable[[int], None] = lambda size: None,
 ) -> dict[str, Direction]:
-    """Translate every document's pieces in both directions; results by :data:`DIRECTIONS`."""
+    """Translate every document's pieces in both directions; results by :data:`DIRECTIONS`.
+
+    ``progress`` is called with the source bytes of each batch once it is done, each direction's by themselves.
+    """
     shares = shares or Shares()
     sides = {name: Direction() for name in DIRECTIONS}
     names: list[str] = []
@@ -128,6 +132,7 @@ def measure(
             names.append(name)
             sides[name].pieces += 1
             sides[name].source_bytes += len(piece.content)
+        progress(sum(len(piece.content) for _, piece in group))
     for name, (nats, exact) in zip(names, shares.add(sums, 2).tolist(), strict=True):
         sides[name].nats += nats
         sides[name].exact += int(exact)

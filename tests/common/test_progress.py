@@ -3,7 +3,9 @@
 import io
 import re
 
-from megatron_proxy.common.progress import Progress
+import pytest
+
+from megatron_proxy.common.progress import Progress, Steps
 
 
 class Terminal(io.StringIO):
@@ -29,3 +31,32 @@ def test_a_bar_with_speed_and_remaining_time_on_a_terminal():
     bar = stream.getvalue().split("\r")[-1]
     assert re.search(r"zstd view:  50%\|.*\| 00:00<00:\d\d, 14 documents, 1\.5 MB of UTF-8 \(.* MB/s\)", bar)
     assert "zstd view: 14 documents" in progress.summary()
+
+
+def test_steps_on_a_terminal():
+    stream = Terminal()
+    with Steps("training", 200, "steps", stream=stream) as steps:
+        steps.advance(50)
+        steps.reach(150, "lm loss 3.210")
+    bar = stream.getvalue().split("\r")[-1]
+    assert re.search(r"training:  75%\|.*\| 00:00<00:\d\d, 150 of 200 steps, lm loss 3\.210", bar)
+
+
+def test_steps_elsewhere_are_lines_or_nothing(monkeypatch):
+    now = iter([0.0, 30.0, 89.0, 90.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    stream = io.StringIO()
+    with Steps("training", 400, "steps", log_interval=100, stream=stream) as steps:
+        for done in (50, 100, 150, 299, 300):
+            steps.reach(done, f"lm loss {done}")
+    assert stream.getvalue() == (
+        "training: 100 of 400 steps, lm loss 100, 1:30 left\ntraining: 299 of 400 steps, lm loss 299, 0:30 left\n"
+        "training: 300 of 400 steps, lm loss 300, 0:30 left\n"
+    )
+
+
+@pytest.mark.parametrize(("stream", "options"), [(io.StringIO(), {}), (Terminal(), {"shown": False})])
+def test_steps_may_be_silent(stream, options):
+    with Steps("evaluating", 10, "bytes", stream=stream, **options) as steps:
+        steps.advance(10)
+    assert stream.getvalue() == ""

@@ -19,7 +19,7 @@ from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import CheckpointError, CorpusError  # noqa: E402
 from megatron_proxy.evaluation import bits  # noqa: E402
 from megatron_proxy.evaluation.bits import Document  # noqa: E402
-from megatron_proxy.evaluation.scoring import Scorer  # noqa: E402
+from megatron_proxy.evaluation.scoring import Scorer, Shares  # noqa: E402
 from megatron_proxy.model.network import ByteModel  # noqa: E402
 from megatron_proxy.vocab import COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, raw_ids  # noqa: E402
 
@@ -99,11 +99,31 @@ def test_the_compressed_view_is_per_source_byte(model):
         pairs = [320 + sum(text[place : place + 2]) % 10 for place in range(0, len(text) - 1, 2)]
         return np.array(pairs + [64 + byte for byte in text[len(text) // 2 * 2 :]], dtype=np.int64)
 
-    found = bits.measure(DOCUMENTS, bits.compressed_view(encode), Scorer(model, 1000, 1000))
+    done = []
+    scorer = Scorer(model, 1000, 1000, progress=done.append)
+    found = bits.measure(DOCUMENTS, bits.compressed_view(encode), scorer)
+    assert sum(done) == BYTES
     expected = sum(nats(model, [COMPRESSED_OPEN, *encode(text)]) for text in TEXTS)
     assert found.total.nats == pytest.approx(expected, rel=1e-6)
     assert found.total.source_bytes == BYTES
     assert found.total.targets == sum(len(encode(text)) for text in TEXTS)
+
+
+@pytest.mark.parametrize("concatenate", [False, True])
+def test_progress_adds_up_to_the_bytes(model, concatenate):
+    """In this process as in each of several: all go the same way at the same pace."""
+    for shares in (Shares(0, 1), Alone(0, 2), Alone(1, 2)):
+        done = []
+        scorer = Scorer(model, 16, 7, batch=2, progress=done.append, shares=shares)
+        bits.measure(DOCUMENTS, bits.raw_view(), scorer, concatenate=concatenate)
+        assert (sum(done), len(done) > 10) == (BYTES, True)
+
+
+class Alone(Shares):
+    """A process of several that does not wait for the others."""
+
+    def add(self, sums, columns):
+        return np.concatenate(sums)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 64])

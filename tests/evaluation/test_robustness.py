@@ -75,7 +75,10 @@ def test_figures_are_over_the_second_halves():
     model = random_model.model(replace(random_model.LLAMA, context=64))
     content = b"first line\nsecond\nthe rest of it"
     prompt, rest = robustness.parted(content)
-    tallies = robustness.measure([content], ["case", "typos"], Scorer(model, 200, 100), rate=0.5, seed=3)
+    done = []
+    scorer = Scorer(model, 200, 100, progress=done.append)
+    tallies = robustness.measure([content], ["case", "typos"], scorer, rate=0.5, seed=3)
+    assert sum(done) == robustness.scored_bytes([content], ["case", "typos"], rate=0.5, seed=3) == 3 * len(rest)
     for name, tally in tallies.items():
         read = prompt if name == "clean" else perturbations.apply(name, prompt, 0.5, 3, 0)
         ids = torch.from_numpy(np.concatenate(([RAW_OPEN], raw_ids(read + rest))))[None]

@@ -78,7 +78,9 @@ class Copier:
 
 
 def test_exact_match_counts_whole_pieces():
-    sides = translation.measure([b"abcdefgh", b"abxdefgh"], halves, Copier(), context=20)
+    done = []
+    sides = translation.measure([b"abcdefgh", b"abxdefgh"], halves, Copier(), context=20, progress=done.append)
+    assert sum(done) == 2 * 16
     assert sides["raw_given_compressed"].figures()["exact_match"] == 0.0
     assert sides["compressed_given_raw"] == Direction(nats=8.0, source_bytes=16, pieces=2, exact=1)
     assert sides["compressed_given_raw"].figures()["exact_match"] == 0.5

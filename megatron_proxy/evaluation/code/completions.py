@@ -9,6 +9,7 @@ from itertools import batched
 from pathlib import Path
 from typing import Any, Final
 
+from ...common import readable_json
 from ...errors import ConfigurationError, CorpusError
 from ...model.generation import Limits, Sampling, generate
 from ...model.network import ByteModel
@@ -54,7 +55,7 @@ class Completions:
             with path.open("r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)
         if not lines:
-            path.write_text(json.dumps(self._header) + "\n", encoding="utf-8")
+            path.write_text(readable_json.text(self._header) + "\n", encoding="utf-8")
 
     def _check(self, header: dict[str, Any]) -> None:
         if header.get("format") != _HEADER:
@@ -89,7 +90,8 @@ class Completions:
         """Keep completions."""
         with self._path.open("a", encoding="utf-8") as file:
             for task, sample, completion in items:
-                file.write(json.dumps({"key": task.key, "sample": sample, "completion": completion}) + "\n")
+                record = {"key": task.key, "sample": sample, "completion": completion}
+                file.write(readable_json.text(record) + "\n")
                 self._found[task.key, sample] = completion
 
     def of(self, task: Task, samples: int) -> list[str]:

@@ -5,7 +5,6 @@ They are written into a folder beside the wanted one, which takes its name at th
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor
 
+from ...common import readable_json
 from ...common.files import replacing, require_free
 from ...vocab import NUM_SPECIALS
 from ..network import Architecture
@@ -87,7 +87,7 @@ def _write_all(folder: Path, checkpoint: Checkpoint, shape: Architecture, dtype:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    path.write_text(readable_json.text(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_shards(folder: Path, weights: llama.LlamaWeights, limit: int) -> None:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from ...common import readable_json
 from .runs import MOST, VIEWS, Run
 
 _ELAPSED: Final = "elapsed time per iteration (ms)"
@@ -47,7 +48,7 @@ def final_figures(run: Run) -> dict[str, Any]:
 def as_json(several: Sequence[dict[str, Any]]) -> str:
     """Figures as JSON, which has no numbers that are none: null."""
     plain = json.loads(json.dumps(several), parse_constant=lambda name: None)
-    return json.dumps(plain, indent=2) + "\n"
+    return readable_json.text(plain, indent=2) + "\n"
 
 
 def table(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
