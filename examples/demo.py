@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from stdlib_corpus import write as write_corpus
 
+from megatron_proxy.common.progress import Steps
 from megatron_proxy.data.dataset import manifest
 from megatron_proxy.tools.report import training_log
 
@@ -46,17 +48,27 @@ TRAINING = """
 """
 
 
-def run(command: list[str], log: Path) -> str:
-    """Print and run one command; its output goes to the terminal's log file and comes back as text."""
+def run(command: list[str], log: Path, steps: int | None = None) -> str:
+    """Print and run one command; its output goes to a log file and comes back. Of a training run, steps are shown."""
     print(f"\n$ {shlex.join(command)}", flush=True)
     began = time.monotonic()
-    with log.open("w") as file:
-        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-    text = log.read_text(errors="replace")
-    if status:
+    training = Steps("  training", steps or 0, "steps", shown=steps is not None, log_interval=50)
+    with log.open("w", encoding="utf-8") as file, _started(command) as process, training:
+        for line in process.stdout or ():
+            print(line, end="", file=file, flush=True)
+            for entry in training_log.parse([line]).training:
+                training.reach(entry.iteration, f"lm loss {entry.values.get('lm loss', math.nan):.3f}")
+    text = log.read_text(encoding="utf-8")
+    if status := process.returncode:
         sys.exit(f"{text[-4000:]}\nthe command above failed (exit code {status}); its whole output is in {log}")
     print(f"  … {time.monotonic() - began:.0f} s, output in {log}", flush=True)
     return text
+
+
+def _started(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    )
 
 
 def tool(name: str, *arguments: str | Path) -> list[str]:
@@ -138,7 +150,8 @@ def main() -> None:
     raw_bpb_untrained = evaluate(folder, untrained, "evaluate-untrained")
 
     checkpoint = folder / "checkpoint"
-    log = training_log.parse(run(pretrain(folder, checkpoint, args.steps), folder / "pretrain.log").splitlines())
+    printed = run(pretrain(folder, checkpoint, args.steps), folder / "pretrain.log", args.steps)
+    log = training_log.parse(printed.splitlines())
     raw_bpb = evaluate(folder, checkpoint, "evaluate")
     for i, prompt in enumerate(PROMPTS):
         arguments = ("--load", checkpoint, "--prompt", prompt, "--max-bytes", "300", "--temperature", "0.8")
@@ -155,7 +168,7 @@ def main() -> None:
         "seconds": round(time.monotonic() - began),
         "compressor": COMPRESSOR,
     }
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     print(f"\n{table(summary)}\n\nplot: {folder / 'bpb.png'}\nsummary: {folder / 'summary.json'}")
 
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import sysconfig
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 HELD_OUT_OF = 50
@@ -41,12 +42,14 @@ def write(folder: Path, max_documents: int | None = None) -> dict[str, int]:
     """Write both files into ``folder``; returns the number of documents and bytes of the training corpus."""
     folder.mkdir(parents=True, exist_ok=True)
     documents = size = 0
-    with (folder / "train.jsonl").open("w") as train, (folder / "held_out.jsonl").open("w") as held_out:
+    names = ("train.jsonl", "held_out.jsonl")
+    with ExitStack() as stack:
+        train, held_out = (stack.enter_context((folder / name).open("w", encoding="utf-8")) for name in names)
         for path, text in sources(Path(sysconfig.get_paths()["stdlib"])):
             if max_documents is not None and documents == max_documents:
                 break
             file = held_out if is_held_out(path) else train
-            print(json.dumps({"path": path, "text": text}), file=file)
+            print(json.dumps({"path": path, "text": text}, ensure_ascii=False), file=file)
             if file is train:
                 documents += 1
                 size += len(text.encode())
