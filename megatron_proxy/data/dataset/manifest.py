@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 
 from ... import compressors
 from ...errors import DatasetError
+from ...common.usage import closest
 from ...vocab import Vocabulary
 
 FORMAT: Final = "megatron_proxy manifest"
@@ -224,10 +225,12 @@ def own_paths(prefix: str | os.PathLike[str], files: Iterable[StoredFile]) -> li
 def compressed_view(prefix: str | os.PathLike[str], manifest: Manifest, name: str) -> CompressedView:
     """The compressed view called ``name``, or a DatasetError that says how to make it."""
     if name not in manifest.compressed:
+        meant = closest(name, manifest.compressed)
+        make = f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {os.fspath(prefix)} --compressor {name}"
         raise DatasetError(
             f"{os.fspath(prefix)!r} has no {name} view; it has: {', '.join(manifest.compressed) or 'none'}",
             where=str(path_of(prefix)),
-            fix=f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {os.fspath(prefix)} --compressor {name}",
+            fix=make if meant is None else f"did you mean {meant!r}? If not: {make}",
         )
     return manifest.compressed[name]
 

@@ -84,6 +84,8 @@ def test_a_missing_view_names_the_command():
         manifest.compressed_view("p", FULL, "gzip")
     with pytest.raises(DatasetError, match="it has: none"):
         manifest.compressed_view("p", FULL.with_views({}), "gzip")
+    with pytest.raises(DatasetError, match=r"did you mean 'toy'\? If not: megatron-proxy prepare "):
+        manifest.compressed_view("p", FULL, "tyo")
 
 
 def changed(path, value):
