@@ -98,7 +98,10 @@ class Compressor(ABC):
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         """Make a compressor from its options; one that has something to learn learns it from ``corpus``.
 
-        ``options`` holds a value for every :attr:`options` name. Must be deterministic in both arguments.
+        ``options`` holds a value for every :attr:`options` name. Must be deterministic in both arguments. Options, and
+        what they need (files, packages, a device), are checked before ``corpus`` is called: ``prepare`` first builds
+        with a corpus that cannot be opened, to find mistakes before it reads one, and whether there is something to
+        learn. Files may be read then, but nothing else may change outside.
 
         Raises
         ------

@@ -94,6 +94,23 @@ def read(path: Path, where: str) -> bytes:
 
 
 @contextmanager
+def named(path: str, flag: str) -> Iterator[None]:
+    """Errors about a file's content, which know only the content, name the file and the flag that asked for it.
+
+    Raises
+    ------
+    CompressorError
+        Naming both.
+    """
+    try:
+        yield
+    except CompressorError as error:
+        raise CompressorError(
+            error.what, where=" ".join([flag, path, *filter(None, [error.where])]), fix=error.fix
+        ) from error
+
+
+@contextmanager
 def panics(library: str) -> Iterator[None]:
     """Turn a panic of a library written in Rust, which is no Exception, into an error for users.
 

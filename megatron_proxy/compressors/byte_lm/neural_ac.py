@@ -34,8 +34,8 @@ from ..strings.neural_options import (
     LM_OPTIONS,
     border_option,
     counts_option,
+    learning_options,
     temperature_option,
-    trained_predictor,
 )
 from ..strings.string_set import MAX_LENGTH, NUM_BYTES, Trie, from_bytes
 from .windows import NO_CODE, likeliest, window_codes
@@ -88,7 +88,8 @@ class NeuralAcCompressor(Compressor):
         longest = checks.option(options, cls.name, "longest", 2, MAX_LENGTH)
         border = border_option(options, cls.name)
         segmenter = segmenter_option(options, cls.name)
-        predictor = trained_predictor(options, cls.name, *learning_sample(options, cls.name, corpus, segmenter))
+        learning = learning_options(options, cls.name)
+        predictor = learning.predictor(*learning_sample(options, cls.name, corpus, segmenter))
         return cls.of_windows(compile_windows(predictor, bits, longest, border), bits, segmenter)
 
     @classmethod

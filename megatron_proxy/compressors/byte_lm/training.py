@@ -106,7 +106,7 @@ def train(sample: Sample, settings: Settings, report: Callable[[str], None], che
     Raises
     ------
     CompressorError
-        Nothing to learn from, a device that torch does not have, or a checkpoint of another training.
+        Nothing to learn from, or a checkpoint of another training.
     """
     if not len(sample.starts):
         raise CompressorError("the corpus is empty: there is nothing to train a language model on")
@@ -129,13 +129,23 @@ def train(sample: Sample, settings: Settings, report: Callable[[str], None], che
     return state.model
 
 
-def _begin(settings: Settings) -> State:
-    model = ByteLM(settings.shape, settings.seed)
+def check_device(name: str, flag: str) -> None:
+    """Refuse a device that torch cannot use.
+
+    Raises
+    ------
+    CompressorError
+        Naming ``flag``.
+    """
     try:
-        model = model.to(settings.device)
+        torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        what = f"torch cannot use the device {settings.device!r}: {str(error).splitlines()[0]}"
-        raise CompressorError(what, where="--neural-device") from error
+        what = f"torch cannot use the device {name!r}: {str(error).splitlines()[0]}"
+        raise CompressorError(what, where=flag) from error
+
+
+def _begin(settings: Settings) -> State:
+    model = ByteLM(settings.shape, settings.seed).to(settings.device)
     return State(model, torch.optim.Adam(model.parameters(), lr=settings.learning_rate))
 
 

@@ -39,8 +39,8 @@ from .neural_options import (
     border_option,
     counts_option,
     edits_option,
+    learning_options,
     temperature_option,
-    trained_predictor,
 )
 from .string_set import ranked
 
@@ -70,9 +70,8 @@ class NeuralCompressor(LongestMatch):
         border = border_option(options, cls.name)
         edits = edits_option(options, cls.name)
         segmenter = segmenter_option(options, cls.name)
+        learning = learning_options(options, cls.name)
         sample = learning_sample(options, cls.name, corpus, segmenter)
-        compiled = compile_most_probable(
-            trained_predictor(options, cls.name, *sample), candidates, longest, border, edits
-        )
+        compiled = compile_most_probable(learning.predictor(*sample), candidates, longest, border, edits)
         trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], candidates)
         return cls.chosen(trie, size, words, sample, segmenter)

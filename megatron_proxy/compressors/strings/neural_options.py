@@ -1,15 +1,20 @@
-"""The options that the compressors with a language model share, and the way from them to a trained predictor."""
+"""The options that the compressors with a language model share, and the way from them to a trained predictor.
+
+They are checked, with what they need on this machine, before the corpus is opened (:func:`learning_options`).
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.files import require_file
 from ...errors import CompressorError
 from .. import checks
 from ..base import Option
@@ -72,29 +77,72 @@ def edits_option(options: Mapping[str, Any], compressor: str) -> float:
     return checks.number(options, compressor, "edits", 0.0, 0.5)
 
 
-def trained_predictor(
-    options: Mapping[str, Any], compressor: str, data: NDArray[np.uint8], ends: NDArray[np.int64]
-) -> Predictor:
-    """What the options ask for, learnt from a sample: its bytes, and where its segments end.
+@dataclass(frozen=True)
+class Learning:
+    """How a predictor is learnt.
 
-    Progress goes to standard error.
+    Parameters
+    ----------
+    compressor
+        Whose predictor it is, as progress tells.
+    counts
+        Weight of the sample's own counts; 1 needs no model.
+    temperature
+        How much flatter the model is made.
+    rounds
+        See the option ``rounds``.
+    settings
+        The training of the model; None where no model is needed.
+    checkpoint
+        Where the state of the training is kept, if anywhere.
+    """
+
+    compressor: str
+    counts: float
+    temperature: float
+    rounds: int
+    settings: Settings | None
+    checkpoint: Path | None
+
+    def predictor(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> Predictor:
+        """What is learnt from a sample: its bytes, and where its segments end. Progress goes to standard error."""
+        starts = _starts(data, ends, self.rounds)
+        counts = CountPredictor(data, ends, starts)
+        if self.settings is None:
+            return counts
+        from ..byte_lm.network import LmPredictor
+        from ..byte_lm.training import Sample, train
+
+        def report(line: str) -> None:
+            print(f"{self.compressor}: {line}", file=sys.stderr, flush=True)
+
+        trained = train(Sample(data, ends, starts), self.settings, report, self.checkpoint)
+        model = LmPredictor(trained, self.temperature)
+        return MixedPredictor(counts, model, self.counts) if self.counts > 0.0 else model
+
+
+def learning_options(options: Mapping[str, Any], compressor: str) -> Learning:
+    """What the options ask for.
+
+    Raises
+    ------
+    CompressorError
+        An option out of range, torch or the device that is not here.
+    ConfigurationError
+        A checkpoint that could not be written.
     """
     share = checks.number(options, compressor, "counts", 0.0, 1.0)
-    temperature = checks.number(options, compressor, "temperature", 0.1, 10.0)
-    settings = _lm_settings(options, compressor) if share < 1.0 else None
-    starts = _starts(data, ends, checks.option(options, compressor, "rounds", 1, MAX_ROUNDS))
-    counts = CountPredictor(data, ends, starts)
-    if settings is None:
-        return counts
-    from ..byte_lm.network import LmPredictor
-    from ..byte_lm.training import Sample, train
-
-    def report(line: str) -> None:
-        print(f"{compressor}: {line}", file=sys.stderr, flush=True)
-
     checkpoint = None if options["checkpoint"] is None else Path(options["checkpoint"])
-    model = LmPredictor(train(Sample(data, ends, starts), settings, report, checkpoint), temperature)
-    return MixedPredictor(counts, model, share) if share > 0.0 else model
+    if checkpoint is not None:
+        require_file(checkpoint, overwrite=True, flag=f"--{compressor}-checkpoint")
+    return Learning(
+        compressor,
+        share,
+        checks.number(options, compressor, "temperature", 0.1, 10.0),
+        checks.option(options, compressor, "rounds", 1, MAX_ROUNDS),
+        _lm_settings(options, compressor) if share < 1.0 else None,
+        checkpoint,
+    )
 
 
 def _starts(data: NDArray[np.uint8], ends: NDArray[np.int64], rounds: int) -> NDArray[np.int32]:
@@ -110,12 +158,13 @@ def _lm_settings(options: Mapping[str, Any], compressor: str) -> Settings:
     """The settings of the training. Imports torch."""
     try:
         from ..byte_lm.network import Shape
-        from ..byte_lm.training import Settings
+        from ..byte_lm.training import Settings, check_device
     except ImportError as error:
         raise CompressorError(
             f"training a language model needs torch, which cannot be imported ({error})",
             fix=f"install torch, or give --{compressor}-counts 1",
         ) from error
+    check_device(str(options["device"]), f"--{compressor}-device")
     return Settings(
         Shape(
             checks.option(options, compressor, "size", 1, 1 << 14),

@@ -1,7 +1,8 @@
 """A Hugging Face tokenizer.json, by the ``tokenizers`` package.
 
 The tokenizer's ids without special tokens. Byte-level tokenizers (GPT-2's kind) and those with byte fallback (Llama's
-kind) represent nearly everything; what a normaliser changes goes through literally.
+kind) represent nearly everything; what a normaliser changes goes through literally. What draws at random while it
+encodes (BPE dropout, sampling of unigrams) is turned off: the same bytes have the same codes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, override
@@ -30,6 +32,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 MODEL_FILE: Final = "tokenizer.json"
 _SPACE: Final = "\u2581"
 _BYTE_PIECE: Final = re.compile("<0x([0-9A-F]{2})>")
+# Settings of a model (BPE's, Unigram's) that make it draw at random.
+_DRAWING: Final = ("dropout", "alpha", "nbest_size")
 
 
 class HfCompressor(TokenCompressor):
@@ -55,10 +59,11 @@ class HfCompressor(TokenCompressor):
     def __init__(self, model: bytes, symbols: str = "ids", split: str = "none") -> None:
         self.model = model
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_str(model.decode("utf-8"))
+            settled = without_drawing(model)[0]
+            self._tokenizer = tokenizers.Tokenizer.from_str(settled.decode("utf-8"))
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
-            content = json.loads(model)
+            content = json.loads(settled)
             tokens, self._code_of_id = _tokens(self._tokenizer, content)
             self._added = tuple(token["content"] for token in content.get("added_tokens") or ())
             borders = _borders(content)
@@ -78,7 +83,12 @@ class HfCompressor(TokenCompressor):
         split = checks.choice(options, cls.name, "split", SPLITS)
         if not options["model"]:
             raise CompressorError("this compressor needs a tokenizer.json", where=f"--{cls.name}-model")
-        return cls(checks.read(Path(options["model"]), f"--{cls.name}-model"), symbols, split)
+        model, drawing = without_drawing(checks.read(Path(options["model"]), f"--{cls.name}-model"))
+        for setting, value in drawing.items():
+            what = f"{cls.name}: {options['model']} asks for {setting} {value}, which is turned off"
+            print(f"{what}: the same bytes must have the same codes", file=sys.stderr)
+        with checks.named(options["model"], f"--{cls.name}-model"):
+            return cls(model, symbols, split)
 
     @classmethod
     @override
@@ -141,6 +151,23 @@ class HfCompressor(TokenCompressor):
         yield literals(text[at:].encode("utf-8"))
 
 
+def without_drawing(model: bytes) -> tuple[bytes, dict[str, Any]]:
+    """A tokenizer.json in which nothing draws at random, and the settings that were taken out, with their values.
+
+    One that has none is given back as it is; so is what is no tokenizer.json.
+    """
+    try:
+        content = json.loads(model)
+        settings = content["model"]
+        drawing = {name: settings[name] for name in _DRAWING if settings.get(name)}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return model, {}
+    if not drawing:
+        return model, {}
+    settings |= dict.fromkeys(drawing)
+    return json.dumps(content, ensure_ascii=False).encode(), drawing
+
+
 def _tokens(tokenizer: tokenizers.Tokenizer, content: dict[str, Any]) -> tuple[list[bytes], NDArray[np.int32]]:
     """The bytes of each token by id, and the code of each id (byte pieces are literals)."""
     special = {token["id"] for token in content.get("added_tokens", ()) if token.get("special")}
@@ -167,7 +194,7 @@ def _borders(content: dict[str, Any]) -> Borders | None:
     model = content.get("model") or {}
     steps = content.get("pre_tokenizer") or {}
     steps = steps.get("pretokenizers") if steps.get("type") == "Sequence" else [steps]
-    if content.get("normalizer") or model.get("type") != "BPE" or model.get("dropout"):
+    if content.get("normalizer") or model.get("type") != "BPE":
         return None
     if not steps or steps[-1].get("type") != "ByteLevel" or steps[-1].get("add_prefix_space"):
         return None

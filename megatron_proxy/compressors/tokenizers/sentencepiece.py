@@ -74,7 +74,9 @@ class SentencePieceCompressor(TokenCompressor):
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         symbols = checks.choice(options, cls.name, "symbols", SYMBOLS)
         if options["model"]:
-            return cls(checks.read(Path(options["model"]), f"--{cls.name}-model"), symbols)
+            model = checks.read(Path(options["model"]), f"--{cls.name}-model")
+            with checks.named(options["model"], f"--{cls.name}-model"):
+                return cls(model, symbols)
         size = checks.option(options, cls.name, "vocab-size", 300, 1 << 20)
         budget = checks.option(options, cls.name, "sample-bytes", 1, 1 << 30)
         return cls(train(sample(corpus, budget), size), symbols)
@@ -101,7 +103,7 @@ class SentencePieceCompressor(TokenCompressor):
 
     def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """What SentencePiece makes of each text, as far as it is exact; the codes in a row and where each text ends."""
-        found = self._processor.encode(texts, out_type=int, num_threads=1)
+        found = self._processor.encode(texts, out_type=int, num_threads=1, enable_sampling=False)
         return self._in_a_row(texts, found, self._code_of_id, self._exactly)
 
     def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:

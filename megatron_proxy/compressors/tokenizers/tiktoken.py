@@ -75,7 +75,9 @@ class TiktokenCompressor(TokenCompressor):
         split = checks.choice(options, cls.name, "split", SPLITS)
         if not options["ranks"]:
             raise CompressorError("this compressor needs a file of mergeable ranks", where=f"--{cls.name}-ranks")
-        return cls(checks.read(Path(options["ranks"]), f"--{cls.name}-ranks"), options["pattern"], symbols, split)
+        ranks = checks.read(Path(options["ranks"]), f"--{cls.name}-ranks")
+        with checks.named(options["ranks"], f"--{cls.name}-ranks"):
+            return cls(ranks, options["pattern"], symbols, split)
 
     @classmethod
     @override

@@ -1,5 +1,7 @@
 """tokenizer.json of several kinds: the library's ids where they are exact, literals where they are not."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from megatron_proxy import compressors
-from megatron_proxy.compressors.tokenizers.hf import HfCompressor
+from megatron_proxy.compressors.tokenizers.hf import HfCompressor, without_drawing
 from megatron_proxy.errors import CompressorError
 
 TEXT = "The quick brown fox jumps over the lazy dog.\n    def quick(self, fox):\n        return self.brown\n\n日本語é\n"
@@ -155,3 +157,45 @@ def test_builds_from_a_file(tmp_path):
 def test_foreign_files_are_refused(content):
     with pytest.raises(CompressorError, match="cannot load"):
         HfCompressor(content)
+
+
+def dropping(rate):
+    content = json.loads(MODELS["byte level"])
+    content["model"]["dropout"] = rate
+    return json.dumps(content).encode()
+
+
+def test_dropout_is_turned_off_and_that_is_said(tmp_path, capsys):
+    (tmp_path / "tokenizer.json").write_bytes(dropping(0.5))
+    options = {option.name: option.default for option in HfCompressor.options}
+    built = HfCompressor.build(options | {"model": str(tmp_path / "tokenizer.json")}, lambda: iter(()))
+    expected = COMPRESSORS["byte level"].encode(TEXT.encode()).tolist()
+    assert [built.encode(TEXT.encode()).tolist() for _ in range(5)] == [expected] * 5
+    assert json.loads(built.files()["tokenizer.json"])["model"]["dropout"] is None
+    assert capsys.readouterr().err == (
+        f"hf: {tmp_path}/tokenizer.json asks for dropout 0.5, which is turned off: "
+        "the same bytes must have the same codes\n"
+    )
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+def test_a_stored_tokenizer_does_not_drop_either(rate):
+    """As it is in the manifests of releases that knew nothing of it: the file, and so the fingerprint, stays."""
+    stored = HfCompressor.from_config({"symbols": "ids", "split": "none"}, {"tokenizer.json": dropping(rate)})
+    assert stored.files() == {"tokenizer.json": dropping(rate)}
+    expected = COMPRESSORS["byte level"].encode(TEXT.encode() * 9).tolist()
+    assert [stored.encode(TEXT.encode() * 9).tolist() for _ in range(3)] == [expected] * 3
+
+
+def test_what_does_not_draw_is_stored_as_it_is():
+    for content in (MODELS["byte level"], dropping(0.0), dropping(None), b"no json", b"[]", b'{"model": 3}'):
+        assert without_drawing(content) == (content, {})
+    content = json.dumps({"model": {"type": "Unigram", "alpha": 0.1, "nbest_size": -1, "vocab": {"dropout": 1}}})
+    settled, drawing = without_drawing(content.encode())
+    assert drawing == {"alpha": 0.1, "nbest_size": -1}
+    assert json.loads(settled)["model"] == {
+        "type": "Unigram",
+        "alpha": None,
+        "nbest_size": None,
+        "vocab": {"dropout": 1},
+    }
