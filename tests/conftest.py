@@ -18,6 +18,9 @@ hypothesis.settings.load_profile("no deadline")
 # Modules that tests share.
 sys.path.append(str(Path(__file__).parent / "helpers"))
 
+# What a command prints in these processes must not depend on what has been compiled before.
+importlib.import_module("megatron_proxy.common.jit").compiling.told = True
+
 # Before torch is imported anywhere: two cores are shared by the tests and the training processes they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

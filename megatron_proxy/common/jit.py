@@ -13,8 +13,12 @@ container), numba refuses to cache; then the function is compiled in each proces
 from __future__ import annotations
 
 import functools
+import multiprocessing
+import os
+import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 READY: Final = f"{__package__}.jit_ready"
@@ -62,10 +66,55 @@ class Compiled:
 def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     import numba
 
+    _listen()
     try:
         return numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:
         return numba.njit(nogil=True, **options)(function)
+
+
+@functools.cache
+def _listen() -> None:
+    """Have :data:`compiling` told of what numba compiles; a numba that tells nothing leaves it at that."""
+    with suppress(ImportError, AttributeError, TypeError):
+        from numba.core import event
+
+        class Listener(event.Listener):
+            def on_start(self, event: Any) -> None:
+                compiling.begins(event.data["dispatcher"])
+
+            def on_end(self, event: Any) -> None:
+                pass
+
+        event.register("numba:compile", Listener())  # type: ignore[no-untyped-call]
+
+
+class Compiling:
+    """Tells, once, that code of this package is being compiled: nothing else moves for half a minute then.
+
+    Of worker processes only the first of all tells, and of a run's ranks only rank 0.
+    """
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def begins(self, dispatcher: Any) -> None:
+        """A function of numba's is about to be compiled."""
+        module = str(dispatcher.py_func.__module__)
+        if self.told or not module.startswith(f"{__package__}.") or module in (__name__, READY):
+            return
+        self.told = True
+        process = multiprocessing.current_process()
+        first = multiprocessing.parent_process() is None or process.name.endswith("-1")
+        if not first or os.environ.get("RANK", "0") != "0":
+            return
+        folder = dispatcher.stats.cache_path
+        later = f"later runs find it in {folder}" if folder else "in every run, as NUMBA_CACHE_DIR cannot be written to"
+        print(f"megatron-proxy: compiling for this processor, up to a minute; {later}", file=sys.stderr, flush=True)
+
+
+compiling: Final = Compiling()
+"""Of this process."""
 
 
 @functools.cache

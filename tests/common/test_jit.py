@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,6 +63,55 @@ def test_numba_may_drop_its_option_for_borrowing(numba_without_the_option):
 
 def test_numba_has_its_option_for_borrowing():
     assert jit_module.numba_borrows()
+
+
+def test_the_first_compilation_is_told_once(tmp_path):
+    """By whatever is compiled first, in one process; nothing is said of code that is found."""
+    script = (
+        "from megatron_proxy.tools.inspection.distances import edit_distance\n"
+        "from megatron_proxy import segment, jit_ready\n"
+        "edit_distance([1, 2], [2, 1])\n"
+        "segment.Segmenter(segment.Kind.LINES, 16).ends(b'one line\\n' * 9)\n"
+    )
+    for times in (1, 0):
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment
+        )
+        told = "megatron-proxy: compiling for this processor, up to a minute; later runs find it in "
+        assert (done.stderr.count(told), done.stderr.count("\n")) == (times, times)
+
+
+class Dispatcher:
+    """What numba tells of."""
+
+    def __init__(self, module, folder):
+        self.stats = SimpleNamespace(cache_path=folder)
+        self.py_func = SimpleNamespace(__module__=module)
+
+
+@pytest.mark.parametrize(
+    ("module", "process", "rank", "told"),
+    [
+        ("megatron_proxy.compressors.segments.segmenter", "MainProcess", None, True),
+        ("megatron_proxy.compressors.segments.segmenter", "ForkServerProcess-1", "0", True),
+        ("megatron_proxy.compressors.segments.segmenter", "ForkServerProcess-12", None, False),
+        ("megatron_proxy.compressors.segments.segmenter", "MainProcess", "1", False),
+        ("megatron_proxy.common.jit_ready", "MainProcess", None, False),
+        ("somebody.else", "MainProcess", None, False),
+    ],
+)
+def test_who_tells_of_it(monkeypatch, capsys, module, process, rank, told):
+    monkeypatch.setattr(jit_module.multiprocessing, "current_process", lambda: SimpleNamespace(name=process))
+    monkeypatch.setattr(jit_module.multiprocessing, "parent_process", lambda: None if process == "MainProcess" else 1)
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    compiling = jit_module.Compiling()
+    for _ in range(2):
+        compiling.begins(Dispatcher(module, None))
+    line = "megatron-proxy: compiling for this processor, up to a minute; in every run, as NUMBA_CACHE_DIR cannot be "
+    assert capsys.readouterr().err == (f"{line}written to\n" if told else "")
 
 
 def test_the_function_as_written_is_kept():
