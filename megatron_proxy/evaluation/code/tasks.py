@@ -20,6 +20,7 @@ from ...errors import ConfigurationError, CorpusError
 
 NOMINAL: Final = "nominal"
 _PERTURBED: Final = re.compile(r"(?:humaneval|mbpp)_(?P<name>.+)_s(?P<seed>\d+)")
+_NO_PACKAGE: Final = ("mbpp", "mbpp+", "mbppplus", "recode")
 _FIELDS: Final = ("task_id", "prompt", "entry_point", "test")
 
 
@@ -79,17 +80,32 @@ def read_all(paths: Iterable[Path]) -> list[Task]:
 
     Raises
     ------
+    ConfigurationError
+        A set by a name that no package has.
     CorpusError
         A file that is missing or damaged, or a problem without one of its fields (``file:line``).
     """
     tasks: list[Task] = []
     for path in paths:
+        if path.name.lower() in _NO_PACKAGE and not path.exists():
+            raise _needs_files(path)
         files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
         if not files:
             raise CorpusError("the folder holds no .jsonl file", where=str(path))
         for file in files:
             tasks += read(file)
     return tasks
+
+
+def _needs_files(path: Path) -> ConfigurationError:
+    """What those sets need that are called like one but come with no package."""
+    return ConfigurationError(
+        f"there is no file or folder {str(path)!r}, and no package has these problems",
+        where=f"--tasks {path}",
+        fix="name JSONL files in HumanEval's schema, a line for each problem with task_id, prompt (the function's head "
+        "and docstring), entry_point (its name) and test (def check(candidate): …): ReCode's release has MBPP so; "
+        "mbpp.jsonl itself has text, code and test_list instead, which have to be written so",
+    )
 
 
 def read(path: Path) -> list[Task]:

@@ -111,3 +111,15 @@ def test_recode_is_read_by_perturbation_and_seed():
 def test_solutions_of_perturbed_problems_pass():
     found = tasks.read(RECODE / "humaneval_format" / "humaneval_new_lines_s3.jsonl")[:12]
     assert len(passing(found)) == 12
+
+
+@pytest.mark.parametrize("name", ["mbpp", "MBPP", "recode"])
+def test_a_set_that_no_package_has_says_what_it_needs(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"^--tasks {name}: there is no file or folder '{name}'") as refused:
+        tasks.read_all([Path(name)])
+    for needed in ("task_id", "prompt", "entry_point", "test (def check(candidate)", "test_list"):
+        assert needed in refused.value.fix
+    Path(name).mkdir()
+    write(Path(name) / "x.jsonl", RECORD)
+    assert len(tasks.read_all([Path(name)])) == 1
