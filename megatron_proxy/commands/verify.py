@@ -17,7 +17,7 @@ from . import _answer, _flags
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("prefix", metavar="PREFIX", help="the prefix that was prepared")
-    parser.add_argument("--deep", action="store_true", help="decode every document and compare it with the raw view")
+    parser.add_argument("--deep", action="store_true", help="decode every document, and encode some again, and compare")
     _flags.add_running(parser)
     _answer.add_json(parser)
 
@@ -30,7 +30,10 @@ def run(args: argparse.Namespace) -> int:
             answer.text(f"wrong: {problem}")
         answer.text(f"{args.prefix}: {found.files} files, {found.bytes:,} bytes compared with their checksums")
         for name, documents in found.decoded.items():
-            answer.text(f"{args.prefix}: {documents:,} documents of the {name} view decoded")
+            again = f", {found.encoded[name]:,} of them encoded again" if name in found.encoded else ""
+            answer.text(f"{args.prefix}: {documents:,} documents of the {name} view decoded{again}")
+        for note in found.notes:
+            answer.text(f"{args.prefix}: {note}")
         answer.text(f"{len(found.problems)} problems" if found.problems else "all is well")
         answer.content({"prefix": args.prefix, "well": not found.problems, **asdict(found)})
     return 1 if found.problems else 0

@@ -5,7 +5,8 @@ Training checks sizes, dtypes and counts by itself (:func:`megatron_proxy.data.d
 * every file's SHA-256 against the manifest;
 * every index: sequences end to end, one per document; spans that add up to their documents;
 * every compressor: it can be restored from the manifest, with the same fingerprint;
-* with ``deep``, every document: decode(compressed) == raw. Of one document in 16 each span is decoded alone, too.
+* with ``deep``, every document: decode(compressed) == raw. Of one document in 16 each span is decoded alone, too, and
+  the document is encoded again: the codes and spans must be those on disk.
 
 All that is wrong is collected, not just the first thing.
 """
@@ -34,7 +35,7 @@ from ...common.progress import Progress
 from .reader import ViewReader
 
 _BLOCK: Final = 1 << 16
-_DOCUMENTS_PER_SPAN_CHECK: Final = 16
+_DOCUMENTS_PER_CHECK: Final = 16
 # Of a view that is wrong throughout, the first few documents tell enough.
 _SHOWN: Final = 10
 _NEVER: Final = 1 << 62
@@ -50,6 +51,10 @@ class Findings:
         How many files, with how many bytes, were compared with their checksums.
     decoded
         How many documents were decoded, by compressor.
+    encoded
+        How many documents were encoded again, by compressor.
+    notes
+        What could not be checked here, and why; no problem of the dataset.
     problems
         What is wrong, one message each.
     """
@@ -57,6 +62,8 @@ class Findings:
     files: int = 0
     bytes: int = 0
     decoded: dict[str, int] = field(default_factory=dict)
+    encoded: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def check[**P, T](self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
@@ -103,9 +110,22 @@ def verify(prefix: str, *, deep: bool = False, workers: int = 1, log_interval: i
                 continue
         if deep and compressor is not None and compressor.decodes:
             findings.decoded[name] = content.documents
-            decoder = Decoder(raw.path, codes.path, None if spans is None else spans.path, compressor)
+            encodes = _encodes_here(compressor, findings)
+            if encodes:
+                findings.encoded[name] = -(-content.documents // _DOCUMENTS_PER_CHECK)
+            decoder = Decoder(raw.path, codes.path, None if spans is None else spans.path, compressor, encodes)
             _check_documents(decoder, raw, workers, log_interval, findings)
     return findings
+
+
+def _encodes_here(compressor: Compressor, findings: Findings) -> bool:
+    """Whether a compressor can encode on this machine: another zlib or zstd can decode, but makes other codes."""
+    try:
+        compressor.encode(b"")
+    except CompressorError as error:
+        findings.notes.append(f"the {compressor.name} view is not encoded again: {error.what}")
+        return False
+    return True
 
 
 def _check_files(folder: Path, files: list[StoredFile], workers: int, findings: Findings) -> None:
@@ -171,17 +191,19 @@ def _check_spans(raw: ViewReader, codes: ViewReader, spans: ViewReader) -> bool:
 
 @dataclass(frozen=True)
 class Decoder:
-    """What a worker needs to decode documents and compare them."""
+    """What a worker needs to decode documents and compare them; ``encodes``: some of them are encoded, too."""
 
     raw_path: str
     codes_path: str
     spans_path: str | None
     compressor: Compressor
+    encodes: bool
 
     def __call__(self) -> Callable[[Range], Decoded]:
         """Open the views, in the worker."""
         spans = None if self.spans_path is None else ViewReader(self.spans_path)
-        return partial(_decode, self.compressor, ViewReader(self.raw_path), ViewReader(self.codes_path), spans)
+        views_ = ViewReader(self.raw_path), ViewReader(self.codes_path), spans
+        return partial(_decode, self.compressor, self.encodes, *views_)
 
 
 @dataclass(frozen=True)
@@ -210,7 +232,12 @@ def _check_documents(decoder: Decoder, raw: ViewReader, workers: int, log_interv
 
 
 def _decode(
-    compressor: Compressor, raw: ViewReader, codes: ViewReader, spans: ViewReader | None, documents: Range
+    compressor: Compressor,
+    encodes: bool,
+    raw: ViewReader,
+    codes: ViewReader,
+    spans: ViewReader | None,
+    documents: Range,
 ) -> Decoded:
     begin, end = documents
     wrong, size = [], 0
@@ -219,8 +246,12 @@ def _decode(
         size += len(expected)
         units = np.frombuffer(stored, dtype=codes.dtype, count=len(stored) // codes.dtype.itemsize)
         what = _difference(compressor, units, expected)
-        if what is None and spans is not None and number % _DOCUMENTS_PER_SPAN_CHECK == 0:
-            what = _span_difference(compressor, units, expected, spans.get(number))
+        if what is None and number % _DOCUMENTS_PER_CHECK == 0:
+            pairs = None if spans is None else spans.get(number)
+            if pairs is not None:
+                what = _span_difference(compressor, units, expected, pairs)
+            if what is None and encodes:
+                what = _encoding_difference(compressor, units, expected, pairs)
         if what is not None:
             wrong.append((number, what))
     return Decoded(end - begin, size, wrong)
@@ -237,6 +268,23 @@ def _difference(compressor: Compressor, codes: NDArray[Any], expected: bytes) ->
     place = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), None)
     where = f"{len(found):,} bytes instead of {len(expected):,}" if place is None else f"another byte at {place:,}"
     return f"decodes to something else than the raw view has ({where})"
+
+
+def _encoding_difference(
+    compressor: Compressor, codes: NDArray[Any], document: bytes, pairs: NDArray[Any] | None
+) -> str | None:
+    """What a document's codes and spans differ in from those that the compressor gives it now, if anything."""
+    try:
+        found = compressor.encode_spans(document)
+    except CompressorError as error:
+        return f"cannot be encoded again ({error})"
+    if not np.array_equal(found.codes, codes):
+        return "is encoded to other codes now than the view has: the compressor that made it gave other codes"
+    if pairs is None:
+        return None
+    ends = np.stack([found.byte_ends, found.code_ends], axis=1)
+    same = np.array_equal(np.cumsum(pairs.reshape(-1, 2), axis=0, dtype=np.int64), ends)
+    return None if same else "is cut into other spans now than the view has"
 
 
 def _span_difference(compressor: Compressor, codes: NDArray[Any], expected: bytes, pairs: NDArray[Any]) -> str | None:

@@ -8,7 +8,7 @@ from preparing import TEXTS, write_corpus
 
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest, reader
-from megatron_proxy.errors import DatasetError
+from megatron_proxy.errors import CompressorError, DatasetError
 from megatron_proxy.data.dataset.manifest import StoredFile, sha256_of
 from megatron_proxy.data.prepare import Job, Recipe, prepare
 from megatron_proxy.data.dataset.verify import verify
@@ -41,6 +41,8 @@ def test_what_was_prepared_is_well(prefix, workers):
     assert found.files == 10
     assert found.bytes == sum(stored.size for stored in manifest.read(prefix).stored_files())
     assert found.decoded == {"toy": 36, "whole": 36}
+    assert found.encoded == {"toy": 3, "whole": 3}
+    assert found.notes == []
     assert verify(prefix, log_interval=10**6).decoded == {}
 
 
@@ -128,6 +130,41 @@ def test_codes_that_decode_to_something_else_are_found_only_by_decoding(prefix, 
     forge(prefix, path, edit, "view")
     assert problems(prefix, deep=False) == []
     assert problems(prefix, workers=workers) == [f"{path}.bin: {message}"]
+
+
+def other_codes(sequences):
+    """Of every document, and decoded to the same."""
+    for sequence in sequences:
+        sequence[sequence < 256] += 256
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_codes_that_only_encoding_again_finds(prefix, workers):
+    path = reader.compressed_path(prefix, "toy")
+    forge(prefix, path, other_codes, "view")
+    assert problems(prefix, deep=False) == []
+    what = "is encoded to other codes now than the view has: the compressor that made it gave other codes"
+    assert problems(prefix, workers=workers) == [f"{path}.bin: document {number}: {what}" for number in (0, 16, 32)]
+
+
+def test_spans_that_only_encoding_again_finds(prefix):
+    def whole(sequences):
+        sequences[0] = np.array([20, 20])
+
+    forge(prefix, reader.spans_path(prefix, "toy"), whole, "spans")
+    path = reader.compressed_path(prefix, "toy")
+    assert problems(prefix) == [f"{path}.bin: document 0: is cut into other spans now than the view has"]
+
+
+def test_documents_that_cannot_be_encoded_again(prefix, monkeypatch):
+    def refusing(self, document):
+        if document:
+            raise CompressorError("this document is too much")
+        return np.empty(0, dtype=np.uint16)
+
+    monkeypatch.setattr("toy_compressor.ToyCompressor.encode", refusing)
+    path = reader.compressed_path(prefix, "whole")
+    assert f"{path}.bin: document 0: cannot be encoded again (this document is too much)" in problems(prefix)
 
 
 def test_of_many_wrong_documents_a_few_are_shown(prefix):
