@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(
             "no compressed view is prepared",
             where=str(manifest.path_of(args.prefix)),
-            fix=f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {args.prefix} --compressor zstd",
+            fix=manifest.prepare_command(args.prefix, "zstd"),
         )
     several = [inspect(args.prefix, name, document=args.document, pieces=args.pieces, seed=args.seed) for name in names]
     if args.html is not None:

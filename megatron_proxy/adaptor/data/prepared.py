@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,8 +81,8 @@ def open_all(prefixes: Iterable[str], compressor: str) -> list[Prepared]:
             raise DatasetError(
                 f"the {compressor} views have different vocabularies: {_describe(prepared[0])}, {_describe(other)}",
                 where=str(manifest.path_of(other.prefix)),
-                fix=f"prepare one with the other's: megatron-proxy prepare --input CORPUS.jsonl --output-prefix NEW "
-                f"--compressor {compressor} --compressor-from {prepared[0].prefix}",
+                fix=f"prepare one with the other's: {manifest.prepare_command('NEW', compressor)} "
+                f"--compressor-from {shlex.quote(prepared[0].prefix)}",
             )
     return prepared
 
@@ -97,7 +98,7 @@ def _open(prefix: str, compressor: str) -> Prepared:
 
 
 def _not_prepared(prefix: str, compressor: str) -> DatasetError:
-    command = f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {prefix} --compressor {compressor}"
+    command = manifest.prepare_command(prefix, compressor)
     for ending in (f"_{compressor}_document", *_VIEW_ENDINGS):
         shorter = prefix.removesuffix(ending)
         if shorter != prefix and manifest.path_of(shorter).exists():

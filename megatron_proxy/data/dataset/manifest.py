@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -203,7 +204,7 @@ def read(prefix: str | os.PathLike[str]) -> Manifest:
         raise DatasetError(
             f"{os.fspath(prefix)!r} is not a prepared dataset: {path.name} cannot be read ({error.strerror})",
             where=str(path),
-            fix=f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {os.fspath(prefix)} --compressor zstd",
+            fix=prepare_command(prefix, "zstd"),
         ) from error
     return Manifest.from_json(text, str(path))
 
@@ -222,11 +223,17 @@ def own_paths(prefix: str | os.PathLike[str], files: Iterable[StoredFile]) -> li
     return [path.parent / stored.name for stored in files if stored.name.startswith(f"{path.name}_")]
 
 
+def prepare_command(prefix: str | os.PathLike[str], name: str) -> str:
+    """The command, for a shell, that prepares a prefix with a compressor."""
+    quoted = shlex.quote(os.fspath(prefix))
+    return f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {quoted} --compressor {name}"
+
+
 def compressed_view(prefix: str | os.PathLike[str], manifest: Manifest, name: str) -> CompressedView:
     """The compressed view called ``name``, or a DatasetError that says how to make it."""
     if name not in manifest.compressed:
         meant = closest(name, manifest.compressed)
-        make = f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {os.fspath(prefix)} --compressor {name}"
+        make = prepare_command(prefix, name)
         raise DatasetError(
             f"{os.fspath(prefix)!r} has no {name} view; it has: {', '.join(manifest.compressed) or 'none'}",
             where=str(path_of(prefix)),
