@@ -85,7 +85,8 @@ def _groups(parser: argparse.ArgumentParser, *, titled: bool) -> Iterator[str]:
     """A table for each group of flags that has any, but compressors' options."""
     plain = [action for group in parser._action_groups[:2] for action in group._group_actions]
     for title, group in [("options", plain), *((str(g.title), g._group_actions) for g in parser._action_groups[2:])]:
-        actions = [action for action in group if not isinstance(action, argparse._HelpAction)]
+        shown = (action for action in group if action.help != argparse.SUPPRESS)
+        actions = [action for action in shown if not isinstance(action, argparse._HelpAction)]
         if not actions or title.startswith(OPTIONS_OF):
             continue
         if titled and title != "options":

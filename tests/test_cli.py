@@ -119,7 +119,7 @@ def test_names_that_the_output_has_no_letters_for_are_printed_all_the_same(tmp_p
     environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONIOENCODING": f"{encoding}:strict"}
     done = subprocess.run([*argv, "--workers", "0"], cwd=tmp_path, env=environment, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == shown + b": 1 documents, 1 bytes of UTF-8 in the raw view\n"
+    assert done.stdout == shown + b": 1 documents, 1 bytes in the raw view\n"
 
 
 def test_standard_error_may_be_closed(tmp_path):
@@ -127,13 +127,13 @@ def test_standard_error_may_be_closed(tmp_path):
     (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
     shell = f"{sys.executable} -m megatron_proxy prepare --input c.jsonl --output-prefix p --workers 0 2>&-"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "p: 1 documents, 1 bytes of UTF-8 in the raw view\n")
+    assert (done.returncode, done.stdout) == (0, "p: 1 documents, 1 bytes in the raw view\n")
 
 
 FLAGS = {
     "prepare": ["--input", "--output-prefix", "--compressor", "--workers", "--shard", "--max-documents", "--json-keys",
                 "--partitions", "--compressor-from", "--skip-bad-lines", "--overwrite", "--gzip-level"],
-    "train-compressor": ["--input", "--output", "--json-key", "--gzip-level", "gzip", "zstd"],
+    "train-compressor": ["--input", "--output", "--json-keys", "--json-key", "--gzip-level", "gzip", "zstd"],
     "verify": ["--deep", "--workers", "--log-interval"],
     "merge": ["--overwrite", "--remove-shards"],
 }  # fmt: skip

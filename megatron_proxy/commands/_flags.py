@@ -24,7 +24,7 @@ def add_input(parser: argparse._ActionsContainer, *, required: bool) -> None:
         default=[],
         required=required,
         metavar="FILE",
-        help="JSONL files, plain, .gz or .zst, and globs of them",
+        help="JSONL files, plain or packed with gzip or zstd, and globs of them",
     )
     parser.add_argument(
         "--skip-bad-lines",
@@ -42,6 +42,18 @@ def add_json_keys(parser: argparse._ActionsContainer) -> None:
         metavar="KEY",
         help=f"keys of the documents' text (default: {DEFAULT_KEY}); several make a dataset each, PREFIX_<key>",
     )
+
+
+def add_json_key(parser: argparse._ActionsContainer, *, formerly: str = "--json-key") -> None:
+    """``--json-keys`` where there can be one only: ``args.json_key``. The name that it had before is still taken."""
+    parser.add_argument(
+        "--json-keys",
+        dest="json_key",
+        default=DEFAULT_KEY,
+        metavar="KEY",
+        help="key of the documents' text (default: %(default)s)",
+    )
+    parser.add_argument(formerly, dest="json_key", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def add_running(parser: argparse._ActionsContainer) -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.files import require_file
 from ..common.progress import Steps
-from ..data.corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
 from . import _answer, _flags, _model
 
@@ -34,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _model.add_arguments(parser)
     corpus = parser.add_argument_group("documents")
     _flags.add_input(corpus, required=True)
-    corpus.add_argument("--json-key", default=DEFAULT_KEY, metavar="KEY", help="key of the text (default: %(default)s)")
+    _flags.add_json_key(corpus)
     corpus.add_argument("--domain-key", metavar="KEY", help="key of a domain: figures are then told by domain too")
     corpus.add_argument("--max-documents", type=int, metavar="N", help="evaluate only the first N documents")
     corpus.add_argument("--concatenate", action="store_true", help="all documents in one stream, as in training")

@@ -10,6 +10,7 @@ here, nor can more text be encoded for it.
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from ..data.prepare import Job
 from ..data.reference.codes import compressor_for
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     _flags.add_input(parser, required=True)
     parser.add_argument("--output-prefix", required=True, metavar="PREFIX", help="the dataset's prefix")
-    parser.add_argument("--text-key", default="text", metavar="KEY", help="key of the text (default: %(default)s)")
+    _flags.add_json_key(parser, formerly="--text-key")
     parser.add_argument(
         "--compressed-key", required=True, metavar="KEY", help="key of the compressed view, such as m1_ac_ow16"
     )
@@ -45,11 +46,13 @@ def run(args: argparse.Namespace) -> int:
     job = Job(
         prefix=args.output_prefix,
         inputs=args.input,
-        keys=[args.text_key],
+        keys=[args.json_key],
+        compressed_key=args.compressed_key,
         workers=args.workers,
+        skip_bad_lines=args.skip_bad_lines,
         overwrite=args.overwrite,
         log_interval=args.log_interval,
     )
     import_reference(job, compressor)
-    print(f"train on it: --data-path {args.output_prefix} --proxy-compression {compressor.name}")
+    print(f"train on it: --data-path {shlex.quote(args.output_prefix)} --proxy-compression {compressor.name}")
     return 0

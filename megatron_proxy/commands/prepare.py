@@ -14,12 +14,17 @@ On many machines each makes a shard, and 'megatron-proxy merge' puts the shards 
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from .. import compressors
 from ..data.dataset import manifest
 from . import _answer, _flags
+
+_WIDTH: Final = 768
+"""Of GPT-2's smallest model."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     output.add_argument(
         "--output-prefix", required=True, metavar="PREFIX", help="the dataset is PREFIX_raw_document.bin and so on"
+    )
+    output.add_argument(
+        "--hidden-size",
+        type=int,
+        metavar="N",
+        default=_WIDTH,
+        help="width of the model to tell the rows' share of at the end (default: %(default)s)",
     )
     output.add_argument("--overwrite", action="store_true", help="replace a dataset or a view that differs")
     group = parser.add_argument_group("compressors")
@@ -78,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from ..data.prepare.recipe import recipes
 
     names = _flags.split_names(args.compressor)
+    _flags.check_counts(args, "hidden_size")
     job = Job(
         prefix=args.output_prefix,
         inputs=args.input,
@@ -97,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
         prefixes = prepare_on_ray(job, args.ray_shards) if args.engine == "ray" else prepare(job)
         flags = ["--data-path", *prefixes, "--proxy-compression", names[0]] if names and job.shard is None else None
         if flags is not None:
-            answer.text(f"train on it: {' '.join(flags)}")
+            for line in _of_vocabularies(prefixes, names, args.hidden_size):
+                answer.text(line)
+            answer.text(f"train on it: {shlex.join(flags)}")
         if args.json:
             answer.content({"datasets": [_prepared(prefix) for prefix in prefixes], "train_with": flags})
     return 0
@@ -122,6 +137,19 @@ def _prepared(prefix: str) -> dict[str, Any]:
         "skipped_lines": content.source["skipped_lines"],
         "views": views,
     }
+
+
+def _of_vocabularies(prefixes: Sequence[str], names: Sequence[str], width: int) -> Iterator[str]:
+    """How many ids each view brings, what they take up in a model, and whether the corpus is enough for them."""
+    from ..data.prepare import learning
+
+    for prefix in prefixes:
+        prepared = manifest.read(prefix)
+        for name in names:
+            vocabulary = prepared.compressed[name].vocabulary
+            yield f"{prefix}: the {name} view has {learning.rows(vocabulary, width)}"
+            if note := learning.too_small(prepared.raw.units, vocabulary):
+                yield f"{prefix}: {note}"
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 
 from ..common.files import require_file
 from ..common.progress import Steps
-from ..data.corpus import DEFAULT_KEY
 from ..errors import ConfigurationError
 from . import _answer, _flags, _model
 
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _model.add_arguments(parser)
     corpus = parser.add_argument_group("documents")
     _flags.add_input(corpus, required=True)
-    corpus.add_argument("--json-key", default=DEFAULT_KEY, metavar="KEY", help="key of the text (default: %(default)s)")
+    _flags.add_json_key(corpus)
     corpus.add_argument("--max-documents", type=int, metavar="N", help="take only the first N documents")
     corpus.add_argument("--perturbations", nargs="+", metavar="NAME", help="which (default: all)")
     corpus.add_argument("--rate", type=float, default=0.05, help="share of places changed (default: %(default)s)")

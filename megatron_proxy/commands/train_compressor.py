@@ -11,10 +11,12 @@ for corpora that are to share their symbols.
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from .. import compressors
-from ..data.corpus import DEFAULT_KEY, documents
+from ..common.files import require_file
+from ..data.corpus import documents
 from ..errors import CorpusError
 from . import _flags
 
@@ -23,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
     parser.add_argument("compressor", metavar="NAME", help=f"which compressor: {', '.join(compressors.names())}")
     _flags.add_input(parser, required=True)
-    parser.add_argument(
-        "--json-key", default=DEFAULT_KEY, metavar="KEY", help="key of the documents' text (default: %(default)s)"
-    )
+    _flags.add_json_key(parser)
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="where the model goes")
     _flags.add_compressor_options(parser, compressors.names())
 
@@ -33,17 +33,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     # Not for --help.
+    from ..data.prepare import learning
     from ..data.prepare.recipe import recipes, save
+    from ..data.prepare.repeat import check_samples
     from ..data.prepare.staging import writing
 
     (recipe,) = recipes([args.compressor], _flags.compressor_options(args), [])
-    with writing(args.output):
-        args.output.parent.mkdir(parents=True, exist_ok=True)
+    require_file(args.output, overwrite=True)
+    recipe = recipe.checked()
     if next(documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines), None) is None:
         raise CorpusError("the corpus holds no documents", where="--input")
-    compressor = recipe.make(lambda: documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines))
+    label = f"reading what {recipe.name} learns from"
+    corpus = learning.FilesToLearnFrom(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, label=label)
+    compressor = recipe.make(corpus)
+    check_samples(compressor, 0)
     with writing(args.output):
         written = save(compressor, args.output)
     print(f"wrote {', '.join(map(str, written))}")
-    print(f"use it: prepare --compressor {compressor.name} --compressor-from {written[-1]}")
+    print(f"{compressor.name}: {compressor.vocab_size:,} symbols")
+    if recipe.made is None and (note := learning.too_small(corpus.bytes, compressor.vocabulary)):
+        print(note)
+    source = shlex.quote(str(written[-1]))
+    print(f"use it: prepare --compressor {compressor.name} --compressor-from {source}")
     return 0

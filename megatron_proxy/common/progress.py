@@ -61,7 +61,7 @@ class Progress:
     def _rates(self) -> str:
         seconds = max(time.monotonic() - self._begin, 1e-9)
         return (
-            f"{self._documents:,} documents, {self._bytes / 1e6:,.1f} MB of UTF-8 "
+            f"{self._documents:,} documents, {self._bytes / 1e6:,.1f} MB "
             f"({self._documents / seconds:,.0f} documents/s, {self._bytes / seconds / 1e6:.1f} MB/s)"
         )
 

@@ -30,7 +30,7 @@ def test_views_are_read_back_by_megatron_and_by_the_manifests_compressor(tmp_pat
         "--toy-shift", 3, "--gzip-level", 1, "--workers", 2,
     )  # fmt: skip
     assert code == 0
-    assert out.splitlines()[0] == f"{prefix}: 6 documents, 93 bytes of UTF-8 in the raw view"
+    assert out.splitlines()[0] == f"{prefix}: 6 documents, 93 bytes in the raw view"
     assert out.splitlines()[-1] == f"train on it: --data-path {prefix} --proxy-compression zstd"
     monkeypatch.setenv("RANK", "0")
     raw = IndexedDataset(f"{prefix}_raw_document")
@@ -41,6 +41,21 @@ def test_views_are_read_back_by_megatron_and_by_the_manifests_compressor(tmp_pat
         assert codes.sequence_lengths.sum() == manifest.read(prefix).compressed[name].view.units
     assert manifest.read(prefix).compressed["toy"].config["shift"] == 3
     assert leftovers(tmp_path / "data") == []
+
+
+def test_it_ends_with_the_rows_of_each_view_and_a_command_line_for_a_shell(tmp_path, corpus, command):
+    code, out, _ = command(
+        "prepare", "--input", corpus, "--output-prefix", tmp_path / "my data", "--compressor", "toy,halfbyte",
+        "--workers", 0, "--hidden-size", 64,
+    )  # fmt: skip
+    assert code == 0
+    *_, toy, small, halfbyte, small_too, use = (line.removeprefix(f"{tmp_path}/my data: ") for line in out.splitlines())
+    model = "in a model of --hidden-size 64 and 1 layers the ids' rows are"
+    assert toy == f"the toy view has 512 symbols, 832 ids; {model} 52% of 0.1 million parameters"
+    assert halfbyte == f"the halfbyte view has 16 symbols, 336 ids; {model} 30% of 0.1 million parameters"
+    assert small.startswith("the corpus is too small to learn 512 symbols from: it has 0.2 bytes for each, and 100 are")
+    assert small_too.startswith("the corpus is too small to learn 16 symbols from: it has 5.8 bytes for each, and 100")
+    assert use == f"train on it: --data-path '{tmp_path}/my data' --proxy-compression toy"
 
 
 def test_input_may_be_several_files_of_every_kind(tmp_path, command):

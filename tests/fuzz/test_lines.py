@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from megatron_proxy.data.corpus import TextReader, chunks, documents, expand, read_chunk
 from megatron_proxy.data.corpus.chunk import LineNumbers
-from megatron_proxy.data.corpus.decompress import GZIP_MAGIC, ZSTD_MAGIC
+from megatron_proxy.data.corpus.kinds import HEAD_BYTES, kind_of
 from megatron_proxy.errors import CorpusError
 
 anything = st.recursive(
@@ -69,8 +69,8 @@ def test_any_file_is_read_or_its_lines_are_named(tmp_path_factory, tried, ending
     path = tmp_path_factory.getbasetemp() / f"c{ending}"
     packed = PACK[ending](content)
     path.write_bytes(packed)
-    # What begins as a packed file does is read as one, whatever it is called.
-    if ending != ".jsonl" or not content.startswith((GZIP_MAGIC, ZSTD_MAGIC)):
+    # What begins as another kind of file does is taken for one, whatever it is called.
+    if kind_of(content[:HEAD_BYTES]) is None:
         check_documents_and_bad_lines(path, size)
     # Damaged after it was packed: what is read may be anything, but it ends.
     path.write_bytes(damaged(packed, edits))

@@ -23,6 +23,8 @@ class ToyCompressor(Compressor):
     def __init__(self, shift, fault=""):
         self.shift = shift
         self.fault = fault
+        self.calls = 0
+        self.restored = False
 
     @classmethod
     def build(cls, options, corpus):
@@ -34,7 +36,9 @@ class ToyCompressor(Compressor):
     def from_config(cls, config, files):
         if files != {"table.bin": bytes([config["shift"]])}:
             raise CompressorError("the table does not fit")
-        return cls(config["shift"], config["fault"])
+        restored = cls(config["shift"], config["fault"])
+        restored.restored = True
+        return restored
 
     def config(self):
         return {"shift": self.shift, "fault": self.fault}
@@ -54,6 +58,10 @@ class ToyCompressor(Compressor):
         if self.fault == "dtype":
             return np.zeros(len(document), dtype=np.int64)
         codes = np.frombuffer(document, dtype=np.uint8).astype(np.uint16) + self.shift
+        self.calls += 1
+        if (self.fault == "counts" and self.calls == 2) or (self.fault == "restored" and self.restored):
+            # Another code for each byte, which is decoded to the same.
+            codes = np.where(codes < 256, codes + 256, codes).astype(np.uint16)
         return codes + 512 if self.fault == "code" else codes
 
     def die(self):

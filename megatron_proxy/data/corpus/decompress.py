@@ -7,8 +7,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-GZIP_MAGIC: Final = b"\x1f\x8b"
-ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+from .kinds import GZIP, HEAD_BYTES, ZSTD, Kind
 
 _PIECE_BYTES: Final = 1 << 20
 _ZSTD_READ_BYTES: Final = 128 << 10
@@ -20,13 +19,29 @@ class DamagedStream(Exception):  # noqa: N818 - callers turn it into an error th
     """A compressed stream that is truncated or damaged."""
 
 
-def compression_of(path: str) -> str | None:
-    """``"gzip"`` or ``"zstd"``, by the first bytes, else by the ending (.gz, .zst); None for a plain file."""
-    with open(path, "rb") as file:
-        magic = file.read(4)
-    if magic.startswith(GZIP_MAGIC) or path.endswith(".gz"):
+def compression_of(path: str, kind: Kind | None) -> str | None:
+    """``"gzip"`` or ``"zstd"``, by a file's kind, else by its ending (.gz, .zst, .zstd); None for a plain file."""
+    if kind is GZIP or path.endswith(".gz"):
         return "gzip"
-    return "zstd" if magic == ZSTD_MAGIC or path.endswith(".zst") else None
+    return "zstd" if kind is ZSTD or path.endswith((".zst", ".zstd")) else None
+
+
+def unpacked_head(path: str, compression: str) -> bytes:
+    """The first bytes of the decompressed content; none of a stream that is damaged there, which :func:`pieces` tells.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            if compression == "gzip":
+                with gzip.GzipFile(fileobj=file) as stream:
+                    return stream.read(HEAD_BYTES)
+            return next(_unzstd(file), b"")[:HEAD_BYTES]
+        except (EOFError, zlib.error, gzip.BadGzipFile, DamagedStream):
+            return b""
 
 
 def pieces(path: str, compression: str) -> Iterator[tuple[bytes, int]]:

@@ -1,4 +1,4 @@
-r"""Documents from JSONL files: ``.jsonl``, ``.jsonl.gz``, ``.jsonl.zst``, one JSON object a line, UTF-8.
+r"""Documents from JSONL files, plain or packed with gzip or zstd: one JSON object a line, UTF-8.
 
 What counts as what:
 
@@ -6,11 +6,14 @@ What counts as what:
   passed over, but counted, so that ``file:line`` in a message is what an editor shows. A byte-order mark at the start
   of a file is passed over.
 * A **document** is the string under the JSON key, as UTF-8 bytes, unchanged: NUL, CRLF, emoji, empty strings.
-* **Bytes that are not UTF-8** come as lone surrogates, the way Python writes them in JSON
-  (``json.dumps(content.decode("utf-8", "surrogateescape"))``): ``\udc80`` … ``\udcff`` are the bytes 0x80 … 0xff. Any
-  other lone surrogate, which stands for no byte, becomes its own three bytes (``surrogatepass``).
+* **Lone surrogates**, which UTF-8 has no bytes for, are how bytes that are not UTF-8 come in JSON, the way Python
+  writes them (``json.dumps(content.decode("utf-8", "surrogateescape"))``): ``\udc80`` … ``\udcff`` are the bytes 0x80
+  … 0xff. Any other lone surrogate, which stands for no byte, becomes its own three bytes (``surrogatepass``). Either
+  way the document is not UTF-8.
 * A **bad line** is one that is not UTF-8, not JSON, not an object, lacks the key, or has something other than a string
   under it. It is an error that names ``file:line``, or is counted and listed where the caller skips bad lines.
+
+A file that is something else as a whole (:mod:`.kinds`) is an error even where bad lines are skipped.
 
 Files are read in *chunks*, which can be shipped to other processes: a stretch of a plain file, which is read where it
 is parsed, or a block of lines of a compressed file. Which process reads which chunk changes nothing in the outcome.
@@ -21,16 +24,19 @@ from __future__ import annotations
 import codecs
 import glob
 import os
+import shlex
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from ...errors import CorpusError
 from .chunk import Block, Chunk, Stretch
-from .decompress import DamagedStream, compression_of, pieces
-from .jsonl import BadLine, parse_line
+from .decompress import DamagedStream, compression_of, pieces, unpacked_head
+from .jsonl import BadLine, Lack, parse_line
+from .kinds import PACKED, Kind, kind_of, kind_of_file
 
 DEFAULT_KEY: Final = "text"
 CHUNK_BYTES: Final = 2 << 20
@@ -47,11 +53,15 @@ class CorpusFile:
 
 @dataclass(frozen=True)
 class Bad:
-    """A bad line: its number within the chunk (from 0), how many documents of the chunk precede it, and the reason."""
+    """A bad line: its number within the chunk (from 0), how many documents of the chunk precede it, and the reason.
+
+    ``lack`` is the key that it lacks, if that is the reason.
+    """
 
     line: int
     documents_before: int
     reason: str
+    lack: Lack | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def expand(inputs: Sequence[str]) -> list[CorpusFile]:
     Raises
     ------
     CorpusError
-        For a glob without a match, and a file that is missing, not a regular file, or named twice.
+        For a glob without a match, and a file that is missing, not a regular file, of another kind, or named twice.
     """
     paths = [path for pattern in inputs for path in _matches(pattern)]
     for path, times in Counter(paths).items():
@@ -91,9 +101,19 @@ def expand(inputs: Sequence[str]) -> list[CorpusFile]:
 def _matches(pattern: str) -> list[str]:
     if os.path.exists(pattern) or not glob.has_magic(pattern):
         return [pattern]
-    if not (found := sorted(glob.glob(pattern, recursive=True))):
-        raise CorpusError(f"no file matches {pattern!r}", where="--input")
-    return found
+    # A folder that is there is meant as it is called, brackets and all; behind a wildcard, brackets may be either.
+    folder = _folder_of(pattern)
+    rest = pattern[len(folder) :]
+    for tried in (rest, rest.replace("[", "[[]")):
+        if found := sorted(glob.glob(glob.escape(folder) + tried, recursive=True)):
+            return found
+    raise CorpusError(f"no file matches {pattern!r}", where="--input")
+
+
+def _folder_of(pattern: str) -> str:
+    """The longest beginning of a pattern that names a folder, with the slash behind it; empty if there is none."""
+    ends = (place for place in range(len(pattern), 0, -1) if pattern[place - 1] == "/")
+    return next((pattern[:end] for end in ends if os.path.isdir(pattern[:end])), "")
 
 
 def _inspect(path: str) -> CorpusFile:
@@ -101,12 +121,22 @@ def _inspect(path: str) -> CorpusFile:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise CorpusError("not a regular file", where=path, fix="name JSONL files, or a glob of them")
-        file = CorpusFile(path, status.st_size, compression_of(path))
+        kind = kind_of_file(path)
+        compression = compression_of(path, kind)
+        inside = kind_of(unpacked_head(path, compression)) if compression and kind in (None, *PACKED) else None
     except OSError as error:
         raise unreadable(path, error) from error
-    if file.compression and file.size == 0:
-        raise CorpusError(f"the {file.compression} stream is truncated or damaged (the file is empty)", where=path)
-    return file
+    if kind not in (None, *PACKED):
+        raise _foreign(path, kind.name, kind)
+    if inside is not None:
+        raise _foreign(path, f"{inside.name}, packed with {compression}", inside)
+    if compression and status.st_size == 0:
+        raise CorpusError(f"the {compression} stream is truncated or damaged (the file is empty)", where=path)
+    return CorpusFile(path, status.st_size, compression)
+
+
+def _foreign(path: str, name: str, kind: Kind) -> CorpusError:
+    return CorpusError(f"the file is {name}; lines of JSON are needed", where=path, fix=kind.fix)
 
 
 def unreadable(path: str, error: OSError) -> CorpusError:
@@ -184,19 +214,32 @@ def read_chunk(chunk: Chunk, keys: Sequence[str]) -> Parsed:
                 for found, document in zip(documents, parse_line(line, keys), strict=False):
                     found.append(document)
             except BadLine as error:
-                bad.append(Bad(count, len(documents[0]), str(error)))
+                bad.append(Bad(count, len(documents[0]), str(error), error.lack))
             count += 1
     except OSError as error:
         raise unreadable(chunk.path, error) from error
     return Parsed(count, documents, bad)
 
 
-def bad_line(where: str, reason: str) -> CorpusError:
-    """The error for a bad line at ``file:line``."""
-    return CorpusError(reason, where=where, fix="mend the line, or pass over bad lines with --skip-bad-lines")
+def bad_line(where: str, bad: Bad, flags: Mapping[str, str] = MappingProxyType({})) -> CorpusError:
+    """The error for a bad line at ``file:line``.
+
+    ``flags`` names the flags that ask for keys other than the text's, by key.
+    """
+    fix = "mend the line"
+    if bad.lack is not None:
+        flag = flags.get(bad.lack.key, "--json-keys")
+        fix = f"name another key, {flag} {shlex.quote(bad.lack.instead or 'KEY')}"
+    return CorpusError(bad.reason, where=where, fix=f"{fix}, or pass over bad lines with --skip-bad-lines")
 
 
-def documents(inputs: Sequence[str], key: str = DEFAULT_KEY, *, skip_bad_lines: bool = False) -> Iterator[bytes]:
+def documents(
+    inputs: Sequence[str],
+    key: str = DEFAULT_KEY,
+    *,
+    skip_bad_lines: bool = False,
+    advance: Callable[[int, int, int], None] | None = None,
+) -> Iterator[bytes]:
     """The documents of a corpus, one after the other, in this process.
 
     Parameters
@@ -207,6 +250,8 @@ def documents(inputs: Sequence[str], key: str = DEFAULT_KEY, *, skip_bad_lines: 
         The JSON key of the text.
     skip_bad_lines
         Pass over bad lines in silence.
+    advance
+        Called as documents are read, with how many they are, their bytes, and the bytes on disk that they are from.
 
     Raises
     ------
@@ -217,5 +262,8 @@ def documents(inputs: Sequence[str], key: str = DEFAULT_KEY, *, skip_bad_lines: 
         parsed = read_chunk(chunk, [key])
         if parsed.bad and not skip_bad_lines:
             first = parsed.bad[0]
-            raise bad_line(f"{chunk.path}:{chunk.lines_before() + first.line + 1}", first.reason)
+            raise bad_line(f"{chunk.path}:{chunk.lines_before() + first.line + 1}", first)
+        size = sum(map(len, parsed.documents[0]))
         yield from parsed.documents[0]
+        if advance is not None:
+            advance(len(parsed.documents[0]), size, chunk.disk_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -21,8 +21,19 @@ _KINDS: Final[dict[type, str]] = {
 }
 
 
+class Lack(NamedTuple):
+    """A key that a line lacks, and the key of its longest string, which may be meant (None without any)."""
+
+    key: str
+    instead: str | None
+
+
 class BadLine(Exception):  # noqa: N818 - counted as often as it is an error
-    """Why a line holds no document."""
+    """Why a line holds no document; ``lack`` is the key that it lacks, if that is why."""
+
+    def __init__(self, reason: str, lack: Lack | None = None) -> None:
+        super().__init__(reason)
+        self.lack = lack
 
 
 def parse_line(line: bytes, keys: Sequence[str]) -> list[bytes]:
@@ -61,7 +72,9 @@ def _parse_slowly(line: bytes) -> Any:
 def _document(record: dict[str, Any], key: str) -> bytes:
     if key not in record:
         shown = ", ".join(repr(name) for name in list(record)[:8]) or "none"
-        raise BadLine(f"the line lacks the key {key!r} (its keys: {shown})")
+        strings = {name: len(value) for name, value in record.items() if isinstance(value, str)}
+        lack = Lack(key, max(strings, key=strings.__getitem__, default=None))
+        raise BadLine(f"the line lacks the key {key!r} (its keys: {shown})", lack)
     text = record[key]
     if not isinstance(text, str):
         raise BadLine(f"the value of {key!r} is {_kind(text)}, not a string")

@@ -151,6 +151,6 @@ class TextReader:
                     texts.lengths[count] = len(document)
                     count, used = count + 1, used + len(document)
             except BadLine as error:
-                bad.append(Bad(lines, count, str(error)))
+                bad.append(Bad(lines, count, str(error), error.lack))
             at, lines, unusual = stop, lines + 1, unusual + 1
         return lines, count, used, bad

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,16 +10,18 @@ import numpy as np
 
 from ..dataset import manifest, reader
 from ...compressors import Compressor
-from ...errors import ConfigurationError, DatasetError
+from ...errors import DatasetError
 from ..dataset.manifest import CompressedView, Manifest
 from ...common.progress import Progress
 from ..dataset.reader import ViewReader
 from .dataset import Dataset, describe
 from .encode import encode
 from .job import Job
+from .learning import view_to_learn_from
 from .parts import concatenate, finished_part, part_prefix, remove_parts
 from .staging import PendingView, publish_file
 from .recipe import Recipe
+from .repeat import check_samples
 from .units import SPAN_DTYPE
 
 
@@ -32,7 +34,10 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
         Whatever the user can mend. Nothing half-made is left behind, except finished partitions.
     """
     raw = reader.open_view(reader.raw_path(dataset.prefix), dataset.prepared.raw, dataset.prepared.documents)
-    compressor = recipe.make(lambda: _corpus(job, recipe, raw))
+    label = f"{dataset.prefix}: reading what {recipe.name} learns from"
+    compressor = recipe.make(lambda: view_to_learn_from(raw, label, job.log_interval))
+    if recipe.made is None:
+        check_samples(compressor, job.workers, job.worker_modules)
     if _is_there(job, dataset, compressor):
         remove_parts(dataset.prefix, recipe.name)
         job.report(f"{dataset.prefix}: the {recipe.name} view is there already")
@@ -50,15 +55,18 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
     job.report(f"{dataset.prefix}: {stored[0].units:,} codes in the {recipe.name} view, {ratio:.2f} bytes per code")
 
 
-def _corpus(job: Job, recipe: Recipe, raw: ViewReader) -> Iterator[bytes]:
-    if job.shard is not None:
-        raise ConfigurationError(
-            f"the {recipe.name} compressor learns from the corpus, of which a shard sees only a part",
-            where="--shard",
-            fix=f"let it learn once: megatron-proxy train-compressor {recipe.name} --input … --output FILE; "
-            "then give --compressor-from FILE.json to every shard",
-        )
-    return raw.read_each(0, len(raw))
+def check_place(job: Job, dataset: Dataset, recipe: Recipe) -> None:
+    """Refuse, before the corpus is read, what :func:`make_view` would refuse after it.
+
+    Raises
+    ------
+    DatasetError
+        Another view of this name, or files of somebody else's.
+    """
+    if recipe.made is not None and dataset.manifest is not None:
+        _is_there(job, dataset, recipe.made)
+    for path in (reader.compressed_path(dataset.prefix, recipe.name), reader.spans_path(dataset.prefix, recipe.name)):
+        dataset.check_free(path)
 
 
 def _is_there(job: Job, dataset: Dataset, compressor: Compressor) -> bool:

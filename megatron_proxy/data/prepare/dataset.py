@@ -75,7 +75,12 @@ class Dataset:
         return self.manifest
 
     def pending(self, path: str, dtype: Any) -> PendingView:
-        """Begin a view that will be at ``path``.
+        """Begin a view that will be at ``path``; see :meth:`check_free` for what is refused."""
+        self.check_free(path)
+        return PendingView(path, dtype)
+
+    def check_free(self, path: str) -> None:
+        """Refuse to make a view at ``path`` where something else is.
 
         Raises
         ------
@@ -90,7 +95,6 @@ class Dataset:
                     where=str(place),
                     fix="choose another --output-prefix, or replace it with --overwrite",
                 )
-        return PendingView(path, dtype)
 
     def _knows(self, name: str) -> bool:
         return self.manifest is not None and name in {stored.name for stored in self.manifest.stored_files()}

@@ -15,12 +15,14 @@ from ...common.parallel import Workers
 from ...common.progress import Progress
 from ..dataset.reader import ViewReader
 from .staging import PendingView
-from .units import Units, code_units, span_units
+from .repeat import check_repeats
+from .units import Units, units_of
 
 # Large enough that handing work out costs nothing, small enough that workers end together.
 _RANGE_BYTES: Final = 1 << 21
 _RANGES_PER_WORKER: Final = 16
 _SMALLEST_RANGE: Final = 1 << 16
+_AGAIN_BYTES: Final = 1 << 17
 
 Range = tuple[int, int]
 """Documents ``begin … end - 1``."""
@@ -61,20 +63,14 @@ def encoder(raw_path: str, compressor: Compressor) -> Callable[[Range], EncodedR
 def _encode(view: ViewReader, compressor: Compressor, bounds: Range) -> EncodedRange:
     begin, end = bounds
     documents = list(view.read_each(begin, end))
-    sizes = list(map(len, documents))
-    if compressor.spans:
-        encoded = list(compressor.encode_each(_taken(documents)))
-        found = [code_units(compressor, [one.codes for one in encoded]), span_units(compressor, sizes, encoded)]
-    else:
-        found = [code_units(compressor, [compressor.encode(document) for document in _taken(documents)])]
-    return EncodedRange(end - begin, sum(sizes), found)
+    size = sum(map(len, documents))
+    return EncodedRange(end - begin, size, units_of(compressor, documents))
 
 
-def _taken(documents: list[bytes]) -> Iterator[bytes]:
-    """The documents, each forgotten when the next is taken: huge ones should not be held longer than they must."""
-    documents.reverse()
-    while documents:
-        yield documents.pop()
+def _few(raw: ViewReader, begin: int, found: EncodedRange) -> int:
+    """How many documents at the beginning of a range are encoded again: those of its first :data:`_AGAIN_BYTES`."""
+    sizes = np.cumsum(raw.sequence_lengths[begin : begin + found.documents], dtype=np.int64)
+    return int(np.searchsorted(sizes, _AGAIN_BYTES, side="right"))
 
 
 def encode(
@@ -87,6 +83,8 @@ def encode(
 ) -> None:
     """Write the codes of a range of documents to ``pending[0]``, and the spans to ``pending[1]`` if there are any.
 
+    The first of them are encoded again, in this process, and must have the same codes.
+
     Raises
     ------
     CompressorError
@@ -95,7 +93,11 @@ def encode(
     with Workers(
         partial(encoder, raw.path, compressor), workers, preload=[__name__, type(compressor).__module__, jit.READY]
     ) as pool:
+        begin = documents[0]
         for found in pool.map(ranges(raw, documents, workers)):
+            if begin == documents[0]:
+                check_repeats(compressor, list(raw.read_each(begin, begin + _few(raw, begin, found))), found.views)
+            begin += found.documents
             for view, (units, lengths) in zip(pending, found.views, strict=True):
                 view.add(units, lengths)
             progress.advance(found.documents, found.raw_bytes)

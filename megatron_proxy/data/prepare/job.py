@@ -9,10 +9,11 @@ from typing import Any
 
 from ... import compressors
 from ...common import jit
-from ..corpus import DEFAULT_KEY, CorpusFile
+from ..corpus import DEFAULT_KEY, CorpusFile, expand
 from ...errors import ConfigurationError
 from ...common.progress import DEFAULT_LOG_INTERVAL
 from .parts import shard_prefix
+from .raw_view import Corpus
 from .recipe import Recipe
 
 
@@ -30,6 +31,8 @@ class Job:
         The compressors; none to write the raw view only.
     keys
         The JSON keys.
+    compressed_key
+        The key of codes that another tool has made, which every line must have as well.
     workers
         Worker processes; 0 works in this process.
     partitions
@@ -57,6 +60,7 @@ class Job:
     inputs: Sequence[str] = ()
     recipes: Sequence[Recipe] = ()
     keys: Sequence[str] = (DEFAULT_KEY,)
+    compressed_key: str | None = None
     workers: int = 1
     partitions: int = 1
     shard: tuple[int, int] | None = None
@@ -98,6 +102,24 @@ class Job:
         """The modules that its workers will need."""
         kinds = [type(recipe.made) if recipe.made else compressors.get(recipe.name) for recipe in self.recipes]
         return [*(kind.__module__ for kind in kinds), jit.READY] if kinds else []
+
+    def corpus(self) -> Corpus:
+        """Which documents to take.
+
+        Raises
+        ------
+        CorpusError
+            A file that is missing, or is no JSONL.
+        """
+        other = () if self.compressed_key is None else (self.compressed_key,)
+        return Corpus(
+            expand(self.inputs),
+            [*self.keys, *other],
+            self.shard or (0, 1),
+            self.max_documents,
+            self.skip_bad_lines,
+            dict.fromkeys(other, "--compressed-key"),
+        )
 
     @property
     def shown_prefix(self) -> str:

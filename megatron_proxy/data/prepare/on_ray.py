@@ -50,6 +50,13 @@ def prepare_on_ray(job: Job, shards: int | None = None) -> list[str]:
         raise ConfigurationError(
             "on a cluster, --input is needed, and --shard and --max-documents cannot be used", where="--engine"
         )
+    if shards is not None and shards < 1:
+        raise ConfigurationError(f"must be at least 1, is {shards}", where="--ray-shards")
+    job = replace(job, recipes=[recipe.checked() for recipe in job.recipes])
+    if len(job.keys) > 1:
+        # Each key's documents would teach a compressor something else, so it must not learn from any.
+        for recipe in job.recipes:
+            recipe.check_shard()
     prefixes = [job.dataset_prefix(key) for key in job.keys]
     for prefix in prefixes:
         check_free(prefix, overwrite=job.overwrite)
@@ -80,9 +87,6 @@ def _ray() -> Any:
 
 def _learn(job: Job, recipe: Recipe) -> Recipe:
     """The recipe with its compressor made from the whole corpus."""
-    if len(job.keys) > 1:
-        # Each key's documents would teach it something else, so it must not learn from any.
-        return recipe
     key = job.keys[0]
     made = recipe.make(lambda: documents(job.inputs, key, skip_bad_lines=job.skip_bad_lines))
     return replace(recipe, options={}, made=made)

@@ -6,9 +6,9 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TextIO
@@ -51,13 +51,15 @@ class Corpus:
     files
         The files, in order.
     keys
-        The JSON keys; each makes a dataset of its own.
+        The JSON keys, of each of which a sink takes the documents; lines must have those that have none, too.
     shard
         (i, n): only the i-th of n shards.
     max_documents
         Stop after so many; None for all.
     skip_bad_lines
         Count and list bad lines instead of ending with an error.
+    flags
+        What asks for keys other than the text's, by key.
     """
 
     files: Sequence[CorpusFile]
@@ -65,6 +67,7 @@ class Corpus:
     shard: tuple[int, int] = (0, 1)
     max_documents: int | None = None
     skip_bad_lines: bool = False
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def disk_bytes(self) -> int:
@@ -170,7 +173,7 @@ def take(
     progress: Progress,
     preload: Sequence[str] = (),
 ) -> int:
-    """Give the documents of a corpus to one sink per key; returns how many there were.
+    """Give the documents of a corpus to the sinks, one for each of the first keys; returns how many there were.
 
     ``preload`` names modules that later workers of this process will need.
 
@@ -195,9 +198,9 @@ def take(
             for bad in found.bad:
                 where = numbers.where(bad.line)
                 if not corpus.skip_bad_lines:
-                    raise bad_line(where, bad.reason)
+                    raise bad_line(where, bad, corpus.flags)
                 bad_lines.add(where, bad.reason)
-            for sink, (units, lengths) in zip(sinks, found.texts, strict=True):
+            for sink, (units, lengths) in zip(sinks, found.texts, strict=False):
                 sink.add(units, lengths)
             documents = len(found.texts[0][1])
             count += documents

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,14 @@ from ..dataset.manifest import StoredFile
 
 FORMAT: Final = "megatron_proxy compressor"
 VERSION: Final = 1
+
+
+class _CorpusNeeded(BaseException):
+    """A compressor that is only looked at wants to learn; no Exception, so that nothing on the way takes it for one."""
+
+
+def _no_corpus() -> Iterator[bytes]:
+    raise _CorpusNeeded
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,39 @@ class Recipe:
             return self.made
         kind = compressors.get(self.name)
         return kind.build({option.name: option.default for option in kind.options} | dict(self.options), corpus)
+
+    def checked(self) -> Recipe:
+        """The same with its compressor, or without one where it has yet to learn.
+
+        This is where options, and files or packages that they need, are looked at before a corpus is.
+
+        Raises
+        ------
+        ProxyError
+            What the compressor says of them.
+        """
+        if self.made is not None:
+            return self
+        try:
+            return replace(self, options={}, made=self.make(_no_corpus))
+        except _CorpusNeeded:
+            return self
+
+    def check_shard(self) -> None:
+        """Refuse a compressor that has yet to learn where only a part of the corpus is seen.
+
+        Raises
+        ------
+        ConfigurationError
+            With the command that lets it learn.
+        """
+        if self.made is None:
+            raise ConfigurationError(
+                f"the {self.name} compressor learns from the corpus, of which a shard sees only a part",
+                where="--shard",
+                fix=f"let it learn once: megatron-proxy train-compressor {self.name} --input … --output FILE; "
+                "then give --compressor-from FILE.json to every shard",
+            )
 
 
 def recipes(names: Sequence[str], options: Mapping[str, Mapping[str, Any]], sources: Sequence[str]) -> list[Recipe]:

@@ -1,15 +1,18 @@
-"""The whole of ``prepare``: lock, raw view, then one compressed view after the other, each published when whole."""
+"""The whole of ``prepare``: lock, raw view, then one compressed view after the other, each published when whole.
+
+What can be checked before the corpus is read is checked then, for every compressor (:func:`checked`) and every dataset.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from ..dataset import reader
-from ..corpus import expand
 from ...errors import ConfigurationError, CorpusError, DatasetError
 from ..dataset.manifest import View
 from ...common.progress import Progress
@@ -18,7 +21,8 @@ from .job import Job
 from .lock import locked
 from .staging import PendingView
 from .raw_view import BadLines, Comparison, Corpus, Different, take
-from .compressed_view import make_view
+from .repeat import check_samples
+from .compressed_view import check_place, make_view
 
 RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
 
@@ -36,18 +40,37 @@ def prepare(job: Job) -> list[str]:
     ProxyError
         Whatever the user can mend. Nothing half-made is left behind.
     """
-    corpus = None
-    if job.inputs:
-        corpus = Corpus(expand(job.inputs), job.keys, job.shard or (0, 1), job.max_documents, job.skip_bad_lines)
+    corpus = job.corpus() if job.inputs else None
+    job = checked(job)
     with ExitStack() as stack:
         prefixes = [job.dataset_prefix(key) for key in job.keys]
         locks = [stack.enter_context(locked(prefix)) for prefix in prefixes]
         datasets = [Dataset(*one, overwrite=job.overwrite) for one in zip(prefixes, locks, strict=True)]
+        for dataset in datasets:
+            for recipe in job.recipes:
+                check_place(job, dataset, recipe)
         _make_raw(job, corpus, datasets)
         for dataset in datasets:
             for recipe in job.recipes:
                 make_view(job, dataset, recipe)
     return prefixes
+
+
+def checked(job: Job) -> Job:
+    """The job with every compressor that has nothing to learn, made and tried on a few documents.
+
+    Raises
+    ------
+    ProxyError
+        What a compressor needs and does not have, or does not promise.
+    """
+    job = replace(job, recipes=[recipe.checked() for recipe in job.recipes])
+    for recipe in job.recipes:
+        if job.shard is not None:
+            recipe.check_shard()
+        if recipe.made is not None:
+            check_samples(recipe.made, job.workers, job.worker_modules)
+    return job
 
 
 def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> None:
@@ -91,7 +114,7 @@ def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequen
         for key, dataset, sink, view in zip(job.keys, datasets, sinks, finished, strict=True):
             if isinstance(sink, PendingView):
                 dataset.publish_raw(sink, view, count, job.source(corpus.files, key, bad_lines.count))
-            job.report(f"{dataset.prefix}: {count:,} documents, {view.units:,} bytes of UTF-8 in the raw view")
+            job.report(f"{dataset.prefix}: {count:,} documents, {view.units:,} bytes in the raw view")
         if bad_lines.count:
             job.report(f"{bad_lines.count:,} bad lines were passed over: {bad_lines.path} lists them")
 

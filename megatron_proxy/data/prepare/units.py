@@ -6,7 +6,7 @@ range are checked at once: a check per document would cost as much as a fast com
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,28 @@ SPAN_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint16)
 
 Units = tuple[bytes, NDArray[np.int32]]
 """The units of some documents, one after the other, and the number of units of each."""
+
+
+def units_of(compressor: Compressor, documents: list[bytes]) -> list[Units]:
+    """The codes of some documents and, if there are any, the spans; the list is emptied.
+
+    Raises
+    ------
+    CompressorError
+        A compressor that does not keep its contract.
+    """
+    sizes = list(map(len, documents))
+    if compressor.spans:
+        encoded = list(compressor.encode_each(_taken(documents)))
+        return [code_units(compressor, [one.codes for one in encoded]), span_units(compressor, sizes, encoded)]
+    return [code_units(compressor, [compressor.encode(document) for document in _taken(documents)])]
+
+
+def _taken(documents: list[bytes]) -> Iterator[bytes]:
+    """The documents, each forgotten when the next is taken: huge ones should not be held longer than they must."""
+    documents.reverse()
+    while documents:
+        yield documents.pop()
 
 
 def code_units(compressor: Compressor, codes: Sequence[NDArray[Any]]) -> Units:

@@ -92,6 +92,20 @@ def codes_of(value: bytes, compressor: ImportedCompressor) -> NDArray[Any]:
     return codes[:count].copy()
 
 
+def codes_of_document(value: bytes, compressor: ImportedCompressor, number: int) -> NDArray[Any]:
+    """:func:`codes_of` the value of a document, by number from 1.
+
+    Raises
+    ------
+    CorpusError
+        Naming the document, if its value cannot be read.
+    """
+    try:
+        return codes_of(value, compressor)
+    except BadCodes as error:
+        raise CorpusError(str(error), where=f"{compressor.key!r} of document {number:,}") from error
+
+
 def unpack(packed: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """The 9-bit values: uint16, shape (8 * len(packed) // 9,).
 
@@ -135,12 +149,7 @@ class ReferenceSink:
         begin = 0
         for length in lengths.tolist():
             self._documents += 1
-            try:
-                codes.append(codes_of(bytes(units[begin : begin + length]), self._compressor))
-            except BadCodes as error:
-                raise CorpusError(
-                    str(error), where=f"{self._compressor.key!r} of document {self._documents:,}"
-                ) from error
+            codes.append(codes_of_document(bytes(units[begin : begin + length]), self._compressor, self._documents))
             begin += length
         counts = np.array([len(one) for one in codes], dtype=np.int32)
         self._pending.add(b"".join(one.tobytes() for one in codes), counts)

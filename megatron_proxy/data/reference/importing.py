@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import ExitStack
 
 from ..dataset import reader
 from ...compressors.imported import ImportedCompressor
-from ..corpus import expand
+from ..corpus import chunks, expand, read_chunk
 from ...errors import DatasetError
 from ..prepare import Job, prepare
 from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
-from ..prepare.raw_view import BadLines, Comparison, Corpus, Different, take
+from ..prepare.raw_view import BadLines, Comparison, Different, take
 from ...common.progress import Progress
-from .codes import ReferenceSink
+from .codes import ReferenceSink, codes_of_document
 
 
 def import_reference(job: Job, compressor: ImportedCompressor) -> None:
@@ -24,7 +25,7 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     Parameters
     ----------
     job
-        What to prepare: its only key is that of the text, and it has no recipes.
+        What to prepare: its only key is that of the text, its compressed key the compressor's, and it has no recipes.
     compressor
         How the compressed view is read; its key is the compressed one.
 
@@ -33,6 +34,7 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     ProxyError
         Whatever the user can mend. Nothing half-made is left behind.
     """
+    _check_first(job, compressor)
     prepare(job)
     with ExitStack() as stack:
         dataset = Dataset(job.prefix, stack.enter_context(locked(job.prefix)), overwrite=job.overwrite)
@@ -42,9 +44,10 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
         path = reader.compressed_path(job.prefix, compressor.name)
         pending = dataset.pending(path, compressor.vocabulary.code_dtype)
         stack.callback(pending.discard)
-        bad_lines = BadLines([job.prefix])
+        # They were told in the first pass.
+        bad_lines = BadLines([job.prefix], io.StringIO())
         stack.callback(bad_lines.discard)
-        corpus = Corpus(expand(job.inputs), [*job.keys, compressor.key])
+        corpus = job.corpus()
         label = f"{job.prefix}: importing {compressor.key}"
         try:
             with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
@@ -56,6 +59,15 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
         dataset.publish_compressed(compressor, [pending], [stored])
         ratio = dataset.prepared.raw.units / max(1, stored.units)
         job.report(f"{job.prefix}: {stored.units:,} codes in the imported view, {ratio:.2f} bytes per code")
+
+
+def _check_first(job: Job, compressor: ImportedCompressor) -> None:
+    """Refuse a corpus whose first document has no codes that can be read, before the raw view of it is made."""
+    for chunk in chunks(expand(job.inputs)):
+        texts, *codes = read_chunk(chunk, [*job.keys, compressor.key]).documents
+        if texts:
+            codes_of_document(codes[0][0], compressor, 1)
+            return
 
 
 def _refuse_another(dataset: Dataset, compressor: ImportedCompressor) -> None:

@@ -117,6 +117,36 @@ def test_globs_are_sorted_and_inputs_keep_their_order(tmp_path):
     assert found == [b"c.jsonl.gz", b"a.jsonl", b"b.jsonl", b"[odd].jsonl"]
 
 
+def test_folders_of_a_glob_may_have_brackets_in_their_names(tmp_path):
+    for folder in ("data[1]", "data1", "x/raw[ab]", "[deep]/[er]", "st*r"):
+        (tmp_path / folder).mkdir(parents=True)
+        write(tmp_path / folder / "c.jsonl", json.dumps({"text": folder}).encode())
+
+    def found(pattern):
+        return [text.decode() for text in documents([str(tmp_path / pattern)])]
+
+    assert found("data[1]/*.jsonl") == ["data[1]"]
+    assert found("data[12]/*.jsonl") == ["data1"]
+    assert found("*/raw[ab]/*") == ["x/raw[ab]"]
+    assert found("[deep]/**/*.jsonl") == found("[deep]/[er]/c.*") == ["[deep]/[er]"]
+    assert found("st*r/*.jsonl") == ["st*r"]
+
+
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ({"id": "7", "content": "a long one", "n": 3}, "name another key, --json-keys content, or pass over bad lines"),
+        ({"the text": "it"}, "name another key, --json-keys 'the text', or"),
+        ({"id": 7}, "name another key, --json-keys KEY, or"),
+    ],
+)
+def test_a_key_that_is_not_there_proposes_the_flag_for_it(tmp_path, line, fix):
+    path = write(tmp_path / "c.jsonl", json.dumps(line).encode())
+    with pytest.raises(CorpusError, match="lacks the key 'text'") as refused:
+        list(documents([path]))
+    assert refused.value.fix.startswith(fix)
+
+
 def test_inputs_that_cannot_be_read_are_named(tmp_path):
     path = write(tmp_path / "a.jsonl", CONTENT)
     for inputs, message in [

@@ -139,6 +139,43 @@ def test_lines_without_the_key_name_the_line(tmp_path, capsys):
     assert "c.jsonl:1: the line lacks the key 'm1_ac_ow16'" in capsys.readouterr().err
 
 
+def test_what_is_wrong_with_the_first_line_is_told_before_the_raw_view_is_made(tmp_path, capsys):
+    for document, key, message in [
+        (("ab", encoded([97])), "other", "c.jsonl:1: the line lacks the key 'm1_ac_ow16' (its keys: 'text', 'other')"),
+        (("ab", "????"), "m1_ac_ow16", "'m1_ac_ow16' of document 1: not base64"),
+    ]:
+        write(tmp_path / "c.jsonl", [document, *DOCUMENTS], key=key)
+        assert run(tmp_path) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert ("what to do: name another key, --compressed-key other, or" in error) == (key == "other")
+        assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
+
+
+def test_lines_without_either_key_can_be_passed_over(tmp_path, capsys):
+    lines = [
+        {"text": "a", "m1_ac_ow16": encoded([97])},
+        {"text": "b"},
+        {"m1_ac_ow16": ""},
+        {"text": "", "m1_ac_ow16": ""},
+    ]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run(tmp_path, "--skip-bad-lines") == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("passed over") == 2
+    assert "2 bad lines were passed over" in printed.out
+    content = manifest.read(str(tmp_path / "p"))
+    assert (content.documents, content.compressed["imported"].view.units) == (2, 1)
+
+
+@pytest.mark.parametrize("flag", ["--json-keys", "--text-key"])
+def test_the_key_of_the_text(tmp_path, flag):
+    line = {"content": "a", "m1_ac_ow16": encoded([97])}
+    (tmp_path / "c.jsonl").write_text(json.dumps(line) + "\n")
+    assert run(tmp_path) == 1
+    assert run(tmp_path, flag, "content") == 0
+
+
 def test_a_corpus_that_changes_meanwhile(tmp_path, capsys, monkeypatch):
     write(tmp_path / "c.jsonl", DOCUMENTS)
     prepare = importing.prepare
