@@ -47,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
         prefix=args.output_prefix,
         inputs=args.input,
         keys=[args.json_key],
-        compressed_key=args.compressed_key,
         workers=args.workers,
         skip_bad_lines=args.skip_bad_lines,
         overwrite=args.overwrite,

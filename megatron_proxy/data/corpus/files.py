@@ -227,9 +227,10 @@ def bad_line(where: str, bad: Bad, flags: Mapping[str, str] = MappingProxyType({
     ``flags`` names the flags that ask for keys other than the text's, by key.
     """
     fix = "mend the line"
-    if bad.lack is not None:
-        flag = flags.get(bad.lack.key, "--json-keys")
-        fix = f"name another key, {flag} {shlex.quote(bad.lack.instead or 'KEY')}"
+    if bad.lack is not None and bad.lack.key in flags:
+        fix = f"name another key, {flags[bad.lack.key]} KEY"
+    elif bad.lack is not None:
+        fix = f"name another key, --json-keys {shlex.quote(bad.lack.instead or 'KEY')}"
     return CorpusError(bad.reason, where=where, fix=f"{fix}, or pass over bad lines with --skip-bad-lines")
 
 

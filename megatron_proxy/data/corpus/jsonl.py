@@ -22,7 +22,7 @@ _KINDS: Final[dict[type, str]] = {
 
 
 class Lack(NamedTuple):
-    """A key that a line lacks, and the key of its longest string, which may be meant (None without any)."""
+    """A key that a line lacks, and that of its longest string, which may be meant if no other one is asked for."""
 
     key: str
     instead: str | None
@@ -52,7 +52,7 @@ def parse_line(line: bytes, keys: Sequence[str]) -> list[bytes]:
         record = _parse_slowly(line)
     if not isinstance(record, dict):
         raise BadLine(f"the line is {_kind(record)}, not a JSON object")
-    return [_document(record, key) for key in keys]
+    return [_document(record, key, keys) for key in keys]
 
 
 def _parse_slowly(line: bytes) -> Any:
@@ -69,10 +69,10 @@ def _parse_slowly(line: bytes) -> Any:
         raise BadLine(f"the line is not JSON ({error})") from error
 
 
-def _document(record: dict[str, Any], key: str) -> bytes:
+def _document(record: dict[str, Any], key: str, keys: Sequence[str]) -> bytes:
     if key not in record:
         shown = ", ".join(repr(name) for name in list(record)[:8]) or "none"
-        strings = {name: len(value) for name, value in record.items() if isinstance(value, str)}
+        strings = {name: len(value) for name, value in record.items() if isinstance(value, str) and name not in keys}
         lack = Lack(key, max(strings, key=strings.__getitem__, default=None))
         raise BadLine(f"the line lacks the key {key!r} (its keys: {shown})", lack)
     text = record[key]

@@ -16,6 +16,8 @@ _WIDTH_PER_LAYER: Final = 64
 _SQUARES_PER_LAYER: Final = 12
 # With three to four bytes a code, a symbol then occurs some thirty times on average.
 _LEAST_BYTES_PER_SYMBOL: Final = 100
+# A bar that moves for each document would cost more than the reading.
+_STEP_BYTES: Final = 1 << 20
 
 
 class FilesToLearnFrom:
@@ -53,9 +55,14 @@ class FilesToLearnFrom:
 def view_to_learn_from(raw: ViewReader, label: str, log_interval: int) -> Iterator[bytes]:
     """The documents of a raw view, for a compressor; shows how far it is."""
     with Progress(label, raw.units, log_interval=log_interval) as progress:
+        count = size = 0
         for document in raw.read_each(0, len(raw)):
-            progress.advance(1, len(document))
+            count, size = count + 1, size + len(document)
+            if size >= _STEP_BYTES:
+                progress.advance(count, size)
+                count = size = 0
             yield document
+        progress.advance(count, size)
     _tell_that_it_learns(label)
 
 

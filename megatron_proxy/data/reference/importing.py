@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
 
 from ..dataset import reader
 from ...compressors.imported import ImportedCompressor
@@ -25,7 +27,7 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     Parameters
     ----------
     job
-        What to prepare: its only key is that of the text, its compressed key the compressor's, and it has no recipes.
+        What to prepare: its only key is that of the text, and it has no recipes.
     compressor
         How the compressed view is read; its key is the compressed one.
 
@@ -34,6 +36,7 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     ProxyError
         Whatever the user can mend. Nothing half-made is left behind.
     """
+    job = replace(job, compressed_key=compressor.key)
     _check_first(job, compressor)
     prepare(job)
     with ExitStack() as stack:
@@ -63,11 +66,10 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
 
 def _check_first(job: Job, compressor: ImportedCompressor) -> None:
     """Refuse a corpus whose first document has no codes that can be read, before the raw view of it is made."""
-    for chunk in chunks(expand(job.inputs)):
-        texts, *codes = read_chunk(chunk, [*job.keys, compressor.key]).documents
-        if texts:
-            codes_of_document(codes[0][0], compressor, 1)
-            return
+    for chunk in islice(chunks(expand(job.inputs)), 1):
+        _, codes = read_chunk(chunk, [*job.keys, compressor.key]).documents
+        for first in codes[:1]:
+            codes_of_document(first, compressor, 1)
 
 
 def _refuse_another(dataset: Dataset, compressor: ImportedCompressor) -> None:

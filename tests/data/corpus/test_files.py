@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy.data.corpus import Bad, chunks, decompress, documents, expand, read_chunk
+from megatron_proxy.data.corpus import Bad, bad_line, chunks, decompress, documents, expand, read_chunk
 from megatron_proxy.data.corpus.chunk import LineNumbers, Stretch
 from megatron_proxy.data.corpus.jsonl import BadLine, parse_line
 from megatron_proxy.errors import CorpusError
@@ -145,6 +145,15 @@ def test_a_key_that_is_not_there_proposes_the_flag_for_it(tmp_path, line, fix):
     with pytest.raises(CorpusError, match="lacks the key 'text'") as refused:
         list(documents([path]))
     assert refused.value.fix.startswith(fix)
+
+
+def test_other_keys_have_flags_of_their_own(tmp_path):
+    path = write(tmp_path / "c.jsonl", b'{"domain": "a long name"}\n{"text": "x"}')
+    (chunk,) = chunks(expand([path]))
+    first, second = read_chunk(chunk, ["text", "domain"]).bad
+    flags = {"domain": "--domain-key"}
+    assert bad_line("c", first, flags).fix.startswith("name another key, --json-keys KEY, or")
+    assert bad_line("c", second, flags).fix.startswith("name another key, --domain-key KEY, or")
 
 
 def test_inputs_that_cannot_be_read_are_named(tmp_path):

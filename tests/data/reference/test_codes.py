@@ -148,7 +148,7 @@ def test_what_is_wrong_with_the_first_line_is_told_before_the_raw_view_is_made(t
         assert run(tmp_path) == 1
         error = capsys.readouterr().err
         assert message in error
-        assert ("what to do: name another key, --compressed-key other, or" in error) == (key == "other")
+        assert ("what to do: name another key, --compressed-key KEY, or" in error) == (key == "other")
         assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
 
 
