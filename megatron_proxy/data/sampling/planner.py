@@ -210,6 +210,17 @@ class Planner:
         yield self._shuffler.finish()
 
 
+def epoch_windows(spec: PlanSpec, sizes: DocumentSizes) -> int:
+    """The windows that one epoch fills, where the schedule gives every document the same form, as validation does.
+
+    Nothing is planned for this: it takes the time of adding up the documents' sizes.
+    """
+    documents = slice(spec.documents.start, spec.documents.stop)
+    raw, codes = (lengths[documents].astype(np.int64) for lengths in (sizes.raw, sizes.codes))
+    form = draws.draw_forms(spec.seed, np.zeros(1, dtype=np.int64), spec.schedule.at(0.0))
+    return int(draws.form_lengths(form, raw, codes).sum()) // spec.seq_length
+
+
 def build(spec: PlanSpec, sizes: DocumentSizes) -> Plan:
     """Plan in memory; raises as :func:`plan_parts` does."""
     return Plan.from_arrays(spec, collect(plan_parts(spec, sizes)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.data.sampling.draws import Form, form_lengths
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec, default_block
-from megatron_proxy.data.sampling.planner import build, collect, plan_parts
+from megatron_proxy.data.sampling.planner import build, collect, epoch_windows, plan_parts
 from megatron_proxy.data.sampling.spans import SpanTable
 from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
 
@@ -62,6 +62,16 @@ def test_long_documents_make_no_large_chunks():
     assert sum(rows) == 2_001
     # One document makes 79 windows.
     assert max(rows) <= 32 + 79
+
+
+@pytest.mark.parametrize(
+    ("rate", "mode"),
+    [(0.0, Mode.SENTINEL), (1.0, Mode.SENTINEL), (0.5, Mode.PARALLEL_RAW_COMPRESSED), (0.0, Mode.VANILLA)],
+)
+def test_the_windows_of_an_epoch_are_known_before_it_is_planned(rate, mode):
+    for documents in (range(40), range(7, 30)):
+        spec = replace(SPEC, schedule=Schedule.constant(rate, mode), documents=documents, num_samples=None)
+        assert epoch_windows(spec, SIZES) == len(build(spec, SIZES))
 
 
 # Documents as long as an index can tell: a number of 32 bits anywhere would show.
