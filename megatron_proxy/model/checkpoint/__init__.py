@@ -19,6 +19,7 @@ torch         ``iter_0000100/mp_rank_TT[_PPP]/model_optim_rng.pt``
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from ...errors import CheckpointError
 from ...vocab import SYMBOL_OFFSET
 from . import legacy, torch_dist
 
-__all__ = ["Checkpoint", "Tensors", "open_checkpoint"]
+__all__ = ["Checkpoint", "Tensors", "open_checkpoint", "read_common"]
 
 _TRACKER: Final = "latest_checkpointed_iteration.txt"
 
@@ -88,8 +89,29 @@ def open_checkpoint(path: str | Path, iteration: int | None = None) -> Checkpoin
     return Checkpoint(folder, found, opened.args, opened)
 
 
+def read_common(path: str | Path, iteration: int | None = None) -> dict[str, Any] | None:
+    """What the latest (or the given) iteration of a checkpoint folder holds beside tensors, before anything is built.
+
+    None where there is no checkpoint yet, or one that is not read here: it is Megatron's to load, or to refuse.
+
+    Raises
+    ------
+    CheckpointError
+        An iteration that is not there.
+    """
+    if iteration is None and not (Path(path) / _TRACKER).is_file():
+        return None
+    folder, _ = _iteration_of(Path(path), iteration)
+    with contextlib.suppress(CheckpointError):
+        if torch_dist.is_one(folder):
+            return torch_dist.read_common(folder)
+        if legacy.is_one(folder):
+            return legacy.read_common(folder)
+    return None
+
+
 def _folder_of(path: Path, iteration: int | None) -> tuple[Path, int | None]:
-    """The folder of one iteration, and which one that is."""
+    """The folder of one iteration in a format that is read here, and which iteration that is."""
     if not path.is_dir():
         raise CheckpointError(
             "there is no such checkpoint folder", where=str(path), fix="give the folder that --save named in training"
@@ -104,18 +126,24 @@ def _folder_of(path: Path, iteration: int | None) -> tuple[Path, int | None]:
             where=str(path),
             fix="give the folder that --save named in training, or one of its iter_… folders",
         )
-    latest = str(iteration) if iteration is not None else tracker.read_text(encoding="utf-8").strip()
-    name = f"iter_{int(latest):07d}" if latest.isdecimal() else latest
-    folder = path / name
-    if name not in ("release", f"iter_{latest:0>7}") or not folder.is_dir():
-        present = ", ".join(sorted(child.name for child in path.glob("iter_*"))) or "none"
-        raise CheckpointError(f"there is no {name!r} in it; present: {present}", where=str(path))
+    folder, found = _iteration_of(path, iteration)
     if not (torch_dist.is_one(folder) or legacy.is_one(folder)):
         raise CheckpointError(
             "the checkpoint is half-written, or in a format that is not read here (torch_dist and torch are)",
             where=str(folder),
             fix="choose another iteration with --iteration, or convert it with Megatron's tools/checkpoint",
         )
+    return folder, found
+
+
+def _iteration_of(path: Path, iteration: int | None) -> tuple[Path, int | None]:
+    """The folder of the given iteration, or of the one that the tracker names."""
+    latest = str(iteration) if iteration is not None else (path / _TRACKER).read_text(encoding="utf-8").strip()
+    name = f"iter_{int(latest):07d}" if latest.isdecimal() else latest
+    folder = path / name
+    if name not in ("release", f"iter_{latest:0>7}") or not folder.is_dir():
+        present = ", ".join(sorted(child.name for child in path.glob("iter_*"))) or "none"
+        raise CheckpointError(f"there is no {name!r} in it; present: {present}", where=str(path))
     return folder, int(latest) if latest.isdecimal() else None
 
 

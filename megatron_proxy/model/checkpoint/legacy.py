@@ -48,6 +48,19 @@ def open_folder(folder: Path) -> LegacyTensors:
     return LegacyTensors(folder)
 
 
+def read_common(folder: Path) -> dict[str, Any]:
+    """What the folder of one iteration holds beside the model: training arguments, iteration, schedule of rates.
+
+    Raises
+    ------
+    CheckpointError
+        A damaged file.
+    """
+    path = min(folder.glob(f"mp_rank_*/{_FILE}"))
+    state: dict[str, Any] = load_safely(path, str(path), mmap=True)
+    return state
+
+
 class LegacyTensors:
     """The weights and training arguments in one folder; the files are mapped into memory, not read."""
 

@@ -50,8 +50,7 @@ class TorchDistTensors:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._index = _read_index(folder)
-        self._check_files()
-        self.args = self._read_args()
+        self.args = _args(_read_common(folder, self._index), folder)
         self._rows: dict[str, _Row] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         for key, entry in self._index.state_dict_metadata.items():
@@ -93,53 +92,54 @@ class TorchDistTensors:
         from torch.distributed.checkpoint.metadata import MetadataIndex
 
         info = self._index.storage_data[MetadataIndex(key, chunk.offsets)]
-        piece = load_bytes(self._stored(info), f"{self._folder / info.relative_path}: {key}")
+        piece = load_bytes(_stored(self._folder, info), f"{self._folder / info.relative_path}: {key}")
         if not isinstance(piece, torch.Tensor) or piece.shape != chunk.sizes:
             raise CheckpointError(f"a part of {key!r} is not what the index says", where=str(self._folder))
         return piece
 
-    def _stored(self, info: Any) -> bytes:
-        with open(self._folder / info.relative_path, "rb") as file:
-            file.seek(info.offset)
-            return file.read(info.length)
 
-    def _check_files(self) -> None:
-        """Every file must be there and reach as far as the index says."""
-        ends: dict[str, int] = {}
-        for info in self._index.storage_data.values():
-            if Path(info.relative_path).name != info.relative_path or getattr(info, "transform_descriptors", None):
-                raise CheckpointError(
-                    f"the file {info.relative_path!r} is transformed or outside the folder", where=str(self._folder)
-                )
-            ends[info.relative_path] = max(ends.get(info.relative_path, 0), info.offset + info.length)
-        for name, end in ends.items():
-            path = self._folder / name
-            size = path.stat().st_size if path.is_file() else None
-            if size is None or size < end:
-                what = "is missing" if size is None else f"has {size:,} bytes of {end:,}"
-                raise CheckpointError(
-                    f"the checkpoint is half-written: {name} {what}",
-                    where=str(self._folder),
-                    fix="choose another iteration with --iteration",
-                )
+def read_common(folder: Path) -> dict[str, Any]:
+    """What the folder of one iteration holds beside tensors: training arguments, iteration, schedule of rates.
 
-    def _read_args(self) -> argparse.Namespace:
-        from torch.distributed.checkpoint.metadata import MetadataIndex
+    Raises
+    ------
+    CheckpointError
+        As :func:`open_folder` does.
+    """
+    return _read_common(folder, None)
 
-        legacy = self._folder / "common.pt"
-        if legacy.is_file():
-            common = load_bytes(legacy.read_bytes(), str(legacy))
-        elif (info := self._index.storage_data.get(MetadataIndex(_COMMON))) is not None:
-            common = load_bytes(self._stored(info), f"{self._folder}: {_COMMON}")
-        else:
-            raise CheckpointError("it holds no common state, and so no training arguments", where=str(self._folder))
-        args = (common[0] if isinstance(common, list) else common).get("args")
-        if not isinstance(args, argparse.Namespace):
-            raise CheckpointError(
-                "it holds no training arguments: Megatron's own training loop did not write it",
-                where=str(self._folder),
-            )
-        return args
+
+def _read_common(folder: Path, index: Any) -> dict[str, Any]:
+    """The common state; ``index`` is read if it is needed and not given."""
+    from torch.distributed.checkpoint.metadata import MetadataIndex
+
+    legacy = folder / "common.pt"
+    if legacy.is_file():
+        common = load_bytes(legacy.read_bytes(), str(legacy))
+    else:
+        index = _read_index(folder) if index is None else index
+        info = index.storage_data.get(MetadataIndex(_COMMON))
+        if info is None:
+            raise CheckpointError("it holds no common state, and so no training arguments", where=str(folder))
+        common = load_bytes(_stored(folder, info), f"{folder}: {_COMMON}")
+    found: dict[str, Any] = common[0] if isinstance(common, list) else common
+    return found
+
+
+def _args(common: dict[str, Any], folder: Path) -> argparse.Namespace:
+    args = common.get("args")
+    if not isinstance(args, argparse.Namespace):
+        raise CheckpointError(
+            "it holds no training arguments: Megatron's own training loop did not write it", where=str(folder)
+        )
+    return args
+
+
+def _stored(folder: Path, info: Any) -> bytes:
+    """What the index places somewhere in a file of the folder."""
+    with open(folder / info.relative_path, "rb") as file:
+        file.seek(info.offset)
+        return file.read(info.length)
 
 
 def _read_index(folder: Path) -> Any:
@@ -153,4 +153,26 @@ def _read_index(folder: Path) -> Any:
         raise CheckpointError(
             f"the index is damaged or half-written ({type(error).__name__}: {error})", where=str(folder / _INDEX)
         ) from error
+    _check_files(folder, index)
     return index
+
+
+def _check_files(folder: Path, index: Any) -> None:
+    """Every file must be there and reach as far as the index says."""
+    ends: dict[str, int] = {}
+    for info in index.storage_data.values():
+        if Path(info.relative_path).name != info.relative_path or getattr(info, "transform_descriptors", None):
+            raise CheckpointError(
+                f"the file {info.relative_path!r} is transformed or outside the folder", where=str(folder)
+            )
+        ends[info.relative_path] = max(ends.get(info.relative_path, 0), info.offset + info.length)
+    for name, end in ends.items():
+        path = folder / name
+        size = path.stat().st_size if path.is_file() else None
+        if size is None or size < end:
+            what = "is missing" if size is None else f"has {size:,} bytes of {end:,}"
+            raise CheckpointError(
+                f"the checkpoint is half-written: {name} {what}",
+                where=str(folder),
+                fix="choose another iteration with --iteration",
+            )

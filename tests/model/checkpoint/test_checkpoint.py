@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("megatron.core", reason="megatron-core is not installed")
 
 from megatron_proxy.errors import CheckpointError, UnsupportedError  # noqa: E402
-from megatron_proxy.model.checkpoint import legacy, open_checkpoint, safety  # noqa: E402
+from megatron_proxy.model.checkpoint import legacy, open_checkpoint, read_common, safety  # noqa: E402
 from megatron_proxy.model.network import Architecture, ByteModel  # noqa: E402
 from megatron_proxy.vocab import RAW_OPEN  # noqa: E402
 
@@ -300,6 +300,23 @@ def write_index(folder, index):
 
 def test_a_small_checkpoint_is_read(small):
     assert open_checkpoint(small[0]).tensors.read("output_layer.weight").tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_what_is_beside_the_tensors_is_read_without_them(small, pieces):
+    folder, _ = small
+    assert read_common(folder.parent, 1)["args"].padded_vocab_size == 320
+    (folder / "common.pt").unlink()
+    assert read_common(folder.parent, 1) is None
+    with pytest.raises(CheckpointError, match=r"^.*: there is no 'iter_0000002' in it; present: iter_0000001$"):
+        read_common(folder.parent, 2)
+    assert read_common(folder.parent) is None
+    (pieces / "iter_0000007").mkdir()
+    for piece in list(pieces.glob("mp_rank_*")):
+        piece.rename(pieces / "iter_0000007" / piece.name)
+    (pieces / "latest_checkpointed_iteration.txt").write_text("7")
+    assert read_common(pieces)["args"].padded_vocab_size == 6
+    (pieces / "iter_0000007" / "mp_rank_00_000" / "model_optim_rng.pt").write_bytes(b"cut off")
+    assert read_common(pieces) is None
 
 
 def test_an_index_that_does_not_fit_its_tensors(small):
