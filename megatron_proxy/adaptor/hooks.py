@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from ..errors import ProxyError, UnsupportedError
-from . import cpu, helpers, support
+from . import cpu, helpers, scripts, support
 
 _MARK: Final = "_megatron_proxy_hook"
 
@@ -41,7 +41,7 @@ class Hook(NamedTuple):
 
 def table() -> list[Hook]:
     """Every hook. The rooms are imported here, once Megatron's version is known to be a supported one."""
-    from . import arguments, embedding, resume, vocabulary
+    from . import arguments, embedding, needs, resume, vocabulary
     from .data import dataset
     from .measures import reporting
 
@@ -50,6 +50,7 @@ def table() -> list[Hook]:
     build_tokenizer = (("args",), vocabulary.build_tokenizer)
     return [
         Hook("megatron.training.arguments", "add_megatron_arguments", ("parser",), arguments.with_arguments),
+        Hook("megatron.training.arguments", "_print_args", ("title", "args"), vocabulary.check_first, required=False),
         Hook("megatron.core.tokenizers.utils.build_tokenizer", "build_tokenizer", *build_tokenizer),
         Hook("megatron.training.global_vars", "build_tokenizer", *build_tokenizer),
         Hook("__main__", "build_tokenizer", *build_tokenizer, required=False),
@@ -60,6 +61,9 @@ def table() -> list[Hook]:
             dataset.swap_dataset,
         ),
         Hook(builder, "BlendedMegatronDatasetBuilder.build", ("self",), dataset.remember_training),
+        Hook(training, "setup_model_and_optimizer", ("model_type", "model_provider_func"), scripts.check_roles),
+        Hook(training, "get_train_valid_test_num_samples", (), needs.count_from_checkpoint),
+        Hook(training, "build_pretraining_data_loader", ("dataset", "consumed_samples"), needs.load_what_is_left),
         Hook(training, "get_forward_backward_func", (), reporting.measure_views),
         Hook(training, "training_log", ("iteration", "skipped_iter", "is_first_iteration"), reporting.log_training),
         Hook(training, "evaluate", ("forward_step_func", "data_iterator", "model"), reporting.log_evaluation),
@@ -183,6 +187,8 @@ def _show_errors_plainly() -> None:
             print(f"megatron_proxy: error: {error}", file=sys.stderr, flush=True)
         else:
             previous(kind, error, traceback)
+            if line := scripts.hint(error):
+                print(f"megatron_proxy: {line}", file=sys.stderr, flush=True)
 
     setattr(show, _MARK, True)
     sys.excepthook = show

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ..errors import ConfigurationError
+from ..model import checkpoint
+from . import rates
 from .arguments import Settings
 
 _MIXING: Final = (
     "seed",
-    "seq_length",
     "proxy_initial_rate",
     "proxy_peak_rate",
     "proxy_final_rate",
@@ -40,6 +41,29 @@ def remember(args: argparse.Namespace, settings: Settings, fingerprints: Sequenc
     args.proxy_fingerprints = list(fingerprints)
 
 
+def look_ahead(args: argparse.Namespace) -> None:
+    """Compare the checkpoint that Megatron will load with the run, before the model is built.
+
+    What can be read of it only by Megatron itself, Megatron compares: see :func:`compare_settings`.
+
+    Raises
+    ------
+    ConfigurationError
+        As :func:`differences` does, and for a schedule of rates that Megatron would not go on with.
+    CheckpointError
+        The iteration is not there.
+    """
+    # An index can have millions of entries: one rank reads it, and the others wait where process groups are made.
+    if args.rank != 0 or not args.load or args.finetune or getattr(args, "non_persistent_ckpt_type", None):
+        return
+    common = checkpoint.read_common(args.load, getattr(args, "ckpt_step", None))
+    if common is None or not isinstance(before := common.get("args"), argparse.Namespace):
+        return
+    differences(before, args)
+    if common.get("iteration") and not (args.no_load_optim or args.skip_train):
+        rates.check(common.get("opt_param_scheduler") or {}, args)
+
+
 def compare_settings(check_checkpoint_args: Callable[..., Any]) -> Callable[..., Any]:
     """Megatron's comparison of a checkpoint's arguments with the run's, followed by ours."""
 
@@ -62,14 +86,15 @@ def differences(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -
     Raises
     ------
     ConfigurationError
-        If its ids meant other things (another compressor, or other files of it, or a run without proxy compression), or
-        if one of the two has a format embedding and the other has not.
+        If its ids meant other things (another compressor, or other files of it, or a run without proxy compression), if
+        one of the two has a format embedding and the other has not, or if its samples had another length.
     """
     _check_ids(checkpoint_args, args)
     _check_format_embedding(checkpoint_args, args)
     if getattr(checkpoint_args, "consumed_train_samples", None) == 0:
         # Imported weights, or a checkpoint before the first step: no sample was read yet.
         return []
+    _check_length(checkpoint_args, args)
     found = []
     for name in _MIXING:
         was, now = getattr(checkpoint_args, name, None), getattr(args, name, None)
@@ -110,4 +135,15 @@ def _check_format_embedding(checkpoint_args: argparse.Namespace, args: argparse.
             f"the checkpoint was trained {'with' if had else 'without'} --proxy-format-embedding",
             where="--load",
             fix="give --proxy-format-embedding" if had else "leave out --proxy-format-embedding",
+        )
+
+
+def _check_length(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -> None:
+    # All counts are of samples: the place in the corpus, in the schedule, and in that of the learning rate.
+    was = getattr(checkpoint_args, "seq_length", args.seq_length)
+    if was != args.seq_length:
+        raise ConfigurationError(
+            f"the checkpoint has read samples of {was:,} ids, and this run's have {args.seq_length:,}",
+            where="--seq-length",
+            fix=f"give --seq-length {was}, or --finetune to begin a new run from these weights",
         )

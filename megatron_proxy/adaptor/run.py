@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigurationError, UnsupportedError
-from . import arguments, resume, support
+from ..errors import UnsupportedError
+from . import arguments, blends, resume, support
 from .arguments import Settings
 from .data import prepared
 from .data.prepared import Prepared
@@ -39,8 +37,9 @@ class Run:
         The training dataset that this process built (ours, or a blend of ours); None on ranks that read no data.
     report
         The measures for the log, once there are any.
-    datasets_swapped, checked
-        Whether Megatron came past the dataset's hook, and whether all of this was checked at the first step.
+    introduced, datasets_swapped, checked
+        Whether the log has been told of the run, whether Megatron came past the dataset's hook, and whether all of this
+        was checked at the first step.
     """
 
     args: argparse.Namespace
@@ -50,6 +49,7 @@ class Run:
     source_bytes: NDArray[np.float64]
     training: Any = None
     report: Any = None
+    introduced: bool = False
     datasets_swapped: bool = False
     checked: bool = False
 
@@ -99,52 +99,23 @@ def _start(args: argparse.Namespace) -> Run:
     settings.validation_schedule()
     if settings.format_embedding:
         support.check_format_embedding(args, settings.sentinels)
-    opened = prepared.open_all(prefixes(args), settings.compressor)
+    prefixes = blends.prefixes(args)
+    blends.check_full_validation(args)
+    opened = prepared.open_all(prefixes, settings.compressor)
     prepared.check_modes(opened, settings.compressor, settings.schedule.modes)
     fingerprints = [one.compressed.fingerprint for one in opened]
     tokenizer = ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
     resume.remember(args, settings, tokenizer.fingerprints)
-    started = Run(args, settings, opened, tokenizer, prepared.source_bytes(opened, settings.compressor))
-    for line in _remarks(started):
-        tell(args, line)
-    return started
+    resume.look_ahead(args)
+    return Run(args, settings, opened, tokenizer, prepared.source_bytes(opened, settings.compressor))
 
 
-def prefixes(args: argparse.Namespace) -> list[str]:
-    """The prefixes of all splits, in order of appearance.
-
-    Raises
-    ------
-    ConfigurationError
-        No prefix at all, one that is named twice in one blend, or one whose weight is not above 0.
-    """
-    from megatron.training.utils import get_blend_and_blend_per_split
-
-    blend, per_split = get_blend_and_blend_per_split(args)
-    blends = [one for one in (blend, *(per_split or ())) if one is not None]
-    for names, weights in blends:
-        _check_blend(names, weights)
-    found = [name for names, _ in blends for name in names]
-    if not found:
-        raise ConfigurationError(
-            "no data is given", where="--data-path", fix="give the prefix of a prepared dataset: --data-path PREFIX"
-        )
-    return found
-
-
-def _check_blend(names: Sequence[str], weights: Sequence[float] | None) -> None:
-    if twice := sorted({name for name in names if list(names).count(name) > 1}):
-        raise ConfigurationError(
-            f"{twice[0]!r} is named twice in one blend", where="--data-path", fix="name it once, with both weights"
-        )
-    for name, weight in zip(names, weights or [1.0] * len(names), strict=True):
-        # Megatron would fail without a word on the first rank, while the others wait for it.
-        if not 0.0 < weight < math.inf:
-            raise ConfigurationError(
-                f"{name!r} has the weight {weight:g} in its blend",
-                where="--data-path",
-                fix="give it a weight above 0, or leave it out",
-            )
+def introduce(current: Run) -> None:
+    """Tell, once, what the run consists of."""
+    if not current.introduced:
+        current.introduced = True
+        for line in _remarks(current):
+            tell(current.args, line)
 
 
 def tell(args: argparse.Namespace, line: str) -> None:

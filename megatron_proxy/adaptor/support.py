@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from ..errors import UnsupportedError
+from . import cpu
 
 SUPPORTED: Final = "0.18 and 0.19 from wheels or a checkout, 0.17 from a checkout"
 _SUPPORTED_MINORS: Final = ((0, 17), (0, 18), (0, 19))
@@ -50,11 +51,12 @@ def check_version(version: str) -> None:
 
 
 class Refusal(NamedTuple):
-    """A flag that does not work, when it counts as given, and why."""
+    """A flag that does not work, when it counts as given, why, and what to do but leave it out."""
 
     flag: str
     given: Callable[[argparse.Namespace], Any]
     why: str
+    fix: str | None = None
 
 
 def _set(name: str) -> Callable[[argparse.Namespace], Any]:
@@ -96,6 +98,12 @@ REFUSALS: Final[Sequence[Refusal]] = (
     Refusal("--cuda-graph-impl full_iteration", _full_iteration_graph, "replays skip the per-view losses"),
     Refusal("--logits-load-dir", _set("logits_load_dir"), "a distillation loss is no cross-entropy of bytes"),
     Refusal("--modelopt-enabled", _set("modelopt_enabled"), "its losses were never checked"),
+    Refusal(
+        "--use-persistent-ckpt-worker without a GPU",
+        lambda args: cpu.installed() and args.async_save and getattr(args, "use_persistent_ckpt_worker", False),
+        "the process that writes checkpoints never comes to an end there",
+        "leave out --async-save",
+    ),
     Refusal("--use-legacy-models", _set("use_legacy_models"), "the legacy models were never checked"),
     Refusal(
         "--tensor-parallel-num-weight-shards",
@@ -123,7 +131,7 @@ def check_arguments(args: argparse.Namespace) -> None:
             raise UnsupportedError(
                 f"does not work with --proxy-compression: {refusal.why}",
                 where=refusal.flag,
-                fix=f"leave out {refusal.flag}",
+                fix=refusal.fix or f"leave out {refusal.flag}",
             )
 
 

@@ -1,6 +1,7 @@
-"""The hook on Megatron's ``build_tokenizer``: the ids of the prepared views, and the place where a run is checked.
+"""The hook on Megatron's ``build_tokenizer``: the ids of the prepared views; and the one where a run is checked first.
 
-Megatron calls it once its arguments are validated and before there is a model.
+Megatron prints its arguments, many hundred lines, when it has validated them, and then builds the tokenizer; there is
+no model yet.
 """
 
 from __future__ import annotations
@@ -13,13 +14,26 @@ from ..errors import ConfigurationError
 from . import run
 
 
+def check_first(print_args: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's printer of its arguments, which has nothing to print for a run that cannot be."""
+
+    def wrapped(title: str, args: argparse.Namespace) -> Any:
+        if getattr(args, "proxy_compression", None) is not None:
+            run.of(args)
+        return print_args(title, args)
+
+    return wrapped
+
+
 def build_tokenizer(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """The tokenizer of the prepared views; everything is checked on its first call."""
+    """The tokenizer of the prepared views; the log is told of the run on its first call."""
 
     def wrapped(args: argparse.Namespace, **kwargs: Any) -> Any:
         if getattr(args, "proxy_compression", None) is None:
             return stock(args, **kwargs)
-        tokenizer = run.of(args).tokenizer
+        current = run.of(args)
+        run.introduce(current)
+        tokenizer = current.tokenizer
         set_padded_vocab_size(args, tokenizer.vocab_size)
         return tokenizer
 

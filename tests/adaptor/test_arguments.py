@@ -156,6 +156,15 @@ def test_supported_flags_pass(flags):
     support.check_arguments(megatron_args.parse(flags))
 
 
+def test_the_persistent_writer_of_checkpoints_is_refused_without_a_gpu(monkeypatch):
+    args = megatron_args.parse("--async-save --use-persistent-ckpt-worker")
+    support.check_arguments(args)
+    monkeypatch.setattr(support.cpu, "installed", lambda: True)
+    with pytest.raises(UnsupportedError, match=r"^--use-persistent-ckpt-worker without a GPU: .*\n.* leave out"):
+        support.check_arguments(args)
+    support.check_arguments(megatron_args.parse("--use-persistent-ckpt-worker"))
+
+
 def test_packed_documents_under_context_parallelism_are_refused():
     args = megatron_args.parse("--context-parallel-size 2")
     args.dataloader_inter_document_masking = True
@@ -219,10 +228,22 @@ def test_a_longer_run_without_a_horizon_is_warned():
 
 
 def test_what_decides_the_samples_is_warned_of_when_it_changes():
-    (line,) = resume.differences(checkpointed(), checkpointed("--seed 7 --seq-length 32"))
-    assert "(--seed: 1 in the checkpoint, now 7; --seq-length: 64 in the checkpoint, now 32)" in line
+    (line,) = resume.differences(checkpointed(), checkpointed("--seed 7 --proxy-shuffle-block 2"))
+    assert "(--seed: 1 in the checkpoint, now 7; --proxy-shuffle-block: None in the checkpoint, now 2)" in line
     (line,) = resume.differences(checkpointed(), checkpointed(fingerprints=("ab", "cd")))
     assert "(--data-path: some other compressor files)" in line
+
+
+def test_a_checkpoint_of_samples_of_another_length_is_refused():
+    with pytest.raises(ProxyError) as error:
+        resume.differences(checkpointed(), checkpointed("--seq-length 32"))
+    assert str(error.value).splitlines() == [
+        "--seq-length: the checkpoint has read samples of 64 ids, and this run's have 32",
+        "  what to do: give --seq-length 64, or --finetune to begin a new run from these weights",
+    ]
+    imported = checkpointed()
+    imported.consumed_train_samples = 0
+    assert resume.differences(imported, checkpointed("--seq-length 32")) == []
 
 
 @pytest.mark.parametrize(

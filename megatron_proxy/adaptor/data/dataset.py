@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from ...data.sampling import cache as plan_cache
 from ...data.sampling import planner
 from ...data.sampling.plan import Plan, PlanSpec
 from ...data.sampling.windows import Windows
-from .. import run
+from .. import arguments, run, shares
 from . import samples, splits
 from .prepared import PreparedViews
 
@@ -80,7 +81,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         current = run.current()
         splits.check_documents(self.index_split, len(self.indices), self.dataset.prepared)
         mix = splits.mix(current, self.index_split, self.config, self.dataset.prepared)
-        return PlanSpec(
+        spec = PlanSpec(
             seed=self.config.random_seed,
             seq_length=self.config.sequence_length,
             schedule=mix.schedule,
@@ -91,6 +92,11 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
             block=mix.block,
             keep_partial=self.index_split is not Split.train,
         )
+        if self.index_split is Split.train or spec.num_samples is None:
+            return spec
+        # As stock's: whatever evaluations a run has after a restart, or a script of its own, one epoch is there.
+        epoch = planner.epoch_windows(spec, self.dataset.sizes)
+        return replace(spec, num_samples=max(spec.num_samples, epoch))
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -140,6 +146,9 @@ def remember_training(stock: Callable[..., Any]) -> Callable[..., Any]:
         if current is not None and current.training is None:
             current.training = datasets[Split.train.value]
             splits.check_validation(current, datasets)
+            if current.training is not None and current.args.rank == 0:
+                for line in shares.remarks(current, arguments.train_samples(current.args)):
+                    run.tell(current.args, line)
         return datasets
 
     return wrapped

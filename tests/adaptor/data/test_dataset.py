@@ -119,12 +119,49 @@ def test_validation_of_both_views(build, data):
 
 
 def test_full_validation_reads_every_byte_once(build, data):
-    _, valid, _ = build(f"--data-path {data / 'a'} --full-validation", sizes=(32, None, 8))
+    _, valid, _ = build(
+        f"--data-path {data / 'a'} --split 80,20,0 --full-validation --multiple-validation-sets", sizes=(32, None, 8)
+    )
     labels = torch.cat([valid[i]["labels"][valid[i]["loss_mask"] > 0] for i in range(len(valid))])
-    texts = tiny_data.documents(90)[72:81]
+    texts = tiny_data.documents(90)[72:90]
     assert int(((labels >= vocab.BYTE_OFFSET) & (labels < vocab.SYMBOL_OFFSET)).sum()) == sum(map(len, texts))
     assert sorted(vocab.bytes_of(labels).decode("latin-1")) == sorted(b"".join(texts).decode("latin-1"))
     assert valid[len(valid) - 1]["labels"][-1] == vocab.PAD
+
+
+@pytest.mark.parametrize(
+    ("view", "ids"),
+    [
+        ("raw", lambda raw, codes: raw + 3),
+        ("compressed", lambda raw, codes: codes + 3),
+        ("both", lambda r, c: r + c + 6),
+    ],
+)
+def test_validation_and_test_hold_an_epoch_and_more_if_more_is_asked_for(build, data, view, ids):
+    flags = f"--data-path {data / 'a'} --proxy-validation-view {view}"
+    _, valid, test = build(flags, sizes=(32, 1, 2))
+    for one, documents in ((valid, slice(72, 81)), (test, slice(81, 90))):
+        raw, codes = (view.sequence_lengths[documents].astype(int) for view in (one.dataset.raw, one.dataset.codes))
+        assert len(one) == sum(ids(raw, codes)) // 64
+    _, longer, _ = build(flags, sizes=(32, len(valid) + 5, 2))
+    assert len(longer) == len(valid) + 5
+    assert np.array_equal(ids_of(longer, len(valid)), ids_of(valid))
+
+
+def test_training_holds_what_is_asked_for(build, data):
+    train, _, _ = build(f"--data-path {data / 'a'} --proxy-horizon-samples 100", sizes=(3, 1, 1))
+    assert len(train) == 3
+
+
+def test_a_run_that_will_hardly_see_the_raw_view_is_told(build, tmp_path, data, capsys):
+    build(f"--data-path {data / 'a'}")
+    assert "raw bytes, and this run reads" not in capsys.readouterr().out
+    tiny_data.prepare(tmp_path / "long", [b"value = total + index\n" * 2000] * 10)
+    flags = f"--data-path {tmp_path / 'long'} --proxy-warmup-fraction 0 --proxy-peak-rate 0.8"
+    train, _, _ = build(flags)
+    assert train.plan.source_bytes_after(32)[0] == 0
+    told = capsys.readouterr().out
+    assert "warning: the rates ask for 20.0% raw bytes, and this run reads 0.0%: of 1 draws of documents" in told
 
 
 def test_a_sample_has_the_keys_shapes_and_types_of_stock(build, data):
