@@ -6,11 +6,13 @@ long or its samples few, may see the raw view hardly ever, or not at all.
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..data.sampling.schedule import Schedule
 from .measures.bytes_seen import BytesSeen
 from .run import Run
 
-_RARE = 0.5
+_RARE: Final = 0.5
 """Less than this part of what the rates ask for is told."""
 
 
