@@ -117,7 +117,10 @@ def problems() -> list[UnsupportedError]:
 
 
 def megatron_version() -> str:
-    """Megatron-Core's version.
+    """The release of Megatron-Core that is imported, such as ``0.19.2``.
+
+    Its ``__version__`` would not do: Megatron appends the commit of whatever git repository its folder lies in, which
+    for an environment inside a clone is the clone's.
 
     Raises
     ------
@@ -125,12 +128,13 @@ def megatron_version() -> str:
         If there is no Megatron to import.
     """
     try:
-        return str(importlib.import_module("megatron.core.package_info").__version__)
+        *numbers, pre_release = importlib.import_module("megatron.core.package_info").VERSION
     except ImportError as error:
         raise UnsupportedError(
             f"Megatron-Core cannot be imported ({error}); supported: {support.SUPPORTED}",
             fix="pip install megatron-core, or put a Megatron-LM checkout on PYTHONPATH",
         ) from error
+    return ".".join(map(str, numbers)) + pre_release
 
 
 def _exists(hook: Hook) -> bool:

@@ -1,9 +1,12 @@
 """The hooks: inert without the flag, checked before anything changes, put in place once."""
 
+import importlib
 import os
 import subprocess
 import sys
 import textwrap
+from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,6 +100,23 @@ def test_the_order_of_imports_does_not_matter(place, tmp_path):
 
 def test_all_hooks_fit_this_megatron():
     assert hooks.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "version"), [((0, 19, 2, ""), "0.19.2"), ((0, 20, 0, "rc1"), "0.20.0rc1"), ((0, 17, 1, ""), "0.17.1")]
+)
+def test_the_version_is_the_releases_whatever_repository_lies_around(monkeypatch, numbers, version):
+    info = SimpleNamespace(VERSION=numbers, __version__=f"{version}+c4e1785")
+    monkeypatch.setitem(sys.modules, "megatron.core.package_info", info)
+    assert hooks.megatron_version() == version
+
+
+def test_the_version_is_that_of_the_installed_distribution():
+    """Unless a checkout is before it on the path."""
+    found = hooks.megatron_version()
+    if "site-packages" in importlib.import_module("megatron.core").__file__:
+        assert found == metadata.version("megatron-core")
+    assert "+" not in found
 
 
 def keep(function):
