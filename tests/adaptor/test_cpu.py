@@ -241,6 +241,10 @@ def test_the_log_says_what_happens(saved_run):
     log = saved_run[0].log
     assert log.count("megatron_proxy: no GPU found: Megatron runs on the CPU with gloo (1 process(es), 1 thread") == 1
     assert log.count("megatron_proxy: put in for the CPU: --transformer-impl local --distributed-backend gloo") == 1
+    warned = [line for line in log.splitlines() if "UserWarning" in line]
+    assert [
+        line for line in warned if "Transformer Engine" in line or "Apex" in line or "transformer-engine" in line
+    ] == []
 
 
 @pytest.mark.megatron

@@ -26,9 +26,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+import warnings
+from typing import Any, Final
 
 __all__ = ["install", "installed"]
+
+_FOR_A_GPU: Final = (
+    "Transformer Engine and Apex are not installed",
+    "Apex is not installed",
+    "Only transformer-engine",
+)
+"""How Megatron's warnings begin, some ten of them, that packages are missing which a CPU has no use for."""
 
 _installed = False
 
@@ -48,6 +56,8 @@ def install() -> bool:
     if torch.cuda.is_available():
         return False
     _disable_dynamo()
+    for beginning in _FOR_A_GPU:
+        warnings.filterwarnings("ignore", beginning, UserWarning)
     from . import cuda, defaults, device, distributed, memory
 
     memory.keep_freed()
