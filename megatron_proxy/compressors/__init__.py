@@ -62,7 +62,7 @@ def get(name: str) -> type[Compressor]:
     except (ImportError, AttributeError) as error:
         raise CompressorError(
             f"compressor {name!r} cannot be loaded from {module}: {error}",
-            fix="install the package it needs (pip install 'megatron-proxy[all]')",
+            fix="install the package that is missing (for hf and tiktoken: pip install 'megatron-proxy[tokenizers]')",
         ) from error
     if not (isinstance(found, type) and issubclass(found, Compressor)):
         raise CompressorError(f"{module}:{attribute} is not a Compressor", where=f"entry point {name!r}")

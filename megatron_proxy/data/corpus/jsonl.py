@@ -1,4 +1,4 @@
-"""One line of JSONL: its documents, or the reason why it holds none. The rules are told in :mod:`.corpus`."""
+"""One line of JSONL: its documents, or the reason why it holds none. The rules are told in :mod:`.files`."""
 
 from __future__ import annotations
 

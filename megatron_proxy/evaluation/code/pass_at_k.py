@@ -31,7 +31,7 @@ def summary(tasks: Sequence[Task], passed: Mapping[str, Sequence[bool]], ks: Seq
     tasks
         The problems.
     passed
-        For each :attr:`Task.key`, which of its completions passed.
+        For each :attr:`.tasks.Task.key`, which of its completions passed.
     ks
         Which k to tell; each at most the number of completions.
     """

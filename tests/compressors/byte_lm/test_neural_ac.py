@@ -180,6 +180,11 @@ def test_outputs_that_are_no_windows_are_refused(change):
         compressors.load("neural-ac", compressor.config(), {TRIE_FILE: content})
 
 
+def test_a_device_that_torch_does_not_have_is_told_with_this_compressors_flag():
+    with pytest.raises(CompressorError, match=r"^--neural-ac-device: torch cannot use the device 'no such device': "):
+        NeuralAcCompressor.build(options_with(device="no such device"), lambda: iter(CORPUS))
+
+
 def test_a_file_of_another_width_or_compressor_is_refused():
     compressor = build(bits=16)
     with pytest.raises(CompressorError, match="no windows of 8 bits"):
