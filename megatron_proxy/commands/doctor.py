@@ -43,7 +43,7 @@ def _next(args: argparse.Namespace, failures: Sequence[Finding]) -> str | None:
     """What to do next: about the first failure that can be mended, or the next command."""
     if failures:
         return next((finding.fix for finding in failures if finding.fix), None)
-    return doctor.next_command(args.megatron_lm, args.prefix, doctor.first_compressor(args.prefix))
+    return doctor.next_command(args.megatron_lm, args.prefix, doctor.best_compressor(args.prefix))
 
 
 def _line(finding: Finding) -> str:

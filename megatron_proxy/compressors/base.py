@@ -90,6 +90,9 @@ class Compressor(ABC):
     spans: bool = False
     """Whether a document is encoded in independent spans (what the mode ``interleaved`` needs)."""
 
+    control: bool = False
+    """Whether it is there for comparison: it does not compress, or nothing learnt from its codes serves raw bytes."""
+
     no_spans_because: str = "it encodes a document as a whole"
     """Why not, when ``spans`` is False; shown to users who ask for ``interleaved``."""
 

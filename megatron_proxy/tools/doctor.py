@@ -5,20 +5,24 @@ Other modules are imported once it is known that what they need is there: a miss
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
 import platform
+import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..errors import ProxyError, UnsupportedError
 
 _OLDEST_PYTHON: Final = (3, 12)
-_NEEDED: Final = ("numpy", "numba", "zstandard", "sentencepiece", "nltk", "safetensors", "psutil")
+_LOOKED_AT_APART: Final = ("megatron-core", "torch")
 _FASTER_WITH: Final = {
     "transformer-engine": "fused kernels and FP8: pip install 'megatron-proxy[gpu]'",
     "apex": "fused optimizers: it comes with NVIDIA's PyTorch container (PyPI's apex is another project)",
@@ -68,26 +72,46 @@ def examine(megatron_lm: Path | None = None, prefix: str | None = None) -> Itera
 
 
 def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str | None) -> str:
-    """The command that comes next for this user."""
+    """The command that comes next for this user, as a shell takes it."""
     from . import patching
 
     if megatron_lm is not None and not _is_patched(megatron_lm):
-        return f"megatron-proxy patch {megatron_lm}"
+        return shlex.join(["megatron-proxy", "patch", str(megatron_lm)])
     if prefix is None or compressor is None:
-        path = prefix or "data/corpus"
+        path = shlex.quote(prefix or "data/corpus")
         return f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {path} --compressor zstd"
-    script = "examples/pretrain_gpt.py" if megatron_lm is None else str(megatron_lm / patching.SCRIPTS[0])
-    return f"torchrun … {script} … --data-path {prefix} --proxy-compression {compressor}"
+    flags = shlex.join(["--data-path", prefix, "--proxy-compression", compressor])
+    script = _launcher() if megatron_lm is None else megatron_lm / patching.SCRIPTS[0]
+    if script is None:
+        return f"torchrun … SCRIPT.py … {flags}, once SCRIPT.py has the line of: megatron-proxy patch SCRIPT.py"
+    return f"torchrun … {shlex.quote(str(script))} … {flags}"
 
 
-def first_compressor(prefix: str | None) -> str | None:
-    """The first compressed view of a prefix, if it is prepared and has one."""
+def best_compressor(prefix: str | None) -> str | None:
+    """The compressed view of a prefix to begin with: no control if there is another, and the shortest such.
+
+    None if the prefix is not prepared or has no view that can be used.
+    """
     from ..data.dataset import manifest
 
+    if prefix is None:
+        return None
     try:
-        return next(iter(manifest.read(prefix).compressed), None) if prefix is not None else None
+        views = manifest.read(prefix).compressed
+        controls = {name: manifest.load_compressor(prefix, name).control for name in views}
     except ProxyError:
         return None
+    return min(views, key=lambda name: (controls[name], views[name].view.units, name), default=None)
+
+
+def _launcher() -> Path | None:
+    """Our own launcher, which a checkout of this project holds and an installed package does not."""
+    import megatron_proxy
+
+    path = Path(megatron_proxy.__file__).parents[1] / "examples" / "pretrain_gpt.py"
+    if not path.is_file():
+        return None
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _python() -> Finding:
@@ -98,7 +122,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    for name in _NEEDED:
+    for name in _needs():
         found = _version(name)
         yield (
             Finding(Status.OK, name, found)
@@ -115,6 +139,21 @@ def _packages() -> Iterator[Finding]:
         yield Finding(Status.OK, name, found) if found else Finding(Status.NOTE, name, "not installed", gain)
 
 
+def _needs() -> list[str]:
+    """The packages that this one needs, but those that are looked at on their own.
+
+    As its metadata tell; in a checkout that is not installed, as the file tells that they are made from.
+    """
+    import megatron_proxy
+
+    try:
+        lines = requires("megatron-proxy") or []
+    except PackageNotFoundError:
+        lines = (Path(megatron_proxy.__file__).parents[1] / "requirements.txt").read_text().splitlines()
+    names = [match[0] for line in lines if "extra ==" not in line and (match := re.match(r"[\w.-]+", line))]
+    return [name for name in names if name not in _LOOKED_AT_APART]
+
+
 def _version(name: str) -> str | None:
     try:
         return version(name)
@@ -124,38 +163,51 @@ def _version(name: str) -> str | None:
 
 def _torch() -> Iterator[Finding]:
     try:
-        import torch
+        with _quiet():
+            import torch
+
+            gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            names = sorted({torch.cuda.get_device_name(i) for i in range(gpus)})
     except ImportError as error:
         yield Finding(Status.FAIL, "torch", f"cannot be imported ({error})", "pip install torch")
         return
     yield Finding(Status.OK, "torch", torch.__version__)
     built_for = torch.version.cuda or "none: this is a torch for CPUs"
-    if not torch.cuda.is_available():
+    if gpus:
+        yield Finding(Status.OK, "CUDA", f"{built_for}; {gpus} x {' / '.join(names)}")
+    else:
         yield Finding(Status.NOTE, "CUDA", f"{built_for}; no GPU is seen: training runs on the CPU with gloo")
-        return
-    names = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
-    yield Finding(Status.OK, "CUDA", f"{built_for}; {torch.cuda.device_count()} x {' / '.join(sorted(names))}")
 
 
-def _hooks() -> Iterator[Finding]:
+def _hooks() -> list[Finding]:
     """Megatron's version, and each place that the plugin takes hold of."""
-    from ..adaptor import hooks, support
+    with _quiet():
+        from ..adaptor import hooks, support
 
-    with warnings.catch_warnings():
-        # What Megatron says on import about Apex and Transformer Engine has been said above.
-        warnings.simplefilter("ignore")
         megatron = _checked("megatron-core", hooks.megatron_version)
-        yield megatron
         if megatron.status is Status.FAIL:
-            return
+            return [megatron]
         try:
             support.check_version(megatron.text)
             problems = hooks.problems()
         except UnsupportedError as error:
             problems = [error]
-    yield from (_failure("hooks", problem) for problem in problems)
-    if not problems:
-        yield Finding(Status.OK, "hooks", f"all {len(hooks.table())} fit Megatron-Core {megatron.text}")
+        if problems:
+            return [megatron, *(_failure("hooks", problem) for problem in problems)]
+        return [megatron, Finding(Status.OK, "hooks", f"all {len(hooks.table())} fit Megatron-Core {megatron.text}")]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch and Megatron warn of when they are imported out of the table, which says it in its own way."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _scripts(megatron_lm: Path) -> Iterator[Finding]:
@@ -176,7 +228,8 @@ def _is_patched(megatron_lm: Path) -> bool:
 
 
 def _dataset(prefix: str) -> Iterator[Finding]:
-    from ..data.dataset import manifest, reader
+    from ..data.dataset import manifest
+    from ..data.dataset import reader as views
 
     try:
         prepared = manifest.read(prefix)
@@ -191,7 +244,7 @@ def _dataset(prefix: str) -> Iterator[Finding]:
         ratio = prepared.raw.units / max(1, entry.view.units)
 
         def check(name: str = name, ratio: float = ratio) -> str:
-            reader.check_views(prefix, prepared, name)
+            views.check_views(prefix, prepared, name)
             manifest.load_compressor(prefix, name)
             return f"fits the raw view; {ratio:.2f} source bytes per code"
 

@@ -1,16 +1,22 @@
 """The doctor's findings: what is there, what is missing, and what to do."""
 
+import json
+import logging
 import re
 import subprocess
 import sys
+import warnings
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
+import megatron_proxy
 from megatron_proxy import cli
 from megatron_proxy.adaptor import hooks
+from megatron_proxy.data.dataset import manifest
 from megatron_proxy.errors import UnsupportedError
-from megatron_proxy.tools import doctor
+from megatron_proxy.tools import doctor, patching
 from megatron_proxy.tools.doctor import Finding, Status
 
 
@@ -111,7 +117,69 @@ def test_an_unprepared_prefix(tmp_path):
     assert finding.fix.startswith("megatron-proxy prepare --input CORPUS.jsonl --output-prefix")
 
 
-def test_the_next_command_goes_step_by_step(checkout):
+def test_the_next_command_goes_step_by_step(checkout, monkeypatch):
     assert doctor.next_command(checkout, None, None) == f"megatron-proxy patch {checkout}"
     assert doctor.next_command(None, "data/x", None).startswith("megatron-proxy prepare")
-    assert doctor.next_command(None, "data/x", "gzip").endswith("--data-path data/x --proxy-compression gzip")
+    patching.patch(checkout / "pretrain_gpt.py")
+    patching.patch(checkout / "pretrain_hybrid.py")
+    command = doctor.next_command(checkout, "my data/x", "trie")
+    assert command == f"torchrun … {checkout}/pretrain_gpt.py … --data-path 'my data/x' --proxy-compression trie"
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_launcher_is_named_where_it_is(tmp_path, monkeypatch):
+    flags = "--data-path data/x --proxy-compression gzip"
+    monkeypatch.chdir(ROOT)
+    assert doctor.next_command(None, "data/x", "gzip") == f"torchrun … examples/pretrain_gpt.py … {flags}"
+    monkeypatch.chdir(tmp_path)
+    assert doctor.next_command(None, "data/x", "gzip") == f"torchrun … {ROOT}/examples/pretrain_gpt.py … {flags}"
+    # As installed from a wheel.
+    monkeypatch.setattr(megatron_proxy, "__file__", str(tmp_path / "megatron_proxy" / "__init__.py"))
+    command = f"torchrun … SCRIPT.py … {flags}, once SCRIPT.py has the line of: megatron-proxy patch SCRIPT.py"
+    assert doctor.next_command(None, "data/x", "gzip") == command
+
+
+def test_a_view_that_transfers_is_proposed(tmp_path):
+    """gzip comes first in the alphabet, and is the shortest here, but it is a control, as halfbyte is."""
+    prefix = str(tmp_path / "corpus")
+    assert doctor.best_compressor(None) is None
+    assert doctor.best_compressor(prefix) is None
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text(json.dumps({"text": "the same line over and over\n" * 50}) + "\n")
+    units = {}
+    for compressor, *options in (["gzip"], ["halfbyte"], ["trie", "--trie-symbols", "5", "--trie-longest", "2"]):
+        arguments = ["--input", str(corpus), "--output-prefix", prefix, "--compressor", compressor, *options]
+        assert cli.main(["prepare", *arguments, "--workers", "0"]) == 0
+        units[compressor] = manifest.read(prefix).compressed[compressor].view.units
+        assert doctor.best_compressor(prefix) == {"halfbyte": "gzip"}.get(compressor, compressor)
+    assert list(manifest.read(prefix).compressed) == ["gzip", "halfbyte", "trie"]
+    assert units["gzip"] < units["trie"] < units["halfbyte"]
+
+
+def test_what_is_needed_is_what_the_metadata_say(monkeypatch):
+    """As installed, and in a checkout that is not."""
+    needs = doctor._needs()
+    assert {"numpy", "zstandard", "orjson", "tqdm", "psutil", "pyyaml"} <= set(needs)
+    assert not {"torch", "megatron-core", "ray", "pytest"} & set(needs)
+
+    def nothing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "requires", nothing)
+    assert doctor._needs() == needs
+
+
+def test_what_torch_and_megatron_say_on_import_stays_out_of_the_table(monkeypatch, capsys):
+    import torch
+
+    def available():
+        warnings.warn("CUDA initialization: no driver", stacklevel=2)
+        logging.getLogger("torch.utils").warning("No CUDA runtime is found")
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", available)
+    assert [finding.subject for finding in doctor._torch()] == ["torch", "CUDA"]
+    assert capsys.readouterr().err == ""
+    assert logging.root.manager.disable == logging.NOTSET

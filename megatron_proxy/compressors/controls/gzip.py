@@ -41,6 +41,7 @@ class GzipCompressor(Compressor):
     """
 
     name = "gzip"
+    control = True
     options: ClassVar[tuple[Option, ...]] = (Option("level", int, 9, "compression level, 1 to 9"),)
 
     def __init__(self, level: int, probe: str | None = None) -> None:

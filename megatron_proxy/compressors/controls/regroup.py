@@ -24,6 +24,7 @@ class _RegroupCompressor(Compressor):
     """Groups of bits as symbols, most significant first; nothing to set and nothing to learn."""
 
     spans = True
+    control = True
     bits: ClassVar[int]
     """Bits per symbol."""
 

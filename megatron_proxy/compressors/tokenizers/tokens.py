@@ -64,6 +64,7 @@ class TokenCompressor(Compressor):
 
     def __init__(self, tokens: Sequence[bytes], symbols: str, odd: str = "") -> None:
         self.symbols = symbols
+        self.control = symbols != "ids"
         self._sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
         self._token_ends = np.cumsum(self._sizes)
         self._token_bytes = np.frombuffer(b"".join(tokens), dtype=np.uint8)

@@ -88,7 +88,7 @@ class ZstdCompressor(Compressor):
         self.dictionary_kind = dictionary_kind
         self.form = form
         self.phrases = list(phrases)
-        self.whole = segmenter.kind is Kind.DOCUMENT
+        self.whole = self.control = segmenter.kind is Kind.DOCUMENT
         self.literals = self.spans = not self.whole
         self._local = threading.local()
         self._checked = probe is None
