@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from ..errors import UnsupportedError
 from . import cpu
 
-SUPPORTED: Final = "0.18 and 0.19 from wheels or a checkout, 0.17 from a checkout"
-_SUPPORTED_MINORS: Final = ((0, 17), (0, 18), (0, 19))
+SUPPORTED: Final = "0.18 and 0.19 from wheels or a checkout, 0.17 and 0.20 from a checkout"
+_SUPPORTED_MINORS: Final = ((0, 17), (0, 18), (0, 19), (0, 20))
 
 OWN_VOCABULARY: Final = (
     "--tokenizer-type",
@@ -30,6 +30,7 @@ OWN_VOCABULARY: Final = (
     "--tiktoken-special-tokens",
     "--null-tokenizer-eod-id",
     "--null-tokenizer-pad-id",
+    "--use-gigatoken",
 )
 """Flags without effect: the vocabulary is that of the prepared dataset."""
 
@@ -51,7 +52,7 @@ def check_version(version: str) -> None:
 
 
 class Refusal(NamedTuple):
-    """A flag that does not work, when it counts as given, why, and what to do but leave it out."""
+    """A flag that does not work, when it counts as given, why, and what to do if not to leave it out."""
 
     flag: str
     given: Callable[[argparse.Namespace], Any]
@@ -69,6 +70,10 @@ def _full_iteration_graph(args: argparse.Namespace) -> bool:
     return getattr(args, "cuda_graph_impl", None) == "full_iteration" or "full_iteration" in names
 
 
+def _second_megatron_fsdp(args: argparse.Namespace) -> bool:
+    return getattr(args, "use_megatron_fsdp", False) and getattr(args, "megatron_fsdp_version", 1) > 1
+
+
 REFUSALS: Final[Sequence[Refusal]] = (
     Refusal("--mock-data", _set("mock_data"), "mock data has no views"),
     Refusal("--sft", _set("sft"), "it reads conversations, not prepared views"),
@@ -78,11 +83,13 @@ REFUSALS: Final[Sequence[Refusal]] = (
         "--dataloader-type",
         lambda args: getattr(args, "dataloader_type", "single") not in (None, "single"),
         "only with 'single' is a sample's index its place in the run, which the schedule goes by",
+        fix="give --dataloader-type single, or leave it out",
     ),
     Refusal(
         "--step-batch-size-schedule with --train-iters",
         lambda args: getattr(args, "step_batch_size_schedule", None) and not args.train_samples,
         "how many samples the run has, which the schedule spans, is only known from --train-samples",
+        fix="give the length of the run as --train-samples, in place of --train-iters",
     ),
     Refusal("--phase-transition-iterations", _set("phase_transition_iterations"), "it restarts the sample index"),
     Refusal("--dataloader-fast-cache-load", _set("dataloader_fast_cache_load"), "it takes caches without a check"),
@@ -104,6 +111,7 @@ REFUSALS: Final[Sequence[Refusal]] = (
         "the process that writes checkpoints never comes to an end there",
         "leave out --async-save",
     ),
+    Refusal("--megatron-fsdp-version 2", _second_megatron_fsdp, "it needs GPUs and was never checked"),
     Refusal("--use-legacy-models", _set("use_legacy_models"), "the legacy models were never checked"),
     Refusal(
         "--tensor-parallel-num-weight-shards",
@@ -114,6 +122,7 @@ REFUSALS: Final[Sequence[Refusal]] = (
         "--context-parallel-size with --dataloader-inter-document-masking",
         lambda args: args.context_parallel_size > 1 and getattr(args, "dataloader_inter_document_masking", False),
         "where the ranks' pieces of packed windows lie was never checked",
+        fix="leave out one of the two",
     ),
 )
 

@@ -35,6 +35,8 @@ def build_tokenizer(stock: Callable[..., Any]) -> Callable[..., Any]:
         run.introduce(current)
         tokenizer = current.tokenizer
         set_padded_vocab_size(args, tokenizer.vocab_size)
+        # Megatron 0.20 copies the files that --tokenizer-type goes by into checkpoints: ids of other meaning.
+        args.save_tokenizer_assets = False
         return tokenizer
 
     return wrapped

@@ -1,6 +1,7 @@
 """Add the line 'import megatron_proxy.adaptor' to a pretraining script, or to those of a Megatron-LM checkout.
 
-The line does nothing without --proxy-compression. On a script that is not one of a tested release the answer says so.
+The line does nothing without --proxy-compression. The answer says if a script is not one of a tested release, and if
+the Megatron-Core beside it is one with which runs are refused.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..adaptor import support
+from ..errors import UnsupportedError
 from ..tools import patching
 from ..tools.patching import Change, Result
 
@@ -20,10 +23,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Patch, or undo."""
-    for script in patching.scripts_of(args.target):
+    scripts = patching.scripts_of(args.target)
+    for script in scripts:
         result = patching.undo(script) if args.undo else patching.patch(script)
         print(_answer(result))
+    if not args.undo and (refused := _refusal(scripts[0])):
+        print(refused)
     return 0
+
+
+def _refusal(script: Path) -> str | None:
+    """What a run of the script would be told about the Megatron beside it, if it is no supported one."""
+    version = patching.version_beside(script)
+    if version is None:
+        return None
+    try:
+        support.check_version(version)
+    except UnsupportedError as error:
+        return f"{script.parent}: a run with --proxy-compression will be refused: {error.what}"
+    return None
 
 
 def _answer(result: Result) -> str:

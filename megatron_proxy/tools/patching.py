@@ -34,6 +34,8 @@ TESTED: Final[dict[str, str]] = {
     "3e9a4d064efb1423b18350b3b03d4e8ffe8229033304b63bd4131ad773588d0b": "core_v0.18.2",
     "7283c4aeb5a00c694bbf2930527a184fc0d5f607f548c74707c71cc240d05fae": "core_v0.19.0",
     "72406e8e850f1b856414c272273c7c21bc39ada32d7b1dc15ade3db9730fc243": "core_v0.19.0",
+    "9df1964ebcb88d16a1a42a5aa3463a617f6843dc16ba8882e575bab92ae97855": "main-2026-08",
+    "c8ef8a579206f251a1295f8691af967c8c9b903945d5a233567f4247fb67161f": "main-2026-08",
 }
 """SHA-256 of each unpatched script of the tested tags → the tag. Version numbers would not do: a tag's own
 ``package_info.py`` may name another patch release, and forks keep the number of what they forked."""
@@ -130,6 +132,26 @@ def scripts_of(target: Path) -> list[Path]:
             fix="give the folder of a Megatron-LM checkout, or a pretraining script",
         )
     return found
+
+
+def version_beside(script: Path) -> str | None:
+    """The version of the Megatron-Core in a script's folder, such as ``0.19.1``; None if none is there, or told.
+
+    Read, not imported: a checkout is not run to be patched.
+    """
+    try:
+        tree = ast.parse((script.parent / "megatron" / "core" / "package_info.py").read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    parts = {
+        target.id: str(node.value.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    numbers = [parts.get(name) for name in ("MAJOR", "MINOR", "PATCH")]
+    return None if None in numbers else ".".join(map(str, numbers)) + parts.get("PRE_RELEASE", "")
 
 
 def _release(lines: list[bytes], without: list[int]) -> str | None:

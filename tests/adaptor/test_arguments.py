@@ -165,6 +165,29 @@ def test_the_persistent_writer_of_checkpoints_is_refused_without_a_gpu(monkeypat
     support.check_arguments(megatron_args.parse("--use-persistent-ckpt-worker"))
 
 
+@pytest.mark.parametrize(
+    ("flags", "fix"),
+    [
+        ("--mock-data", "leave out --mock-data"),
+        ("--dataloader-type cyclic", "give --dataloader-type single, or leave it out"),
+        ("--step-batch-size-schedule 0:4", "give the length of the run as --train-samples, in place of --train-iters"),
+    ],
+)
+def test_a_refusal_says_what_to_do_instead(flags, fix):
+    with pytest.raises(UnsupportedError) as error:
+        support.check_arguments(megatron_args.parse(flags))
+    assert error.value.fix == fix
+
+
+def test_the_second_megatron_fsdp_is_refused():
+    args = megatron_args.parse("--use-megatron-fsdp")
+    args.megatron_fsdp_version = 1
+    support.check_arguments(args)
+    args.megatron_fsdp_version = 2
+    with pytest.raises(UnsupportedError, match=r"^--megatron-fsdp-version 2: does not work with --proxy-compression: "):
+        support.check_arguments(args)
+
+
 def test_packed_documents_under_context_parallelism_are_refused():
     args = megatron_args.parse("--context-parallel-size 2")
     args.dataloader_inter_document_masking = True
@@ -179,13 +202,13 @@ def test_a_yaml_file_is_refused(argv):
     support.check_command_line(["--proxy-compression", "zstd"])
 
 
-@pytest.mark.parametrize("version", ["0.16.1", "0.20.0", "0.20.0rc1", "1.0.0", "main"])
+@pytest.mark.parametrize("version", ["0.16.1", "0.21.0", "0.21.0rc1", "0.2", "1.0.0", "main"])
 def test_other_releases_are_refused_with_the_supported_ones(version):
     with pytest.raises(UnsupportedError, match=rf"{version} is not supported; supported: 0\.18 and 0\.19"):
         support.check_version(version)
 
 
-@pytest.mark.parametrize("version", ["0.17.1", "0.18.2", "0.19.0", "0.19.2+abc"])
+@pytest.mark.parametrize("version", ["0.17.1", "0.18.2", "0.19.0", "0.20.0", "0.20.0rc1"])
 def test_supported_releases(version):
     support.check_version(version)
 

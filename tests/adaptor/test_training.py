@@ -220,22 +220,41 @@ def patched(checkouts, tag, name, folder):
     return {"script": script, "path": checkouts[tag]}
 
 
-@pytest.fixture(scope="module", params=["core_v0.17.1", "core_v0.18.2", "core_v0.19.0"])
+def with_helpers(found):
+    """Lets a script find the layers that ``--spec`` names in tests/helpers."""
+    found["path"] = f"{found['path']}{os.pathsep}{SHIMMED.parent}"
+
+
+LATEST = ["core_v0.19.0", "main-2026-08"]
+
+
+@pytest.fixture(scope="module", params=["core_v0.17.1", "core_v0.18.2", "core_v0.19.0", "main-2026-08"])
 def stock(request, checkouts, tmp_path_factory):
     return patched(checkouts, request.param, "pretrain_gpt.py", tmp_path_factory.mktemp(request.param))
+
+
+OTHER_TOKENIZER = "--tokenizer-type GPT2BPETokenizer --vocab-file {0} --merge-file {0}"
+"""What a script that was made for tokens has on its command line; without effect."""
 
 
 @pytest.fixture(scope="module")
 def stock_whole(train, stock):
     """The same six steps by the stock script, saved after three: releases do not read each other's checkpoints."""
     saved = stock["script"].parent / "saved"
-    log = train(EMBEDDING, ONE, f"--save {saved} --save-interval 3", **stock)
+    log = train(EMBEDDING, ONE, OTHER_TOKENIZER.format(__file__), f"--save {saved} --save-interval 3", **stock)
     (saved / "latest_checkpointed_iteration.txt").write_text("3")
     return log
 
 
 def test_a_patched_stock_script_has_the_losses_of_our_launcher(stock_whole, whole):
     assert_same(stock_whole, whole, range(1, 7))
+
+
+def test_a_checkpoint_holds_no_files_of_another_tokenizer(stock_whole, stock):
+    """Megatron 0.20 would copy those that the command line names."""
+    saved = stock["script"].parent / "saved"
+    assert (saved / "iter_0000003" / "metadata.json").is_file()
+    assert [path.name for path in saved.rglob("*tokenizer*")] == []
 
 
 @pytest.mark.parametrize("kind", ["tensor", "pipeline"])
@@ -256,17 +275,53 @@ def test_without_the_flag_a_patched_script_is_the_unpatched_one(training, checko
     assert len(patched) > 4
 
 
-def test_multi_token_prediction(train, checkouts, tmp_path):
-    found = patched(checkouts, "core_v0.19.0", "pretrain_gpt.py", tmp_path)
+@pytest.mark.parametrize("tag", LATEST)
+def test_multi_token_prediction(train, checkouts, tag, tmp_path):
+    found = patched(checkouts, tag, "pretrain_gpt.py", tmp_path)
     one, two = (train(EMBEDDING, ONE, "--mtp-num-layers 1", processes=ranks, **found) for ranks in (1, 2))
     assert_same(two, one, range(1, 7))
     assert "mtp_1 loss" in one.training[0].values
 
 
-def test_the_hybrid_script(train, checkouts, tmp_path):
-    found = patched(checkouts, "core_v0.19.0", "pretrain_hybrid.py", tmp_path)
-    found["path"] = f"{found['path']}{os.pathsep}{SHIMMED.parent}"
+@pytest.mark.parametrize("tag", LATEST)
+def test_the_hybrid_script(train, checkouts, tag, tmp_path):
+    found = patched(checkouts, tag, "pretrain_hybrid.py", tmp_path)
+    with_helpers(found)
     flags = f"{ONE} --hybrid-layer-pattern *-*- --spec hybrid_spec hybrid_stack_spec"
     one, two = (train(EMBEDDING, flags, processes=ranks, **found) for ranks in (1, 2))
     assert_same(two, one, range(1, 7))
     assert one.training[-1].values["lm loss"] < one.training[0].values["lm loss"]
+
+
+NEW_IN_0_20 = {
+    "hidden states mixed": "--mtp-num-layers 2 --mtp-hsm",
+    "hyper-connections": "--enable-mhc-connections --spec mhc_spec mhc_spec",
+}
+
+
+@pytest.fixture
+def newest(checkouts, tmp_path):
+    found = patched(checkouts, LATEST[-1], "pretrain_gpt.py", tmp_path)
+    with_helpers(found)
+    return found
+
+
+@pytest.mark.parametrize("flags", NEW_IN_0_20.values(), ids=NEW_IN_0_20)
+def test_models_new_in_0_20(train, newest, flags):
+    one, two = (train(EMBEDDING, ONE, flags, processes=ranks, **newest) for ranks in (1, 2))
+    assert_same(two, one, range(1, 7))
+    assert one.training[-1].values["lm loss"] < one.training[0].values["lm loss"] - 0.5
+
+
+def test_flags_new_in_0_20_that_change_no_loss(train, whole, newest, tmp_path):
+    saving = (
+        f"--ckpt-drop-redundant-extra-state --ckpt-fully-parallel-load-per-rank-objects --save {tmp_path / 'saved'} "
+        "--save-interval 3"
+    )
+    flags = "--output-logit-dtype fp32 --use-gigatoken --batch-invariant-backend triton"
+    assert_same(train(EMBEDDING, ONE, flags, saving, **newest), whole, range(1, 7))
+    (tmp_path / "saved" / "latest_checkpointed_iteration.txt").write_text("3")
+    load = f"{saving} --load {tmp_path / 'saved'}"
+    assert_same(
+        train(EMBEDDING, HALF, flags, load, "--tensor-model-parallel-size 2", processes=2, **newest), whole, RESUMED
+    )

@@ -105,6 +105,41 @@ def test_the_command_says_what_it_did(tmp_path, capsys):
         assert all(answer in line and "not a script of a tested release" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("info", "version"),
+    [
+        ("MAJOR = 0\nMINOR = 16\nPATCH = 1\nPRE_RELEASE = ''\n", "0.16.1"),
+        ("MAJOR = 0\nMINOR = 20\nPATCH = 0\nPRE_RELEASE = 'rc1'\n__version__ = '0.20.0rc1+abc'\n", "0.20.0rc1"),
+        ("VERSION = (0, 16)\n", None),
+        ("def :\n", None),
+        (None, None),
+    ],
+)
+def test_the_version_beside_a_script(tmp_path, info, version):
+    core = tmp_path / "megatron" / "core"
+    core.mkdir(parents=True)
+    if info is not None:
+        (core / "package_info.py").write_text(info)
+    assert patching.version_beside(tmp_path / "pretrain_gpt.py") == version
+
+
+@pytest.mark.parametrize(("minor", "refused"), [(16, True), (19, False), (21, True)])
+def test_the_command_says_if_runs_will_be_refused(tmp_path, capsys, minor, refused):
+    core = tmp_path / "megatron" / "core"
+    core.mkdir(parents=True)
+    (core / "package_info.py").write_text(f"MAJOR = 0\nMINOR = {minor}\nPATCH = 3\nPRE_RELEASE = ''\n")
+    (tmp_path / "pretrain_gpt.py").write_text('"""Doc."""\n')
+    for target in (tmp_path, tmp_path / "pretrain_gpt.py"):
+        assert cli.main(["patch", str(target)]) == 0
+        line = (
+            f"{tmp_path}: a run with --proxy-compression will be refused: Megatron-Core 0.{minor}.3 is not supported; "
+            "supported: 0.18 and 0.19 from wheels or a checkout, 0.17 and 0.20 from a checkout\n"
+        )
+        assert capsys.readouterr().out.endswith(line) is refused
+    assert cli.main(["patch", "--undo", str(tmp_path)]) == 0
+    assert "refused" not in capsys.readouterr().out
+
+
 def test_the_command_fails_without_a_traceback(tmp_path, capsys):
     assert cli.main(["patch", str(tmp_path / "nothing.py")]) == 1
     assert "cannot be read" in capsys.readouterr().err
