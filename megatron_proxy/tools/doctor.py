@@ -111,7 +111,8 @@ def _launcher() -> Path | None:
     path = Path(megatron_proxy.__file__).parents[1] / "examples" / "pretrain_gpt.py"
     if not path.is_file():
         return None
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    from_here = Path("examples", path.name)
+    return from_here if from_here.is_file() and from_here.samefile(path) else path
 
 
 def _python() -> Finding:
