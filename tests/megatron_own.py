@@ -35,7 +35,7 @@ SUITES = (
     "test_typed_torch.py",
     "test_utils.py",
 )
-"""Below ``tests/unit_tests``; those that a release does not have are left out."""
+"""In the folder of its unit tests; those that a release does not have are left out."""
 
 
 def outcomes(checkout: Path, hooks: bool) -> dict[str, str]:

@@ -56,7 +56,7 @@ def train(training, folder):
             options.setdefault("path", Path(another))
         words = [MODEL, f"--data-path {folder / 'a'}", *flags]
         if substitutes:
-            words = [str(training.SCRIPT), *words]
+            words = [str(options.get("script", training.SCRIPT)), *words]
             options["script"] = SHIMMED
         return training_log.parse(training.train(*words, cwd=folder, **options).log.splitlines())
 
@@ -278,7 +278,8 @@ def test_without_the_flag_a_patched_script_is_the_unpatched_one(training, checko
 @pytest.mark.parametrize("tag", LATEST)
 def test_multi_token_prediction(train, checkouts, tag, tmp_path):
     found = patched(checkouts, tag, "pretrain_gpt.py", tmp_path)
-    one, two = (train(EMBEDDING, ONE, "--mtp-num-layers 1", processes=ranks, **found) for ranks in (1, 2))
+    flags = f"{ONE} --mtp-num-layers 1"
+    one, two = (train(EMBEDDING, flags, processes=ranks, substitutes=True, **found) for ranks in (1, 2))
     assert_same(two, one, range(1, 7))
     assert "mtp_1 loss" in one.training[0].values
 
@@ -308,7 +309,7 @@ def newest(checkouts, tmp_path):
 
 @pytest.mark.parametrize("flags", NEW_IN_0_20.values(), ids=NEW_IN_0_20)
 def test_models_new_in_0_20(train, newest, flags):
-    one, two = (train(EMBEDDING, ONE, flags, processes=ranks, **newest) for ranks in (1, 2))
+    one, two = (train(EMBEDDING, ONE, flags, processes=ranks, substitutes=True, **newest) for ranks in (1, 2))
     assert_same(two, one, range(1, 7))
     assert one.training[-1].values["lm loss"] < one.training[0].values["lm loss"] - 0.5
 

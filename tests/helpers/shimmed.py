@@ -5,6 +5,9 @@ Sequence and context parallelism need Transformer Engine, which needs a GPU. Wha
 
 * Norms whose weight gradients Megatron adds up over the tensor-parallel ranks, as it does with those of Apex.
 * Attention of a rank's own queries to the keys and values of all context-parallel ranks, gathered.
+
+And 0.20's multi-token prediction asks of its layers whether they are of a kind that there only is with Transformer
+Engine, which without it ends in a TypeError: no, they are not.
 """
 
 import copy
@@ -13,7 +16,7 @@ import sys
 
 import torch
 from megatron.core import mpu
-from megatron.core.transformer import dot_product_attention, torch_norm
+from megatron.core.transformer import dot_product_attention, multi_token_prediction, torch_norm
 
 from megatron_proxy.adaptor.measures.context import join_pieces
 
@@ -66,6 +69,8 @@ class GatheringAttention(StockAttention):
 def install():
     StockNorm.__new__ = sequence_parallel_norm(StockNorm.__new__)
     dot_product_attention.DotProductAttention = GatheringAttention
+    if hasattr(multi_token_prediction, "is_inference_column_parallel_linear"):
+        multi_token_prediction.is_inference_column_parallel_linear = lambda module: False
     for name, module in list(sys.modules.items()):
         if name.startswith("megatron.core") and getattr(module, "DotProductAttention", None) is StockAttention:
             module.DotProductAttention = GatheringAttention
