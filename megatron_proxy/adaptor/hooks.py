@@ -129,7 +129,7 @@ def megatron_version() -> str:
     """
     try:
         *numbers, pre_release = importlib.import_module("megatron.core.package_info").VERSION
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise UnsupportedError(
             f"Megatron-Core cannot be imported ({error}); supported: {support.SUPPORTED}",
             fix="pip install megatron-core, or put a Megatron-LM checkout on PYTHONPATH",
