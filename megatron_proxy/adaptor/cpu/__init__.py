@@ -56,8 +56,7 @@ def install() -> bool:
     if torch.cuda.is_available():
         return False
     _disable_dynamo()
-    for beginning in _FOR_A_GPU:
-        warnings.filterwarnings("ignore", beginning, UserWarning)
+    _silence()
     from . import cuda, defaults, device, distributed, memory
 
     memory.keep_freed()
@@ -73,6 +72,15 @@ def install() -> bool:
             flush=True,
         )
     return True
+
+
+def _silence() -> None:
+    """Here by a filter, in checkpoint writers, which are processes that import Megatron anew, by the variable."""
+    given = os.environ.get("PYTHONWARNINGS")
+    ignored = [f"ignore:{beginning}:UserWarning" for beginning in _FOR_A_GPU]
+    os.environ["PYTHONWARNINGS"] = ",".join([given, *ignored] if given else ignored)
+    for beginning in _FOR_A_GPU:
+        warnings.filterwarnings("ignore", beginning, UserWarning)
 
 
 def _disable_dynamo() -> None:
