@@ -67,6 +67,7 @@ def table() -> list[Hook]:
         Hook(training, "get_forward_backward_func", (), reporting.measure_views),
         Hook(training, "training_log", ("iteration", "skipped_iter", "is_first_iteration"), reporting.log_training),
         Hook(training, "evaluate", ("forward_step_func", "data_iterator", "model"), reporting.log_evaluation),
+        Hook(training, "evaluate_and_print_results", ("iteration", "write_to_tensorboard"), reporting.log_validation),
         Hook(training, "print_rank_last", ("message",), reporting.extend_line),
         Hook("megatron.training.checkpointing", "check_checkpoint_args", ("checkpoint_args",), resume.compare_settings),
         *(

@@ -66,7 +66,8 @@ def train(training, folder):
 @pytest.fixture(scope="module")
 def whole(train, folder):
     """Six steps without a stop, saved after three of them."""
-    log = train(EMBEDDING, ONE, f"--save {folder / 'saved'} --save-interval 3 --tensorboard-dir {folder / 'board'}")
+    board = f"--tensorboard-dir {folder / 'board'} --log-validation-ppl-to-tensorboard"
+    log = train(EMBEDDING, ONE, f"--save {folder / 'saved'} --save-interval 3", board)
     assert [entry.iteration for entry in log.training] == [1, 2, 3, 4, 5, 6]
     (folder / "saved" / "latest_checkpointed_iteration.txt").write_text("3")
     return log
@@ -125,6 +126,8 @@ def test_tensorboard_gets_the_same_values(whole, folder):
         )
         assert board.Scalars(f"{name} vs samples")[0].step == 4
     # Megatron writes validation and then the test under one name; the log's reader leaves the test out.
+    assert [tag for tag in board.Tags()["scalars"] if "ppl" in tag and "bpb" in tag] == []
+    assert board.Scalars("lm loss validation ppl")
     written = [event.value for event in board.Scalars("raw bpb validation")]
     assert len(written) == len(whole.validation) + 1
     assert written[:-1] == pytest.approx([entry.values["raw bpb"] for entry in whole.validation], rel=1e-5)

@@ -6,6 +6,9 @@ A training line ends with fields like these, and TensorBoard and W&B get the sam
     raw bytes seen: 1200 | compressed bytes seen: 3400 | raw share: 2.6E-01 |
 
 Bytes seen are source bytes, each counted in the view in which it was read. A validation line gets the two BPB fields.
+
+Megatron is never handed these figures, only its own losses: it takes every figure of an evaluation for nats, and makes
+a perplexity of it for its line and for the writers (``--log-validation-ppl-to-tensorboard``). Ours are bits.
 """
 
 from __future__ import annotations
@@ -13,9 +16,8 @@ from __future__ import annotations
 import argparse
 import functools
 import inspect
-import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import torch
 
@@ -23,7 +25,46 @@ from .. import run, swapped
 from ..run import Run
 from . import bytes_seen, losses
 
-_PERPLEXITY: Final = re.compile(rf" (?:{'|'.join(losses.KEYS)}) PPL: [^|]*\|")
+
+class Validation:
+    """What one call of Megatron's ``evaluate_and_print_results`` finds out: the BPB of one set after the other.
+
+    Parameters
+    ----------
+    args
+        Megatron's arguments.
+    iteration
+        The iteration after which it is.
+    written
+        Whether its figures go to TensorBoard and W&B, beside the log.
+    """
+
+    def __init__(self, args: argparse.Namespace, iteration: int, written: bool) -> None:
+        self._args = args
+        self._iteration = iteration
+        self._written = written
+        self._sets = 0
+        self._bits: dict[str, float] = {}
+
+    def add(self, bits: dict[str, float]) -> None:
+        """Take the BPB of the next set, and write it under the names that Megatron has for losses."""
+        self._bits = bits
+        kind = f"validation{self._suffix()}"
+        self._sets += 1
+        if self._written and bits:
+            values = {f"{key} {kind}": value for key, value in bits.items()}
+            _write(values, self._iteration, self._args.consumed_train_samples)
+
+    def fields(self) -> str:
+        """The last set's fields, as Megatron prints its own losses."""
+        return "".join(f"{key} value: {value:.6E} | " for key, value in self._bits.items())
+
+    def _suffix(self) -> str:
+        """What Megatron calls one of several sets."""
+        if not self._args.multiple_validation_sets:
+            return ""
+        names = getattr(self._args, "validation_set_names", None)
+        return f"-{names[self._sets] if names else self._sets}"
 
 
 class Report:
@@ -33,6 +74,7 @@ class Report:
         source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
         self.meter = losses.Meter(source_bytes, current.args.seq_length)
         self.suffix = ""
+        self.validation: Validation | None = None
         self._run = current
         self._bytes_seen = bytes_seen.BytesSeen(current.training)
         self._since_line = torch.zeros(4, dtype=torch.float64, device="cuda")
@@ -161,8 +203,28 @@ def log_training(training_log: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def log_validation(evaluate_and_print_results: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's validation: its evaluations, lines and writers, with the BPB of each view that occurred."""
+    signature = inspect.signature(evaluate_and_print_results)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        report = _report()
+        if report is None:
+            return evaluate_and_print_results(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        values = given.arguments
+        report.validation = Validation(run.current().args, values["iteration"], values["write_to_tensorboard"])
+        try:
+            return evaluate_and_print_results(*args, **kwargs)
+        finally:
+            report.validation = None
+
+    return wrapped
+
+
 def log_evaluation(evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    """Megatron's ``evaluate``, which returns the BPB of each view that occurred beside its own losses."""
+    """Megatron's ``evaluate``, whose sums are kept apart from training's and go to the validation in progress."""
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         report = _report()
@@ -173,24 +235,31 @@ def log_evaluation(evaluate: Callable[..., Any]) -> Callable[..., Any]:
             totals, *rest = evaluate(*args, **kwargs)
         finally:
             sums = report.meter.end_evaluation()
-        # On other pipeline stages Megatron has no losses at all; out of time it gives None.
-        if totals:
-            bpb = losses.bits_per_byte(losses.over_ranks(sums))
-            totals |= {key: torch.tensor(value) for key, value in bpb.items()}
+        if report.validation is not None:
+            # On other pipeline stages Megatron has no losses at all; out of time it gives None.
+            report.validation.add(losses.bits_per_byte(losses.over_ranks(sums)) if totals else {})
         return totals, *rest
 
     return wrapped
 
 
 def extend_line(print_rank_last: Callable[..., Any]) -> Callable[..., Any]:
-    """Megatron's printer of log lines: training lines get their suffix, validation lines lose a perplexity of BPB."""
+    """Megatron's printer of log lines: those of training and of validation get the measures behind their own fields."""
 
     def wrapped(message: Any, *args: Any, **kwargs: Any) -> Any:
         current = run.active()
         if current is not None and current.report is not None and isinstance(message, str):
-            message = _PERPLEXITY.sub("", message)
-            if " iteration " in message and current.report.suffix:
-                message, current.report.suffix = message + current.report.suffix, ""
+            message += _measures(current.report, message)
         return print_rank_last(message, *args, **kwargs)
 
     return wrapped
+
+
+def _measures(report: Report, message: str) -> str:
+    """What a line gets: nothing, unless it is the one that the measures in hand belong to."""
+    if report.validation is not None:
+        return report.validation.fields() if " loss at " in message else ""
+    if " iteration " not in message:
+        return ""
+    taken, report.suffix = report.suffix, ""
+    return taken

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("megatron.training", reason="megatron-core is not installed")
 
 from megatron.training import global_vars  # noqa: E402
+from megatron.training import training as stock  # noqa: E402
 
 from megatron_proxy.adaptor import run, swapped  # noqa: E402
 from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
@@ -44,7 +45,7 @@ class Megatron:
         self.print_rank_last = reporting.extend_line(self.lines.append)
         self.get_forward_backward_func = reporting.measure_views(lambda: self._forward_backward)
         self.training_log = reporting.log_training(self._training_log)
-        self.evaluate = reporting.log_evaluation(self._evaluate)
+        self.evaluate = reporting.log_evaluation(self._evaluate_stock)
 
     def _forward_backward(self, *, forward_step_func, model, data_iterator):
         reports = []
@@ -59,9 +60,10 @@ class Megatron:
         self.print_rank_last("other words")
         return "returned"
 
-    def _evaluate(self, forward_step_func, data_iterator, model):
+    def _evaluate_stock(self, forward_step_func, data_iterator, model, *_, **__):
         func = self.get_forward_backward_func()
-        reports = [func(forward_step_func=forward_step_func, model=model, data_iterator=data) for data in data_iterator]
+        given = {"forward_step_func": forward_step_func, "model": Model()}
+        reports = [func(**given, data_iterator=data) for data in data_iterator]
         return ({"lm loss": torch.tensor(1.0)} if reports else {}), None, False
 
     def step(self, iteration, batches, skipped=0, first=False):
@@ -168,27 +170,71 @@ def test_writers_get_every_step(megatron):
     }
 
 
-def test_an_evaluation_returns_the_views_beside_megatrons_losses(megatron):
-    totals, data, timeout = megatron.evaluate(
-        forward_step, [[(RAW, BIT)], [(RAW, 2 * BIT), (COMPRESSED, BIT)]], Model()
-    )
-    assert {key: float(value) for key, value in totals.items()} == pytest.approx(
-        {"lm loss": 1.0, "raw bpb": 1.5, "compressed bpb": 0.5}
-    )
-    assert (data, timeout) == (None, False)
-    assert megatron.evaluate(forward_step, [], Model())[0] == {}
+@pytest.fixture
+def validate(megatron, monkeypatch):
+    """Megatron's own ``evaluate_and_print_results`` over these sets, asked for every figure that it can derive."""
+    monkeypatch.setattr(stock, "evaluate", reporting.log_evaluation(megatron._evaluate_stock))
+    monkeypatch.setattr(stock, "print_rank_last", megatron.print_rank_last)
+    monkeypatch.setattr(stock, "is_last_rank", lambda: True)
+    args = run.current().args
+    vars(args).update(log_validation_ppl_to_tensorboard=True, eval_iters=1, full_validation=False)
+    vars(args).update(consumed_train_samples=24, validation_set_names=None)
+
+    def validate(*sets, written=True, names=None):
+        args.multiple_validation_sets, args.validation_set_names = len(sets) > 1, names
+        args.eval_iters = [1] * len(sets) if len(sets) > 1 else 1
+        reporting.log_validation(stock.evaluate_and_print_results)(
+            *("iteration 6 on test set", forward_step, list(sets) if len(sets) > 1 else sets[0], [Model()], 6),
+            *(None, None),
+            write_to_tensorboard=written,
+        )
+        return [line for line in megatron.lines if "loss at" in line]
+
+    return validate
 
 
-def test_a_perplexity_of_bits_is_not_printed(megatron):
-    megatron.step(1, [(RAW, BIT)])
-    megatron.print_rank_last(
-        " validation loss at iteration 6 on test set | lm loss value: 1.0E+00 | lm loss PPL: 2.7E+00 | "
-        "raw bpb value: 1.5E+00 | raw bpb PPL: 4.4E+00 | compressed bpb value: 5.0E-01 | compressed bpb PPL: 1.6E+00 | "
+def test_a_validation_has_the_views_beside_megatrons_losses(megatron, validate):
+    (line,) = validate([[(RAW, BIT)], [(RAW, 2 * BIT), (COMPRESSED, BIT)]])
+    assert line == (
+        " validation loss at iteration 6 on test set | lm loss value: 1.000000E+00 | lm loss PPL: 2.718282E+00 | "
+        "raw bpb value: 1.500000E+00 | compressed bpb value: 5.000000E-01 | "
     )
-    assert megatron.lines[-1] == (
-        " validation loss at iteration 6 on test set | lm loss value: 1.0E+00 | lm loss PPL: 2.7E+00 | "
-        "raw bpb value: 1.5E+00 | compressed bpb value: 5.0E-01 | "
+    # The lines around it are what they were.
+    assert set(megatron.lines[0]) == set(megatron.lines[2]) == {"-"}
+
+
+def test_nothing_is_derived_from_bits(validate):
+    (line,) = validate([[(RAW, BIT), (COMPRESSED, BIT)]])
+    assert line.count("PPL") == line.count("lm loss PPL") == 1
+    board, wandb = global_vars._GLOBAL_TENSORBOARD_WRITER, global_vars._GLOBAL_WANDB_WRITER
+    losses_written = {"lm loss validation": 1.0, "lm loss validation ppl": pytest.approx(math.e)}
+    bits = {"raw bpb validation": pytest.approx(1.0), "compressed bpb validation": pytest.approx(0.5)}
+    assert {key: value for key, value, step in board if step == 6} == losses_written | bits
+    assert {key: value for key, value, step in board if step == 24} == {
+        f"{key} vs samples": value for key, value in (losses_written | bits).items()
+    }
+    assert {key: value for values, _ in wandb for key, value in values.items()} == {"lm loss validation": 1.0} | bits
+
+
+def test_each_set_of_several_has_its_own(validate):
+    lines = validate([[(RAW, BIT)]], [[(RAW, 3 * BIT)]])
+    assert ["raw bpb value: 1.0" in lines[0], "raw bpb value: 3.0" in lines[1]] == [True, True]
+    validate([[(RAW, BIT)]], [[(RAW, 2 * BIT)]], names=["code", "text"])
+    written = {key: value for key, value, step in global_vars._GLOBAL_TENSORBOARD_WRITER if step == 6}
+    assert {key: value for key, value in written.items() if "bpb" in key} == pytest.approx(
+        {
+            "raw bpb validation-0": 1.0,
+            "raw bpb validation-1": 3.0,
+            "raw bpb validation-code": 1.0,
+            "raw bpb validation-text": 2.0,
+        }
     )
+
+
+def test_a_stage_without_losses_and_a_validation_that_is_not_written(validate):
+    assert validate([])[-1] == " validation loss at iteration 6 on test set | "
+    assert "raw bpb value: 1.0" in validate([[(RAW, BIT)]], written=False)[-1]
+    assert not [key for key, *_ in global_vars._GLOBAL_TENSORBOARD_WRITER if "bpb" in key]
 
 
 def test_without_the_flag_all_is_stock(megatron, monkeypatch):
