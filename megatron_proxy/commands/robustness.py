@@ -2,8 +2,9 @@
 
   megatron-proxy robustness --load checkpoints/run --input held_out.jsonl --output robust.json --plot robust.svg
 
-The first half of every document is perturbed; bits per byte and the share of right next bytes are told over its second
-half, which is left as it is, beside those behind the clean first half.
+The first half of every document is perturbed; bits per byte and the share of right next bytes are told over the
+beginning of its second half, which is left as it is, beside those behind the clean first half. Of the second half the
+bytes count that are read in one window with the first: context less stride, which the output tells.
 """
 
 from __future__ import annotations
@@ -76,12 +77,13 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
     texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines)
     documents = list(itertools.islice(texts, args.max_documents))
-    changes = {"rate": args.rate, "seed": args.seed}
-    with Steps("evaluating", robustness.scored_bytes(documents, names, **changes), "bytes") as progress:
+    total = (1 + len(names)) * robustness.scored_bytes(documents, context, stride)
+    with Steps("evaluating", total, "bytes") as progress:
         scorer = Scorer(model, context, stride, args.batch, progress=progress.advance)
-        found = robustness.figures(robustness.measure(documents, names, scorer, **changes))
+        measured = robustness.measure(documents, names, scorer, rate=args.rate, seed=args.seed)
+    found = robustness.figures(measured)
     if args.plot:
         robustness_plot.save(found, Path(args.plot))
-    settings = {"context": context, "stride": stride, **changes}
-    content = {"checkpoint": str(checkpoint.folder), **settings, "prompts": found}
-    return content, robustness.as_table(found)
+    settings = {"context": context, "stride": stride, "rate": args.rate, "seed": args.seed}
+    content = {"checkpoint": str(checkpoint.folder), **settings, "bytes_behind_prompts": measured.rest_bytes}
+    return {**content, "prompts": found}, robustness.as_table(measured)

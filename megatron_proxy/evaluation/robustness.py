@@ -1,16 +1,23 @@
 """How much worse a model predicts a text whose beginning was perturbed.
 
 Each document is parted into a prompt (its first half, up to a line's end) and a rest. Told are BPB and the share of
-next bytes that are right, over the bytes of the rest alone, given the clean prompt and given each perturbed one. The
-rest is never changed: all figures are over the same bytes.
+next bytes that are right, over bytes of the rest alone, given the clean prompt and given each perturbed one. The rest
+is never changed: all figures are over the same bytes.
+
+Scored is the beginning of the rest only, as many bytes as a perturbation can reach: the first ``context - stride``. A
+window ends after each ``stride`` of them, and so begins at least a stride before the rest, inside the prompt. Bytes
+further on would be read without any of the prompt, and make every model look robust. Windows are counted from where the
+rest begins, so that each of its bytes has the same window behind every prompt, whatever a perturbation did to the
+prompt's length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import CorpusError
+from ..errors import ConfigurationError, CorpusError
 from ..vocab import RAW_OPEN, bits_per_byte, raw_ids
 from .perturbations import apply
 from .scoring import Scored, Scorer, Segment, Tally
@@ -29,50 +36,112 @@ def parted(content: bytes) -> tuple[bytes, bytes]:
     return content[:cut], content[cut:]
 
 
+@dataclass
+class Measured:
+    """What was scored.
+
+    Parameters
+    ----------
+    tallies
+        By prompt: :data:`CLEAN`, and the name of each perturbation.
+    changed
+        By perturbation: in how many documents it changed what is read before the bytes scored.
+    rest_bytes
+        Bytes of the rests, whether or not they were scored.
+    """
+
+    tallies: dict[str, Tally]
+    changed: dict[str, int]
+    rest_bytes: int = 0
+
+    @property
+    def scored_bytes(self) -> int:
+        """Bytes scored, behind each prompt."""
+        return self.tallies[CLEAN].source_bytes
+
+
 def measure(
     documents: Sequence[bytes], names: Sequence[str], scorer: Scorer, *, rate: float = 0.05, seed: int = 0
-) -> dict[str, Tally]:
-    """Score the documents' second halves behind clean and perturbed prompts; tallies by perturbation.
+) -> Measured:
+    """Score what follows the documents' first halves, behind clean and perturbed ones.
 
     Raises
     ------
+    ConfigurationError
+        If the stride is the context: then windows hold nothing of a prompt.
     CorpusError
-        If no document has a second half.
+        If no document has a byte that a perturbation could reach, or none of the perturbations changed anything.
     """
-    tallies = {name: Tally() for name in (CLEAN, *names)}
-    scorer.score(_streams(documents, tallies, rate, seed))
-    if tallies[CLEAN].source_bytes == 0:
-        raise CorpusError("there is nothing to evaluate: no document holds a byte", where="--input")
-    return tallies
+    if scorer.stride >= scorer.context:
+        raise ConfigurationError(
+            f"windows of {scorer.context} bytes that move on by as many hold nothing of a perturbed prompt",
+            where="--stride",
+            fix=f"give less, such as {max(1, scorer.context // 2)}",
+        )
+    found = Measured({name: Tally() for name in (CLEAN, *names)}, dict.fromkeys(names, 0))
+    scorer.score(_streams(documents, found, scorer, rate, seed))
+    if not found.scored_bytes:
+        raise CorpusError("there is nothing to evaluate: no document has a byte behind a prompt", where="--input")
+    if names and not any(found.changed.values()):
+        raise CorpusError(
+            f"nothing is perturbed: {', '.join(names)} changed none of the bytes read before those scored",
+            where="--input",
+            fix="give a larger --rate, other --perturbations, or documents that have something to perturb",
+        )
+    return found
 
 
-def scored_bytes(documents: Sequence[bytes], names: Sequence[str], *, rate: float = 0.05, seed: int = 0) -> int:
-    """How many bytes :func:`measure` scores, each as often as it is scored."""
-    tallies = {name: Tally() for name in (CLEAN, *names)}
-    return sum(segment.size for one in _streams(documents, tallies, rate, seed) for segment in one.segments)
+def scored_bytes(documents: Sequence[bytes], context: int, stride: int) -> int:
+    """How many bytes :func:`measure` scores behind each prompt."""
+    return sum(len(_reached(*parted(content), context, stride)) for content in documents)
 
 
-def _streams(documents: Iterable[bytes], tallies: dict[str, Tally], rate: float, seed: int) -> Iterator[Scored]:
+def _reached(prompt: bytes, rest: bytes, context: int, stride: int) -> bytes:
+    """The beginning of a rest that is read in one window with its prompt."""
+    # The whole of a document of one byte is rest: there is nothing to perturb.
+    return rest[: context - stride] if prompt else b""
+
+
+def _streams(documents: Sequence[bytes], found: Measured, scorer: Scorer, rate: float, seed: int) -> Iterator[Scored]:
     for number, content in enumerate(documents):
         prompt, rest = parted(content)
-        for name, tally in tallies.items():
+        found.rest_bytes += len(rest)
+        reached = _reached(prompt, rest, scorer.context, scorer.stride)
+        if not reached:
+            continue
+        seen = scorer.context - min(scorer.stride, len(reached))
+        for name, tally in found.tallies.items():
             read = prompt if name == CLEAN else apply(name, prompt, rate, seed, number)
             tally.documents += 1
-            tally.source_bytes += len(rest)
-            stream = Stream(raw_ids(read + rest), RAW_OPEN)
-            yield Scored(stream, [Segment(len(read), len(read) + len(rest), tally)])
+            tally.source_bytes += len(reached)
+            if name != CLEAN:
+                found.changed[name] += read[-seen:] != prompt[-seen:]
+            yield from _windows(read, reached, scorer, tally)
 
 
-def figures(tallies: dict[str, Tally]) -> dict[str, dict[str, Any]]:
-    """BPB and accuracy by perturbation, with the differences to the clean prompts; JSON-able."""
-    clean = tallies[CLEAN]
+def _windows(prompt: bytes, rest: bytes, scorer: Scorer, tally: Tally) -> Iterator[Scored]:
+    """A window for each stride of the rest, with as much before it as the context holds."""
+    text = prompt + rest
+    for begin in range(len(prompt), len(text), scorer.stride):
+        end = min(begin + scorer.stride, len(text))
+        first = max(0, end - scorer.context)
+        # Inside the raw view a window is opened by the view's sentinel, as at its beginning.
+        stream = Stream(raw_ids(text[first:end]), RAW_OPEN)
+        yield Scored(stream, [Segment(begin - first, end - first, tally)])
+
+
+def figures(measured: Measured) -> dict[str, dict[str, Any]]:
+    """BPB and accuracy by prompt, with the differences to the clean prompts; JSON-able."""
+    clean = measured.tallies[CLEAN]
     clean_bpb = bits_per_byte(clean.nats, clean.source_bytes) or 0.0
     clean_accuracy = clean.correct / max(1, clean.targets)
     found = {}
-    for name, tally in tallies.items():
+    for name, tally in measured.tallies.items():
         bpb = bits_per_byte(tally.nats, tally.source_bytes) or 0.0
         accuracy = tally.correct / max(1, tally.targets)
         found[name] = {
+            "documents": tally.documents,
+            "documents_changed": measured.changed.get(name, 0),
             "bytes": tally.source_bytes,
             "bpb": bpb,
             "bpb_added": bpb - clean_bpb,
@@ -82,13 +151,23 @@ def figures(tallies: dict[str, Tally]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def as_table(found: dict[str, dict[str, Any]]) -> str:
-    """The figures as a table."""
+def as_table(measured: Measured) -> str:
+    """The figures as a table, and what they are over."""
+    found = figures(measured)
     width = max(map(len, found))
-    lines = [f"{'prompt':<{width}}  {'bytes':>12}  {'BPB':>7}  {'added':>8}  {'next byte right':>15}  {'lost':>7}"]
+    lines = [f"{'prompt':<{width}}  {'changed':>11}  {'BPB':>7}  {'added':>8}  {'next byte right':>15}  {'lost':>7}"]
     for name, one in found.items():
+        changed = f"{one['documents_changed']:,} of {one['documents']:,}"
         lines.append(
-            f"{name:<{width}}  {one['bytes']:>12,}  {one['bpb']:>7.4f}  {one['bpb_added']:>+8.4f}  "
+            f"{name:<{width}}  {changed:>11}  {one['bpb']:>7.4f}  {one['bpb_added']:>+8.4f}  "
             f"{one['accuracy']:>15.2%}  {one['accuracy_lost']:>+7.2%}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", over(measured)])
+
+
+def over(measured: Measured) -> str:
+    """How many bytes are scored, in words."""
+    return (
+        f"over {measured.scored_bytes:,} of the {measured.rest_bytes:,} bytes behind the prompts: those that are read "
+        "in one window with a prompt; the others no perturbation can reach"
+    )

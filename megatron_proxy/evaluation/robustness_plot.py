@@ -27,11 +27,30 @@ _BOTTOM: Final = 34
 
 
 class Panel(NamedTuple):
-    """One half of the picture: what it shows, the values in the order of the names, and how they are written."""
+    """One half of the picture.
+
+    Parameters
+    ----------
+    title
+        What it shows.
+    values
+        In the order of the names.
+    form
+        How they are written.
+    least
+        What the axis shows at least on either side that has bars: differences far below it are noise, and stay short.
+    """
 
     title: str
     values: Sequence[float]
     form: str
+    least: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest value of the axis: zero, all values, and :attr:`least` where values lie."""
+        low, high = min([0.0, *self.values]), max([0.0, *self.values])
+        return (min(low, -self.least) if low < 0 else 0.0), max(high, self.least)
 
 
 def check(path: Path) -> None:
@@ -64,8 +83,8 @@ def panels(found: dict[str, dict[str, Any]]) -> list[Panel]:
     """What is drawn."""
     rows = [one for name, one in found.items() if name != CLEAN]
     return [
-        Panel("bits per byte added", [one["bpb_added"] for one in rows], "{:+z.4f}"),
-        Panel("next bytes lost, in points", [100 * one["accuracy_lost"] for one in rows], "{:+z.2f}"),
+        Panel("bits per byte added", [one["bpb_added"] for one in rows], "{:+z.4f}", 0.02),
+        Panel("next bytes lost, in points", [100 * one["accuracy_lost"] for one in rows], "{:+z.2f}", 1.0),
     ]
 
 
@@ -92,9 +111,9 @@ def svg(found: dict[str, dict[str, Any]]) -> str:
 
 
 def _draw(panel: Panel, left: float) -> list[str]:
-    low, high = min([0.0, *panel.values]), max([0.0, *panel.values])
+    low, high = panel.ends
     step = _step(high - low)
-    low, high = step * math.floor(low / step), step * max(1, math.ceil(high / step))
+    low, high = step * math.floor(low / step), step * math.ceil(high / step)
     # Values stand beside their bars: to the left of zero too, if there are bars.
     margin = _VALUE if low < 0 else 0
 
@@ -120,9 +139,7 @@ def _draw(panel: Panel, left: float) -> list[str]:
 
 
 def _step(span: float) -> float:
-    """A round step that cuts a span into two to six parts."""
-    if span <= 0:
-        return 1.0
+    """A round step that cuts a span above 0 into two to six parts."""
     power = 10.0 ** math.floor(math.log10(span))
     return next(step for step in (power / 5, power / 2, power, 2 * power) if span / step <= 6)
 
@@ -144,7 +161,9 @@ def _save_png(found: dict[str, dict[str, Any]], path: Path) -> None:
         bars = axis.barh(names, panel.values, color=_COLOUR)
         axis.bar_label(bars, [panel.form.format(value) for value in panel.values], padding=4, fontsize=8)
         axis.axvline(0.0, color="black", linewidth=0.8)
-        axis.margins(x=0.2)
+        low, high = panel.ends
+        room = 0.2 * (high - low)
+        axis.set_xlim(low - (room if low < 0 else 0.0), high + room)
         axis.set_title(panel.title, fontsize=10)
         axis.invert_yaxis()
     content = io.BytesIO()

@@ -63,6 +63,17 @@ def test_files_are_written_by_their_ending(tmp_path):
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_noise_stays_short():
+    """A ten-thousandth of a bit and a byte in ten thousand: whiskers, not bars across the page."""
+    found = {"clean": row(0, 0), "case": row(1e-4, 1e-4), "typos": row(-1e-4, -1e-4)}
+    tree = ElementTree.fromstring(robustness_plot.svg(found))
+    assert all(end - begin < 0.02 * robustness_plot._PANEL for begin, end in bars(tree))
+    # Real differences fill it as before.
+    found = {"clean": row(0, 0), "case": row(0.1, 0.05), "typos": row(0.09, 0.01)}
+    (longest, *_) = bars(ElementTree.fromstring(robustness_plot.svg(found)))
+    assert longest[1] - longest[0] == pytest.approx(robustness_plot._PANEL)
+
+
 def test_nothing_but_clean_prompts_or_no_differences():
     assert "<svg" in robustness_plot.svg({"clean": row(0, 0), "case": row(0, 0)})
     assert "<svg" in robustness_plot.svg({"clean": row(0, 0)})
