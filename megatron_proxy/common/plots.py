@@ -75,8 +75,12 @@ def lines(series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool =
     return _svg(body, f"{y_label} by {x_label}")
 
 
-def bars(groups: Sequence[str], series: Sequence[Series], y_label: str, *, high: float = 1.0) -> str:
-    """Bars from 0 to ``high``: one group per name in ``groups``, one bar in it per series; x is the group's place."""
+def bars(groups: Sequence[str], series: Sequence[Series], y_label: str) -> str:
+    """Bars on a scale from 0 to 1, or to the highest: one group per name, one bar in it per series.
+
+    A point's x is its group's place, its y at least 0.
+    """
+    high = max([1.0, *(y for one in series for _, y in one.points)])
     y_axis = Axis(0.0, high, False, _HEIGHT - _BOTTOM, _TOP)
     room = (_WIDTH - _LEFT - _RIGHT) / len(groups)
     width = 0.8 * room / max(1, len(series))
@@ -84,7 +88,7 @@ def bars(groups: Sequence[str], series: Sequence[Series], y_label: str, *, high:
     for number, one in enumerate(series):
         for x, y in one.points:
             left = _LEFT + (x + 0.1) * room + number * width
-            top = y_axis.place(min(y, high))
+            top = y_axis.place(y)
             body.append(
                 f'<rect x="{left:.1f}" y="{top:.1f}" width="{max(1.0, width - 1):.1f}" '
                 f'height="{_HEIGHT - _BOTTOM - top:.1f}" fill="{COLOURS[number % len(COLOURS)]}">'

@@ -1,6 +1,7 @@
 """``megatron-proxy inspect``: figures by exact values, alignment, and the three forms of the report."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -182,8 +183,16 @@ def test_plots_place_points():
     assert 'points="58.0,236.0 446.0,' in svg
     assert lines([], "x", "y") == ""
     assert 'height="111.0"' in bars(["g"], [Series("a", [(0, 0.5)])], "y")
-    # A value above the scale stays inside the picture.
-    assert 'y="14.0"' in bars(["g"], [Series("a", [(0, 1.7)])], "y")
+
+
+def test_bars_above_one_are_as_long_as_their_values():
+    """An instability may be above 1: an edit can make more codes than there were."""
+    drawn = bars(["g", "h"], [Series("a", [(0, 1.6), (1, 0.4)])], "y")
+    assert re.findall(r'<rect [^>]* y="([^"]*)" [^>]* height="([^"]*)"', drawn) == [
+        ("14.0", "222.0"),
+        ("180.5", "55.5"),
+    ]
+    assert {">0.5</text>", ">1</text>", ">1.5</text>"} <= set(re.findall(r">[\d.]+</text>", drawn))
 
 
 def test_the_command_prints_json_and_writes_a_page(prefix, tmp_path, capsys):
