@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import platform
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..errors import UnsupportedError
 from . import arguments, blends, resume, support
 from .arguments import Settings
@@ -124,9 +126,24 @@ def tell(args: argparse.Namespace, line: str) -> None:
         print(f"megatron_proxy: {line}", flush=True)
 
 
+def _versions() -> list[str]:
+    """What this run is trained with, for those who read its log later."""
+    import torch
+
+    from . import hooks
+
+    return [
+        f"megatron_proxy {__version__}",
+        f"Megatron-Core {hooks.megatron_version()}",
+        f"torch {torch.__version__}",
+        f"Python {platform.python_version()}",
+    ]
+
+
 def _remarks(run: Run) -> list[str]:
     schedule, size = run.settings.schedule, run.tokenizer.vocab_size
     lines = [
+        f"versions: {', '.join(_versions())}",
         f"{run.settings.compressor} views of {', '.join(one.prefix for one in run.prepared)}; {size:,} ids",
         f"rate {schedule.initial_rate:g} → {schedule.peak_rate:g} → {schedule.final_rate:g}, modes "
         f"{' → '.join(mode.value for mode in schedule.modes)}, over {run.settings.horizon_samples:,} samples",

@@ -1,12 +1,21 @@
 """Logs as Megatron prints them, small enough to compute by hand."""
 
+import re
+
 HEAD = """\
 using world size: 2, data-parallel size: 2
 ------------------------ arguments ------------------------
+  data_path ....................................... ['0.7', 'data/a', '0.3', 'data/b']
   ffn_hidden_size ................................. 24
+  global_batch_size ............................... 4
   group_query_attention ........................... True
   hidden_size ..................................... 16
   kv_channels ..................................... 4
+  lr .............................................. 0.003
+  lr_decay_style .................................. cosine
+  micro_batch_size ................................ 2
+  min_lr .......................................... 0.0003
+  mock_data ....................................... False
   mtp_num_layers .................................. None
   multi_latent_attention .......................... False
   num_attention_heads ............................. 4
@@ -15,11 +24,17 @@ using world size: 2, data-parallel size: 2
   num_query_groups ................................ 2
   padded_vocab_size ............................... None
   proxy_compression ............................... zstd
+  proxy_final_rate ................................ None
+  proxy_initial_rate .............................. 0.4
+  proxy_peak_rate ................................. 0.9
+  seed ............................................ 1234
   seq_length ...................................... 32
   swiglu .......................................... True
+  train_iters ..................................... 300
   untie_embeddings_and_output_weights ............. True
   world_size ...................................... 2
 -------------------- end of arguments ---------------------
+megatron_proxy: versions: megatron_proxy 0.1.0, Megatron-Core 0.19.2, torch 2.9.0, Python 3.12.1
 INFO:megatron: > padded vocab (size: 330) with 54 dummy tokens (new size: 384)
  > number of parameters on (tensor, gtp_weight_remat, pipeline) model parallel rank (0, 0, 0): 9000
  > number of parameters on (tensor, gtp_weight_remat, pipeline) model parallel rank (1, 0, 0): 7200
@@ -61,3 +76,12 @@ LINES = [
     training(40, 3.0, 0.9),
     validation(40, 3.25),
 ]
+
+
+def _coloured(line: str) -> str:
+    """A line as a program writes it for a terminal: each value in colour, a title before, bold words around."""
+    told = re.sub(r"([\d.]+(?:E[+-]\d+)?|True|None|zstd)(?= *(?:\||$))", "\x1b[1;32m\\1\x1b[0m", line)
+    return f"\x1b]0;training\x07\x1b[1m{told}\x1b(B\x1b[m"
+
+
+COLOURED = "\r\n".join(map(_coloured, [*HEAD.splitlines(), *LINES]))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from ...common import readable_json
+from . import about
 from .runs import MOST, VIEWS, Run
 
 _ELAPSED: Final = "elapsed time per iteration (ms)"
@@ -24,6 +25,7 @@ def final_figures(run: Run) -> dict[str, Any]:
     rest = None if parameters is None or embeddings is None else parameters - embeddings
     return {
         "name": run.name,
+        "about": about.about(run),
         "compressor": model.text("proxy_compression"),
         "mode": run.log.training[-1].mode,
         "rate": run.last("compressed rate"),
@@ -52,16 +54,24 @@ def as_json(several: Sequence[dict[str, Any]]) -> str:
 
 
 def table(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Rows of (label, a cell for each run); a row that no run has a value for is left out."""
-    rows = [(label, [_cell(value(figures), shown) for figures in several]) for label, value, shown in _ROWS]
-    return [(label, cells) for label, cells in rows if any(cell != _NOTHING for cell in cells)]
+    """Rows of (label, a cell for each run) of the figures at the end; a row that no run has a value for is left out."""
+    return _told((label, [_cell(value(figures), shown) for figures in several]) for label, value, shown in _ROWS)
+
+
+def about_table(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The same of what was run."""
+    return _told(about.rows([figures["about"] for figures in several]))
+
+
+def _told(rows: Iterable[tuple[str, list[str | None]]]) -> list[tuple[str, list[str]]]:
+    return [(label, [_NOTHING if cell is None else cell for cell in cells]) for label, cells in rows if any(cells)]
 
 
 _NOTHING: Final = "-"
 
 
-def _cell(value: Any, shown: Callable[[Any], str]) -> str:
-    return _NOTHING if value is None else shown(value)
+def _cell(value: Any, shown: Callable[[Any], str]) -> str | None:
+    return None if value is None else shown(value)
 
 
 def _whole(value: float | None) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import ConfigurationError
+from .training_log import plain
 
 _LOGS: Final = (".log", ".txt", ".out", ".err")
 # torchrun keeps a process's output at LOG_DIR/RUN/attempt_0/0/stdout.log.
@@ -85,9 +86,9 @@ def _take(path: Path, files: Files) -> None:
 
 
 def _text(path: Path) -> list[str] | None:
-    """Lines of a log; None if it is binary."""
+    """Lines of a log, without a terminal's colours; None if it is binary."""
     content = _bytes(path)
-    return None if b"\0" in content else content.decode("utf-8", "replace").splitlines()
+    return None if b"\0" in content else plain(content.decode("utf-8", "replace")).splitlines()
 
 
 def _bytes(path: Path) -> bytes:

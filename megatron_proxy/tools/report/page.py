@@ -9,7 +9,7 @@ from typing import Final
 from ...common.html import document
 from . import flops
 from .chart import Look, chart, swatch
-from .figures import final_figures, table
+from .figures import about_table, final_figures, table
 from .runs import AXES, Run
 
 _STYLE: Final = """
@@ -36,7 +36,15 @@ _WHY_NOT: Final = {
 
 def page(runs: Sequence[Run], title: str) -> str:
     """The page about ``runs``, in their order."""
-    parts = [f"<h1>{escape(title)}</h1>", _legend(runs), _table(runs)]
+    figures = [final_figures(run) for run in runs]
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        _legend(runs),
+        _table("What was run", runs, about_table(figures)),
+        _table("Final figures", runs, table(figures)),
+        "<p><small>BPB: bits per source byte, of either view, so that all compare. -: not told by the run's files."
+        "</small></p>",
+    ]
     parts += [_figure(runs, axis) for axis in AXES]
     parts += [_generations(runs), _notes(runs)]
     return document(escape(title), "\n".join(parts), _STYLE)
@@ -47,17 +55,14 @@ def _legend(runs: Sequence[Run]) -> str:
     return f'<p class="legend">{names}</p>'
 
 
-def _table(runs: Sequence[Run]) -> str:
+def _table(title: str, runs: Sequence[Run], told: Sequence[tuple[str, Sequence[str]]]) -> str:
     head = "".join(f"<th>{escape(run.name)}</th>" for run in runs)
     rows = "".join(
         f"<tr><th>{escape(label)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-        for label, cells in table([final_figures(run) for run in runs])
+        for label, cells in told
     )
-    return (
-        f'<h2>Final figures</h2><div class="scroll"><table class="figures"><tr><td></td>{head}</tr>{rows}</table></div>'
-        "<p><small>BPB: bits per source byte, of either view, so that all compare. -: not told by the run's files."
-        "</small></p>"
-    )
+    table = f'<table class="figures"><tr><td></td>{head}</tr>{rows}</table>'
+    return f'<h2>{title}</h2><div class="scroll">{table}</div>'
 
 
 def _figure(runs: Sequence[Run], axis: str) -> str:

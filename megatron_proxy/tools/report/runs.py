@@ -59,6 +59,9 @@ class Run:
         Megatron's arguments and the model's size.
     evaluations, generations
         What was found beside the log; of each view the evaluation of the latest iteration.
+    began, ended
+        When the first and the last line of training were printed (``2026-01-02 03:04:05``); None where Megatron
+        prints no time.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Run:
     settings: Settings
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     generations: Sequence[Generation] = ()
+    began: str | None = None
+    ended: str | None = None
 
     @property
     def steps(self) -> int:
@@ -182,13 +187,16 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
             where=str(path),
             fix="name what the training script printed, or a folder with it in .log, .txt, .out or .err files",
         )
-    order = sorted(starts, key=lambda at: (_began(found.logs[at]), starts[at][0].training[0].iteration, at))
+    times = {at: _times(found.logs[at]) for at in starts}
+    order = sorted(starts, key=lambda at: (times[at][0], starts[at][0].training[0].iteration, at))
+    printed = sorted(time for pair in times.values() for time in pair if time)
     return Run(
         name or path.resolve().name.removesuffix(".log"),
         _joined([log for at in order for log in starts[at]]),
         settings.parse(found.logs[order[-1]]),
         _evaluations(found.evaluations),
         [_generation(line) for line in found.generations],
+        *((printed[0], printed[-1]) if printed else ()),
     )
 
 
@@ -201,9 +209,12 @@ def interpolated(places: Sequence[tuple[int, float]], iteration: int) -> float:
     return low + (high - low) * (iteration - before) / (after - before) if after > before else high
 
 
-def _began(lines: Sequence[str]) -> str:
-    """When the first iteration was printed, in an order of text; nothing where Megatron prints no time."""
-    return next((match[1] for match in map(_TIME.search, lines) if match), "")
+def _times(lines: Sequence[str]) -> tuple[str, str]:
+    """When the first and the last iteration were printed, in an order of text; nothing where Megatron prints no time."""
+    first, last = (
+        next((match[1] for match in map(_TIME.search, some) if match), "") for some in (lines, reversed(lines))
+    )
+    return first, last
 
 
 def _starts(lines: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -11,6 +11,7 @@ BEGIN: Final = "-- arguments --"
 _END: Final = "-- end of arguments --"
 _ARGUMENT: Final = re.compile(r"(?:^|\s)([A-Za-z_]\w*) \.+ (.*)$")
 _PADDED: Final = re.compile(r"padded vocab \(size: (\d+)\) with \d+ dummy tokens \(new size: (\d+)\)")
+_VERSIONS: Final = re.compile(r"megatron_proxy: versions: (.+)$")
 _PARAMETERS: Final = re.compile(r"number of parameters on \([^)]*\) model parallel rank \(([\d, ]+)\): (\d+)")
 
 
@@ -26,12 +27,15 @@ class Settings:
         Ids, and rows of the embedding after padding; None if the log has no such line.
     parameters_of
         Parameters by model-parallel rank.
+    versions
+        The packages that were trained with, as the plugin prints them.
     """
 
     arguments: dict[str, str] = field(default_factory=dict)
     vocabulary: int | None = None
     padded_vocabulary: int | None = None
     parameters_of: dict[str, int] = field(default_factory=dict)
+    versions: str | None = None
 
     def text(self, name: str) -> str | None:
         """An argument; None if it is not logged, or is None."""
@@ -72,12 +76,15 @@ def parse(lines: Iterable[str]) -> Settings:
         if BEGIN in line or _END in line:
             inside = BEGIN in line
             if inside:
-                settings = Settings()
+                # The versions may be printed before the arguments.
+                settings = Settings(versions=settings.versions)
         elif inside:
             if match := _ARGUMENT.search(line):
                 settings.arguments[match[1]] = match[2].strip()
         elif match := _PADDED.search(line):
             settings.vocabulary, settings.padded_vocabulary = int(match[1]), int(match[2])
+        elif match := _VERSIONS.search(line):
+            settings.versions = match[1].strip()
         elif match := _PARAMETERS.search(line):
             settings.parameters_of[match[1]] = int(match[2])
     if settings.padded_vocabulary is None:

@@ -6,6 +6,8 @@ Megatron prints one line per logging interval, fields parted by ``|``:
 
 and one per validation, ``validation loss at iteration 100 on validation set | lm loss value: 3.2E+00 | …``; the line
 about the test set, after the last iteration, is left out.
+
+A log that was written through a terminal has its colours and titles between the words; they are no part of any value.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+# Control sequences, operating-system commands (titles, links), and the short escapes: ECMA-48.
+_TERMINAL: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _ITERATION: Final = re.compile(r"iteration\s+(\d{1,15})/\s*\d+\s*\|")
 _VALIDATION: Final = re.compile(r"validation loss at iteration (\d{1,15})(?! on test set)\b")
 _MODE: Final = re.compile(r"\| mode: (\w+) \|")
@@ -45,10 +49,15 @@ class TrainingLog:
         return [e.iteration for e in entries], [e.values[field] for e in entries]
 
 
+def plain(text: str) -> str:
+    """``text`` without what tells a terminal how to show it."""
+    return _TERMINAL.sub("", text) if "\x1b" in text else text
+
+
 def parse(lines: Iterable[str]) -> TrainingLog:
     """Read a log; lines of any other kind are passed over."""
     log = TrainingLog([], [])
-    for line in lines:
+    for line in map(plain, lines):
         if match := _VALIDATION.search(line):
             log.validation.append(Entry(int(match[1]), _fields(line[match.end() :])))
         elif match := _ITERATION.search(line):

@@ -1,15 +1,16 @@
 """What is read from a run's files, against each axis."""
 
 import json
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from report_logs import FLOPS_PER_TOKEN, HEAD, LINES, training, validation
+from report_logs import COLOURED, FLOPS_PER_TOKEN, HEAD, LINES, training, validation
 
 from megatron_proxy.errors import ConfigurationError
 from megatron_proxy.tools.report import final_figures, read_run
-from megatron_proxy.tools.report.figures import as_json, table
+from megatron_proxy.tools.report.figures import about_table, as_json, table
 from megatron_proxy.tools.report.page import page
 from megatron_proxy.tools.report.runs import Evaluation, interpolated
 
@@ -45,6 +46,24 @@ def test_places_between_and_before_the_lines():
 def test_final_figures(folder):
     assert final_figures(read_run(folder, "mine")) == {
         "name": "mine",
+        "about": {
+            "layers": 2,
+            "width": 16,
+            "heads": 4,
+            "window": 32,
+            "batch": 4,
+            "micro_batch": 2,
+            "processes": 2,
+            "learning_rate": "0.003 → 0.0003, cosine",
+            "compressed_rate": "0.4 → 0.9 → 0.9",
+            "steps": 40,
+            "planned_steps": 300,
+            "data": "0.7 data/a 0.3 data/b",
+            "seed": 1234,
+            "versions": "megatron_proxy 0.1.0, Megatron-Core 0.19.2, torch 2.9.0, Python 3.12.1",
+            "began": "2026-01-02 03:04:05.1",
+            "ended": "2026-01-02 03:04:05.1",
+        },
         "compressor": "zstd",
         "mode": "sentinel",
         "rate": 0.9,
@@ -74,6 +93,59 @@ def test_a_table_has_the_rows_that_some_run_has(folder, tmp_path):
     assert rows["source bytes per token"] == ["3.12", "-"]
     assert rows["mode and rate at the end"] == ["sentinel, 0.9", "-"]
     assert "validation BPB, compressed view" not in rows
+
+
+def test_what_was_run(folder, tmp_path):
+    (tmp_path / "plain.log").write_text(" iteration 1/ 2 | consumed samples: 4 | lm loss: 2.0E+00 |\n")
+    rows = dict(about_table([final_figures(read_run(path)) for path in (folder, tmp_path / "plain.log")]))
+    assert rows == {
+        "layers": ["2", "-"],
+        "width": ["16", "-"],
+        "attention heads": ["4", "-"],
+        "window, ids": ["32", "-"],
+        "batch": ["4 windows, 2 at once", "-"],
+        "learning rate": ["0.003 → 0.0003, cosine", "-"],
+        "compressed rate": ["0.4 → 0.9 → 0.9", "-"],
+        "steps": ["40 of 300", "1"],
+        "data": ["0.7 data/a 0.3 data/b", "-"],
+        "seed": ["1234", "-"],
+        "processes": ["2", "-"],
+        "versions": ["megatron_proxy 0.1.0, Megatron-Core 0.19.2, torch 2.9.0, Python 3.12.1", "-"],
+        "date": ["2026-01-02 03:04 to 2026-01-02 03:04", "-"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "key", "told"),
+    [
+        ("lr_decay_style", "constant", "learning_rate", "0.003, constant"),
+        ("proxy_final_rate", "0.5", "compressed_rate", "0.4 → 0.9 → 0.5"),
+        ("proxy_compression", "None", "compressed_rate", "none"),
+        ("data_path", "None\n  train_data_path ... ['c']", "data", "c"),
+        ("data_path", "[[[", "data", "[[["),
+        ("mock_data", "True", "data", "mock data"),
+    ],
+)
+def test_other_settings(tmp_path, name, given, key, told):
+    head, found = re.subn(rf"(?m)^  {name} \.+ .*$", f"  {name} ... {given}", HEAD)
+    assert found == 1
+    (tmp_path / "a.log").write_text(head + "\n".join(LINES))
+    assert final_figures(read_run(tmp_path))["about"][key] == told
+
+
+def test_dates_are_those_of_all_starts(tmp_path):
+    (tmp_path / "a.log").write_text(HEAD + "\n".join(LINES))
+    (tmp_path / "b.log").write_text(HEAD + training(50, 2.0, 0.9).replace("01-02 03:04:05.1", "01-03 00:00:00"))
+    assert (read_run(tmp_path).began, read_run(tmp_path).ended) == ("2026-01-02 03:04:05.1", "2026-01-03 00:00:00")
+
+
+def test_the_colours_of_a_terminal_are_in_no_value(tmp_path):
+    (tmp_path / "plain.log").write_text(HEAD + "\n".join(LINES))
+    (tmp_path / "coloured.log").write_text(COLOURED)
+    assert COLOURED.count("\x1b") > 100
+    plain, coloured = (final_figures(read_run(tmp_path / f"{name}.log", "a")) for name in ("plain", "coloured"))
+    assert coloured == plain
+    assert coloured["flops"] == FLOPS_PER_TOKEN * coloured["tokens"] > 0
 
 
 def test_a_resumed_run_is_put_together(tmp_path):

@@ -1,6 +1,6 @@
 """Megatron's log lines, read back."""
 
-from megatron_proxy.tools.report.training_log import parse
+from megatron_proxy.tools.report.training_log import parse, plain
 
 LOG = """\
 > building train, validation, and test datasets for GPT ...
@@ -53,3 +53,21 @@ def test_the_mode_is_a_word():
 def test_the_test_set_is_no_validation():
     log = parse([f" validation loss at iteration {n} on {name} set | lm loss value: 3.5E+00 |" for n, name in SETS])
     assert [(entry.iteration, entry.values["lm loss"]) for entry in log.validation] == [(20, 3.5), (300, 3.5)]
+
+
+def test_a_terminals_colours_are_no_part_of_a_value():
+    coloured = [
+        "\x1b[2m iteration \x1b[1m10\x1b[0m/ 300 | lm loss: \x1b[38;5;2m4.0E+00\x1b[m | mode: \x1b[4msentinel\x1b[m |",
+        "\x1b]8;;x\x1b\\ validation loss at iteration 20 on validation set | raw bpb value: \x1b[31m3.5\x1b[0m |",
+    ]
+    assert parse(coloured) == parse(map(plain, coloured))
+    (entry,) = parse(coloured).training
+    assert (entry.iteration, entry.values, entry.mode) == (10, {"lm loss": 4.0}, "sentinel")
+    assert parse(coloured).validation[0].values == {"raw bpb": 3.5}
+
+
+def test_what_a_terminal_is_told_goes_and_nothing_else():
+    assert plain("a\x1b[1;31mb\x1b[Kc\x1b(Bd\x1b=e [0m]") == "abcde [0m]"
+    # A title that is not closed ends with its line.
+    assert plain("\x1b]0;title\nnext") == "\nnext"
+    assert plain("plain \u009b é") == "plain \u009b é"
