@@ -7,6 +7,8 @@ bytes that puts <raw> in front. AutoModelForCausalLM and AutoTokenizer load it w
 
   model = AutoModelForCausalLM.from_pretrained("exported/run")
   tokenizer = AutoTokenizer.from_pretrained("exported/run")
+
+A model card, README.md, says the same, and the figures that --evaluation names; its licence is left for you to fill in.
 """
 
 from __future__ import annotations
@@ -36,6 +38,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-shard-size", default="5GB", metavar="SIZE", help="most bytes in one file, such as 500MB (default: 5GB)"
     )
+    parser.add_argument(
+        "--evaluation",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="what 'evaluate --output' wrote about this checkpoint, for the model card",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,11 +57,15 @@ def run(args: argparse.Namespace) -> int:
 
     from ..model.checkpoint import open_checkpoint
     from ..model.hf import export
+    from ..model.hf.card import read_evaluation
 
+    evaluations = [read_evaluation(path) for path in args.evaluation]
     checkpoint = open_checkpoint(args.load, args.iteration)
     dtype = None if args.dtype is None else getattr(torch, args.dtype)
-    export(checkpoint, Path(args.output), dtype=dtype, shard_bytes=limit, overwrite=args.overwrite)
+    folder = Path(args.output)
+    export(checkpoint, folder, dtype=dtype, shard_bytes=limit, overwrite=args.overwrite, evaluations=evaluations)
     print(f"wrote {args.output}: transformers.AutoModelForCausalLM.from_pretrained({args.output!r})")
+    print(f"its model card is {folder / 'README.md'}; the licence in it is left for you to fill in")
     return 0
 
 

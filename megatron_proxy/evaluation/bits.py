@@ -11,14 +11,15 @@ The accounting:
   the next. Concatenated: all documents make one stream, ``<raw> R </raw> eos <raw> R </raw> eos …``, as in training.
 * ``bpb`` is under the model's whole vocabulary, as in training. ``bpb of bytes alone`` leaves out the compressed
   symbols and pads: the specials and bytes are all the ids that the exported model has. It is lower by the probability
-  that the model gives to symbols inside a raw view, which after training is next to nothing.
+  that the model gives to symbols inside a raw view, which after training is next to nothing. The compressed view has
+  no such figure: its symbols are none of those ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,9 +108,12 @@ class Bits:
     ----------
     tallies
         By (file, domain).
+    view
+        Name of the view that was read.
     """
 
     tallies: dict[tuple[str, str | None], Tally] = field(default_factory=dict)
+    view: str = "raw"
 
     def of(self, document: Document) -> Tally:
         """The tally for a document, which is counted."""
@@ -144,7 +148,7 @@ def measure(documents: Iterable[Document], view: View, scorer: Scorer, *, concat
     CorpusError
         If there is not a single byte.
     """
-    bits = Bits()
+    bits = Bits(view=view.name)
     scorer.score(_concatenated(documents, view, bits) if concatenate else _separate(documents, view, bits))
     if bits.total.source_bytes == 0:
         raise CorpusError("there is nothing to evaluate: no document holds a byte", where="--input")
@@ -183,15 +187,16 @@ def _merged(tallies: Iterable[Tally]) -> Tally:
     return merged
 
 
-def figures(tally: Tally) -> dict[str, Any]:
-    """A tally as figures for JSON."""
+def figures(tally: Tally, view: str = "raw") -> dict[str, Any]:
+    """A tally of one view as figures for JSON; None where there is none."""
+    alone = bits_per_byte(tally.byte_nats, tally.source_bytes) if view == "raw" else None
     return {
         "documents": tally.documents,
         "bytes": tally.source_bytes,
         "targets": tally.targets,
         "nats": tally.nats,
         "bpb": bits_per_byte(tally.nats, tally.source_bytes),
-        "bpb_of_bytes_alone": bits_per_byte(tally.byte_nats, tally.source_bytes),
+        "bpb_of_bytes_alone": alone,
         "accuracy": tally.correct / tally.targets if tally.targets else None,
     }
 
@@ -199,24 +204,36 @@ def figures(tally: Tally) -> dict[str, Any]:
 def as_json(bits: Bits) -> dict[str, Any]:
     """All figures, JSON-able."""
     return {
-        **figures(bits.total),
-        "files": {name: figures(tally) for name, tally in bits.by_file().items()},
-        "domains": {name: figures(tally) for name, tally in bits.by_domain().items()},
+        **figures(bits.total, bits.view),
+        "files": {name: figures(tally, bits.view) for name, tally in bits.by_file().items()},
+        "domains": {name: figures(tally, bits.view) for name, tally in bits.by_domain().items()},
     }
 
 
+_ALONE: Final = "bpb_of_bytes_alone"
+_MEANING: Final = {
+    "bpb": "bits per source byte under all ids that the model has, as in the training log's {} bpb",
+    _ALONE: "under the specials and bytes alone, which are all the ids of the exported model",
+}
+
+
 def as_table(bits: Bits) -> str:
-    """The figures as a table, files and domains before the total."""
+    """The figures as a table, files and domains before the total, and what they are."""
     rows = [("file " + name, tally) for name, tally in bits.by_file().items()] if len(bits.by_file()) > 1 else []
     rows += [("domain " + name, tally) for name, tally in bits.by_domain().items()]
     rows.append(("total", bits.total))
+    names = [name for name in _MEANING if bits.view == "raw" or name != _ALONE]
     width = max(len(name) for name, _ in rows)
-    lines = [f"{'':<{width}}  {'documents':>9}  {'bytes':>12}  {'BPB':>7}  {'next id right':>13}"]
-    for name, tally in rows:
-        bpb = bits_per_byte(tally.nats, tally.source_bytes)
-        accuracy = tally.correct / tally.targets if tally.targets else 0.0
-        shown = "-" if bpb is None else f"{bpb:.4f}"
+    head = "".join(f"  {name:>{max(7, len(name))}}" for name in names)
+    lines = [f"{'':<{width}}  {'documents':>9}  {'bytes':>12}{head}  {'next id right':>13}"]
+    for row, tally in rows:
+        told = figures(tally, bits.view)
+        shown = "".join(f"  {_four_digits(told[name]):>{max(7, len(name))}}" for name in names)
         lines.append(
-            f"{name:<{width}}  {tally.documents:>9,}  {tally.source_bytes:>12,}  {shown:>7}  {accuracy:>13.1%}"
+            f"{row:<{width}}  {tally.documents:>9,}  {tally.source_bytes:>12,}{shown}  {told['accuracy'] or 0.0:>13.1%}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *(f"{name}: {_MEANING[name].format(bits.view)}" for name in names)])
+
+
+def _four_digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,6 +1,7 @@
 """Every compressor trains end to end: its views, Megatron's loop, both views' BPB in the log."""
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 pytest.importorskip("megatron.training", reason="megatron-core is not installed")
 
 import tiny_data
+import torch
 
-from megatron_proxy import compressors
-from megatron_proxy.tools.report import training_log
+from megatron_proxy import __version__, compressors
+from megatron_proxy.tools.report import settings, training_log
 
 pytestmark = pytest.mark.megatron
 
@@ -38,6 +40,9 @@ def test_it_trains(training, tmp_path, name):
     log = training_log.parse(run.log.splitlines())
     assert [entry.iteration for entry in log.training] == [1, 2, 3, 4]
     assert f"; {compressor.vocabulary.size:,} ids" in run.log
+    versions = settings.parse(run.log.splitlines()).versions
+    assert versions.startswith(f"megatron_proxy {__version__}, Megatron-Core 0.")
+    assert versions.endswith(f"torch {torch.__version__}, Python {platform.python_version()}")
     measured = log.validation[-1].values
     assert 4 < measured["raw bpb"] < 20
     # A bit is a symbol: eight of them for a byte, each of about log2(vocabulary) bits.

@@ -107,6 +107,11 @@ def test_the_compressed_view_is_per_source_byte(model):
     assert found.total.nats == pytest.approx(expected, rel=1e-6)
     assert found.total.source_bytes == BYTES
     assert found.total.targets == sum(len(encode(text)) for text in TEXTS)
+    # Its symbols are no bytes: a figure under bytes alone would be made of nothing.
+    figures = bits.as_json(found)
+    assert figures["bpb_of_bytes_alone"] is figures["files"]["file0"]["bpb_of_bytes_alone"] is None
+    assert "bytes_alone" not in bits.as_table(found)
+    assert bits.as_table(found).endswith("as in the training log's compressed bpb")
 
 
 @pytest.mark.parametrize("concatenate", [False, True])
@@ -138,8 +143,19 @@ def test_tables_by_file_and_domain(model):
     found = bits.measure(DOCUMENTS, bits.raw_view(), Scorer(model, 1000, 1000))
     assert [tally.documents for tally in found.by_domain().values()] == [3, 2]
     lines = bits.as_table(found).splitlines()
-    assert [line.split("  ")[0] for line in lines[1:]] == ["file file0", "file file1", "domain a", "domain b", "total"]
-    assert lines[-1].split()[:3] == ["total", "5", str(BYTES)]
+    assert [line.split("  ")[0] for line in lines[1:6]] == ["file file0", "file file1", "domain a", "domain b", "total"]
+    assert lines[5].split()[:3] == ["total", "5", str(BYTES)]
+
+
+def test_the_table_tells_both_figures_and_what_each_is(model):
+    found = bits.measure(DOCUMENTS, bits.raw_view(), Scorer(model, 1000, 1000))
+    figures = bits.as_json(found)
+    head, *_, total, nothing, under_all, alone = bits.as_table(found).splitlines()
+    assert head.split()[:4] == ["documents", "bytes", "bpb", "bpb_of_bytes_alone"]
+    assert total.split()[3:5] == [f"{figures['bpb']:.4f}", f"{figures['bpb_of_bytes_alone']:.4f}"]
+    assert under_all == "bpb: bits per source byte under all ids that the model has, as in the training log's raw bpb"
+    assert alone.startswith("bpb_of_bytes_alone: under the specials and bytes alone, which are all the ids of the exp")
+    assert nothing == ""
 
 
 def test_probabilities_that_are_no_numbers():

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -121,6 +122,13 @@ def _folder_of(path: Path, iteration: int | None) -> tuple[Path, int | None]:
         if torch_dist.is_one(path) or legacy.is_one(path):
             match = re.fullmatch(r"iter_(\d+)", path.name)
             return path, int(match[1]) if match else None
+        if (path / "config.json").is_file():
+            raise CheckpointError(
+                "this is a Hugging Face folder, as `megatron-proxy export` writes them, and no checkpoint",
+                where=str(path),
+                fix=f"load it with transformers: AutoModelForCausalLM.from_pretrained({str(path)!r}), AutoTokenizer "
+                f"likewise; or make a checkpoint of it again: megatron-proxy import --load {shlex.quote(str(path))}",
+            )
         raise CheckpointError(
             f"this is no checkpoint: it holds neither {_TRACKER} nor a model",
             where=str(path),

@@ -6,7 +6,7 @@ They are written into a folder beside the wanted one, which takes its name at th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +17,7 @@ from ...common import readable_json
 from ...common.files import replacing, require_free
 from ...vocab import NUM_SPECIALS
 from ..network import Architecture
-from . import llama
+from . import card, llama
 from .tokenizer import tokenizer_config, tokenizer_json
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def export(
     dtype: torch.dtype | None = None,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
     overwrite: bool = False,
+    evaluations: Sequence[card.Evaluation] = (),
 ) -> None:
     """Write a checkpoint as a Hugging Face folder.
 
@@ -50,25 +51,30 @@ def export(
         Most bytes of tensors in one file.
     overwrite
         Whether an existing folder is replaced, with all that is in it.
+    evaluations
+        Figures of this checkpoint, for the model card.
 
     Raises
     ------
     UnsupportedError
         If Llama cannot express the model.
     ConfigurationError
-        If the folder exists, or a shard is too small for a tensor.
+        If the folder exists, a shard is too small for a tensor, or figures are of another iteration.
     """
     require_free(folder, overwrite=overwrite)
     shape = Architecture.from_args(checkpoint.args)
     llama.check(shape)
+    card.check_iterations(evaluations, checkpoint.iteration)
     dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype
     with replacing(folder) as beside:
-        _write_all(beside, checkpoint, shape, dtype, shard_bytes)
+        _write_shards(beside, llama.LlamaWeights(checkpoint.tensors, shape, dtype), shard_bytes)
+        config = llama.config(shape, dtype, sentinels=checkpoint.sentinels)
+        _write_settings(beside, checkpoint, config)
+        told = card.model_card(folder.resolve().name, checkpoint, shape, config, evaluations)
+        (beside / "README.md").write_text(told, encoding="utf-8", errors="replace")
 
 
-def _write_all(folder: Path, checkpoint: Checkpoint, shape: Architecture, dtype: torch.dtype, shard_bytes: int) -> None:
-    _write_shards(folder, llama.LlamaWeights(checkpoint.tensors, shape, dtype), shard_bytes)
-    config = llama.config(shape, dtype, sentinels=checkpoint.sentinels)
+def _write_settings(folder: Path, checkpoint: Checkpoint, config: dict[str, Any]) -> None:
     generation = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     ends = [config["eos_token_id"]] if isinstance(config["eos_token_id"], int) else config["eos_token_id"]
     # As in `megatron-proxy generate`: only bytes are written, and the ends of a document.
@@ -76,7 +82,8 @@ def _write_all(folder: Path, checkpoint: Checkpoint, shape: Architecture, dtype:
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", {**generation, "do_sample": False, "suppress_tokens": others})
     (folder / "tokenizer.json").write_text(tokenizer_json(sentinels=checkpoint.sentinels), encoding="utf-8")
-    _write_json(folder / "tokenizer_config.json", tokenizer_config(shape.context, sentinels=checkpoint.sentinels))
+    tokenizer = tokenizer_config(config["max_position_embeddings"], sentinels=checkpoint.sentinels)
+    _write_json(folder / "tokenizer_config.json", tokenizer)
     origin = {
         "made_by": "megatron-proxy export",
         "checkpoint": checkpoint.folder.name,

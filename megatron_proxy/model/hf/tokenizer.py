@@ -65,7 +65,8 @@ def tokenizer_config(context: int, *, sentinels: bool) -> dict[str, Any]:
     """``tokenizer_config.json``.
 
     Text that merely looks like a special (``<raw>`` in a document about this package) is read as its bytes. Batches are
-    padded on the left: what a model writes must follow the prompt, not its padding.
+    padded on the left: what a model writes must follow the prompt, not its padding. What the model takes is said:
+    release 4 of transformers would otherwise make token_type_ids too, which a Llama refuses.
     """
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -74,6 +75,7 @@ def tokenizer_config(context: int, *, sentinels: bool) -> dict[str, Any]:
         "pad_token": name(PAD),
         "unk_token": name(UNK),
         "padding_side": "left",
+        "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": context,
         "clean_up_tokenization_spaces": False,
         "split_special_tokens": True,

@@ -210,7 +210,7 @@ def interpolated(places: Sequence[tuple[int, float]], iteration: int) -> float:
 
 
 def _times(lines: Sequence[str]) -> tuple[str, str]:
-    """When the first and the last iteration were printed, in an order of text; nothing where Megatron prints no time."""
+    """When the first and the last iteration were printed, in order of text; nothing where Megatron prints no time."""
     first, last = (
         next((match[1] for match in map(_TIME.search, some) if match), "") for some in (lines, reversed(lines))
     )

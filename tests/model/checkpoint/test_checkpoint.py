@@ -101,6 +101,15 @@ def test_a_missing_folder_and_one_that_is_no_checkpoint(tmp_path):
         open_checkpoint(tmp_path)
 
 
+def test_an_exported_folder_is_told_with_what_loads_it(tmp_path):
+    (tmp_path / "my hf").mkdir()
+    (tmp_path / "my hf" / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="this is a Hugging Face folder") as caught:
+        open_checkpoint(tmp_path / "my hf")
+    assert f"AutoModelForCausalLM.from_pretrained('{tmp_path / 'my hf'}')" in str(caught.value)
+    assert f"megatron-proxy import --load '{tmp_path / 'my hf'}'" in str(caught.value)
+
+
 def test_a_tracker_that_leaves_the_folder_is_not_followed(tmp_path):
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "latest_checkpointed_iteration.txt").write_text("../elsewhere")

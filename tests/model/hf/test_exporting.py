@@ -45,7 +45,7 @@ def checkpoint(monkeypatch, shape: Architecture, mode: str = "sentinel") -> Chec
 
 
 def load(folder: Path):
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return transformers.AutoModelForCausalLM.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("shape", KINDS.values(), ids=KINDS)
@@ -100,6 +100,7 @@ def test_the_tokenizer_makes_bytes_behind_the_sentinel(tmp_path, monkeypatch):
     assert ids == [RAW_OPEN, *(byte + BYTE_OFFSET for byte in TEXT.encode())]
     assert tokenizer.decode(ids, skip_special_tokens=True) == TEXT
     assert tokenizer(TEXT, add_special_tokens=False).input_ids == ids[1:]
+    assert set(tokenizer(TEXT)) == {"input_ids", "attention_mask"}
     assert tokenizer.convert_tokens_to_ids(["<pad>", "<eos>", "<raw>", "</raw>"]) == [0, 2, 12, 13]
     assert len(tokenizer) == 320
 
