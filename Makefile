@@ -18,7 +18,7 @@ MEGATRON_LM ?=
 VERSIONS ?=
 ARGS ?=
 
-.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults fuzz coverage wheels docs errors clean
+.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults fuzz coverage wheels transformers docs errors clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ fuzz: setup ## inputs that nobody meant, thirty times as many as with all tests,
 
 wheels: setup ## training tests against other megatron-core wheels: VERSIONS="0.18.2 0.19.2"
 	PYTHON=$(BIN)/python tests/wheels.sh $(VERSIONS)
+
+transformers: setup ## exports with the oldest and the newest transformers: VERSIONS="4.50.0 newest"
+	PYTHON=$(BIN)/python tests/transformers.sh $(VERSIONS)
 
 COVERED := tests/test_*.py $(addprefix tests/,commands common compressors data fuzz tools/inspection) tests/tools/test_patching.py \
   tests/adaptor/test_tokenizer.py

@@ -121,7 +121,7 @@ def test_flags_are_those_of_the_model():
 def test_a_folder_that_transformers_saved_again_is_taken(tmp_path, monkeypatch):
     transformers = pytest.importorskip("transformers")
     folder = exported(tmp_path / "hf", monkeypatch)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         model.model.norm.weight += 1
     model.save_pretrained(tmp_path / "again")
