@@ -6,7 +6,9 @@ literal byte in a compressed view counts as compressed. The vectors are zero at 
 model that it would begin from without them.
 
 They use the place that Megatron has for BERT's token types, where they are whole on every tensor-parallel rank, are
-added before dropout and before the sequence is scattered, and are saved and resharded like any replicated weight.
+added before dropout, and are saved and resharded like any replicated weight. Under sequence parallelism Megatron
+scatters the words as it would without them: each rank adds the vectors of its own part, and Megatron sums their
+gradients over the ranks beside those of the layer norms.
 """
 
 from __future__ import annotations
@@ -23,6 +25,37 @@ from .measures import context, formats
 
 FORMATS: Final = 3
 """Outside any view (always zero), raw, compressed."""
+
+
+class FormatVectors(torch.nn.Embedding):
+    """Vectors of a few formats, whose gradient is a product with the one-hot formats.
+
+    An embedding's own would add the gradients of all ids of a micro-batch to three rows: on a GPU they wait for each
+    other, and come in no fixed order.
+    """
+
+    def forward(self, formats: Tensor) -> Tensor:
+        """The vectors of ``formats``, shape (windows, length): shape (windows, length, hidden)."""
+        vectors: Tensor = _Vectors.apply(self.weight, formats)
+        return vectors
+
+
+class _Vectors(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, formats: Tensor) -> Tensor:
+        ctx.save_for_backward(formats)
+        ctx.formats = len(weight)
+        return torch.nn.functional.embedding(formats, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (formats,) = ctx.saved_tensors
+        # Megatron adds the vectors with the sequence first: in that order the gradient need not be copied.
+        rows = gradient.transpose(0, 1).flatten(0, 1)
+        # Row 0, outside any view, stays what it is.
+        trained = torch.arange(1, ctx.formats, device=formats.device)
+        one_hot = (formats.t().flatten() == trained[:, None]).to(gradient.dtype)
+        return torch.nn.functional.pad(one_hot @ rows, (0, 0, 1, 0)), None
 
 
 def swap_embedding(stock: type[Any]) -> Callable[..., Any]:
@@ -50,15 +83,27 @@ def with_formats(stock: type[Any]) -> type[Any]:
             words = self.word_embeddings.weight
             zeros = torch.zeros(FORMATS, words.shape[1], dtype=words.dtype, device=words.device)
             # Given weights draw no random numbers: all other weights stay what they would be without the formats.
-            self.tokentype_embeddings = torch.nn.Embedding(FORMATS, words.shape[1], padding_idx=0, _weight=zeros)
+            self.tokentype_embeddings = FormatVectors(FORMATS, words.shape[1], padding_idx=0, _weight=zeros)
             self.num_tokentypes = FORMATS
-            # The vectors are added to whole sequences, so the words must not be scattered before.
-            self.reduce_scatter_embeddings = self.word_embeddings.reduce_scatter_embeddings = False
+            vectors: Any = self.tokentype_embeddings.weight
+            # Marked like the words: for --decoupled-lr, and since Muon is for maps between hidden states only.
+            vectors.is_embedding_or_output_parameter = True
+            # Each rank finds the gradient of its own part only: Megatron sums those of weights marked like this.
+            vectors.sequence_parallel = self.reduce_scatter_embeddings
 
         def forward(self, input_ids: Tensor, position_ids: Tensor, tokentype_ids: Tensor | None = None) -> Tensor:
-            """Embeddings of ``input_ids``, shape (windows, length): shape (length, windows, hidden)."""
+            """Embeddings of ``input_ids``, shape (windows, length): shape (length, windows, hidden).
+
+            Under sequence parallelism the length of what comes back is this rank's part of it.
+            """
             if tokentype_ids is None:
-                tokentype_ids = context.whole_windows(formats.opened_format, input_ids)
+                # Multi-token prediction embeds windows that were shifted to the left.
+                shifted = bool(getattr(self.config, "mtp_num_layers", None))
+                told = functools.partial(formats.opened_format, beheaded=shifted)
+                tokentype_ids = context.whole_windows(told, input_ids)
+            if self.reduce_scatter_embeddings:
+                group = self.tp_group
+                tokentype_ids = tokentype_ids.chunk(group.size(), dim=-1)[group.rank()]
             return super().forward(input_ids, position_ids, tokentype_ids=tokentype_ids)
 
     FormatEmbedding.__qualname__ = FormatEmbedding.__name__

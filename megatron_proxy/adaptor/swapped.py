@@ -1,4 +1,4 @@
-"""At the first step: what the hooks should have swapped was really swapped."""
+"""At the first step: what the hooks should have swapped was really swapped, and what they should measure was there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import UnsupportedError
 from . import embedding
+from .measures.losses import Meter
 from .run import Run
 from .tokenizer import ProxyTokenizer
 
@@ -29,6 +30,27 @@ def check_once(current: Run, model: Any) -> None:
         chunks = model if isinstance(model, list) else [model]
         _require(any(map(embedding.is_swapped, chunks)), "embedding", "LanguageModelEmbedding in a GPT or hybrid model")
     current.checked = True
+
+
+def check_measured_once(current: Run, meter: Meter) -> None:
+    """Check after the first forward pass that the last pipeline stage saw labels.
+
+    Raises
+    ------
+    UnsupportedError
+        If there would never be any bits per byte.
+    """
+    if current.measured:
+        return
+    from megatron.core import mpu
+
+    if mpu.is_pipeline_last_stage(ignore_virtual=True) and not meter.measured:
+        raise UnsupportedError(
+            "this script gives its model no labels, from which the losses of each view are told",
+            where="--proxy-compression",
+            fix="call the model with its labels in forward_step, as Megatron's own pretraining scripts do",
+        )
+    current.measured = True
 
 
 def _require(swapped: bool, what: str, where: str) -> None:

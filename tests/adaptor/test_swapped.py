@@ -60,6 +60,22 @@ def test_a_model_of_the_scripts_own_is_found_out_where_it_has_embeddings(monkeyp
     swapped.check_once(current(embedding=True), torch.nn.Linear(1, 1))
 
 
+@pytest.mark.parametrize(("last", "measured"), [(True, True), (False, False)])
+def test_a_first_step_that_was_measured_where_there_are_losses(monkeypatch, last, measured):
+    monkeypatch.setattr(mpu, "is_pipeline_last_stage", lambda **_: last)
+    found = current()
+    swapped.check_measured_once(found, argparse.Namespace(measured=measured))
+    assert found.measured
+    # Later steps cost nothing.
+    swapped.check_measured_once(found, None)
+
+
+def test_a_script_that_gives_its_model_no_labels_is_found_out(monkeypatch):
+    monkeypatch.setattr(mpu, "is_pipeline_last_stage", lambda **_: True)
+    with pytest.raises(UnsupportedError, match="this script gives its model no labels"):
+        swapped.check_measured_once(current(), argparse.Namespace(measured=False))
+
+
 def args_for_padding(**values):
     return argparse.Namespace(make_vocab_size_divisible_by=128, tensor_model_parallel_size=2, rank=1, **values)
 

@@ -12,7 +12,7 @@ is the median of the rounds, the spread its lowest and highest.
 
 Beside it stands what the flag costs in milliseconds per step and per micro-batch: of a larger model's longer step it is
 a smaller share, as it grows with the ids of a step and not with the model. Most of it is the sums of each view
-(``losses.view_sums``), whose own time for the step's micro-batches is the last row.
+(``losses.view_sums``), whose own time for the step's micro-batches, taken together, is the last row.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def ratios(rounds: list[dict[str, list[float]]], kind: str) -> NDArray[np.float6
 
 def sums_alone(shape: Shape) -> float:
     """Milliseconds of processor time that the sums of each view take for one step."""
-    ids = torch.randint(64, 320 + SYMBOLS, (shape.micro_batch, shape.seq_length))
+    ids = torch.randint(64, 320 + SYMBOLS, (shape.micro_batches * shape.micro_batch, shape.seq_length))
     ids[:, ::100], ids[:, 50::100] = COMPRESSED_OPEN, COMPRESSED_CLOSE
     nats, mask = torch.rand(ids.shape), torch.ones(ids.shape)
     source_bytes = torch.rand(320 + SYMBOLS, dtype=torch.float64)
@@ -78,7 +78,7 @@ def sums_alone(shape: Shape) -> float:
         begin = time.process_time()
         losses.view_sums(ids, nats, mask, source_bytes)
         times.append(time.process_time() - begin)
-    return 1e3 * shape.micro_batches * float(np.median(times))
+    return 1e3 * float(np.median(times))
 
 
 def main() -> None:

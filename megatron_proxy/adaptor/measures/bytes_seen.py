@@ -50,11 +50,28 @@ class BytesSeen:
         return self._counts
 
 
-def on_every_rank(seen: BytesSeen, samples: int) -> tuple[int, int]:
-    """What :meth:`BytesSeen.after` says on rank 0, which always reads the data; called by all ranks together."""
-    values = torch.zeros(2, dtype=torch.int64, device="cuda")
-    if torch.distributed.get_rank() == 0:
-        values += torch.tensor(seen.after(samples), dtype=torch.int64, device="cuda")
-    torch.distributed.broadcast(values, src=0)
-    raw, compressed = values.tolist()
-    return raw, compressed
+def for_last_rank(seen: BytesSeen, samples: int) -> torch.Tensor:
+    """What :meth:`BytesSeen.after` says, on the rank that writes the logs: float64, shape (2,), on the GPU.
+
+    With tensor parallelism the last rank reads no data, but the first rank of its group does. Only that group takes
+    part (others get zeros), and nobody waits.
+    """
+    from megatron.core import mpu
+
+    group = mpu.get_tensor_model_parallel_group()
+    ranks = torch.distributed.get_process_group_ranks(group)
+    values = torch.zeros(2, dtype=torch.float64, device="cuda")
+    if torch.distributed.get_world_size() - 1 not in ranks:
+        return values
+    if torch.distributed.get_rank() == ranks[0]:
+        # Filled, not copied: a copy from the host would wait.
+        for value, count in zip(values, seen.after(samples), strict=True):
+            value.fill_(count)
+    if len(ranks) > 1:
+        torch.distributed.broadcast(values, src=ranks[0], group=group)
+    return values
+
+
+def is_last_rank() -> bool:
+    """Whether this is the rank that prints Megatron's lines and writes to TensorBoard and W&B."""
+    return torch.distributed.get_rank() == torch.distributed.get_world_size() - 1

@@ -7,7 +7,7 @@ beside the activations), looked at whole, and the rank's own part of the answer 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -29,10 +29,10 @@ def whole_windows(function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
     from megatron.core import mpu
 
     own = ids.contiguous()
-    # Made like the contiguous ids: NCCL takes no others, and empty_like keeps strides.
-    parts = [torch.empty_like(own) for _ in range(size)]
-    torch.distributed.all_gather(parts, own, group=mpu.get_context_parallel_group())
-    return own_pieces(function(join_pieces(parts)), mpu.get_context_parallel_rank(), size)
+    # One tensor for all: NCCL would copy each rank's part into one of its own. Neither is it to have the ids' strides.
+    parts = own.new_empty((size * own.shape[0], own.shape[1]))
+    torch.distributed.all_gather_into_tensor(parts, own, group=mpu.get_context_parallel_group())
+    return own_pieces(function(join_pieces(parts.chunk(size))), mpu.get_context_parallel_rank(), size)
 
 
 def as_windows(ids: Tensor, seq_length: int) -> Tensor:
@@ -47,7 +47,7 @@ def ranks() -> int:
     return max(1, mpu.get_context_parallel_world_size())
 
 
-def join_pieces(parts: list[Tensor]) -> Tensor:
+def join_pieces(parts: Sequence[Tensor]) -> Tensor:
     """Whole windows from the parts of all ranks, in the order of the ranks."""
     early, late = zip(*(part.chunk(2, dim=-1) for part in parts), strict=True)
     return torch.cat([*early, *reversed(late)], dim=-1)

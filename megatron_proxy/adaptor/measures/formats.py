@@ -26,50 +26,55 @@ def is_compressed(ids: Tensor) -> Tensor:
     -------
     bool, the same shape; meaningless at specials.
     """
-    before, after = _specials_around(ids)
-    opener, closer = _at(ids, before), _at(ids, after)
-    opens_raw, opens_compressed = opener == RAW_OPEN, opener == COMPRESSED_OPEN
-    closes_raw, closes_compressed = closer == RAW_CLOSE, closer == COMPRESSED_CLOSE
-    by_closer = closes_compressed | (~closes_raw & _holds_symbol(ids, before, after))
-    return opens_compressed | (~opens_raw & by_closer)
+    # Read from both ends at once: small windows cost launches, not work.
+    both = torch.stack([ids, ids.flip(-1)])
+    places = _places(ids)
+    special = _last(both < NUM_SPECIALS, places + both)
+    symbol = _last(both >= SYMBOL_OFFSET, places)
+    opener, closer = _from_both_ends(special % NUM_SPECIALS)
+    before, after = _from_both_ends(symbol > special)
+    by_closer = (closer == COMPRESSED_CLOSE) | ((closer != RAW_CLOSE) & (before | after))
+    return (opener == COMPRESSED_OPEN) | ((opener != RAW_OPEN) & by_closer)
 
 
-def opened_format(ids: Tensor) -> Tensor:
+def opened_format(ids: Tensor, *, beheaded: bool = True) -> Tensor:
     """The format that the specials up to and including each id have opened.
 
     A window begins with a special, so nothing after an id decides on its format. Only where that first special is gone
     (multi-token prediction shifts the window to the left) do the ids before the next special follow the rule of
     :func:`is_compressed`, which finds the format that the special had told.
 
+    Parameters
+    ----------
+    ids
+        As for :func:`is_compressed`.
+    beheaded
+        Whether a window's first special may be gone. Without this, what no special tells is outside.
+
     Returns
     -------
     int64, the shape of ``ids``: 0 outside a view, 1 in a raw, 2 in a compressed one. The sentinel that opens a view is
     in it, the one that closes it is not.
     """
-    before, _ = _specials_around(ids)
-    opener = _at(ids, before)
-    told = (opener == RAW_OPEN).long() + 2 * (opener == COMPRESSED_OPEN).long()
-    return torch.where(before < 0, 1 + is_compressed(ids).long(), told)
+    special = _last(ids < NUM_SPECIALS, _places(ids) + ids)
+    opener = special % NUM_SPECIALS
+    told = (opener == RAW_OPEN) + 2 * (opener == COMPRESSED_OPEN)
+    return torch.where(special == 0, 1 + is_compressed(ids), told) if beheaded else told
 
 
-def _specials_around(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the last special at or before each id is (-1: none), and the next one after it (length: none)."""
-    length = ids.shape[-1]
-    special = ids < NUM_SPECIALS
-    places = torch.arange(length, device=ids.device).expand_as(ids)
-    before = torch.where(special, places, -1).cummax(dim=-1).values
-    at_or_after = torch.where(special, places, length).flip(-1).cummin(dim=-1).values.flip(-1)
-    after = torch.nn.functional.pad(at_or_after[..., 1:], (0, 1), value=length)
-    return before, after
+def _places(ids: Tensor) -> Tensor:
+    """Numbers above 0 that rise along a window and leave room for a special: a place and its special are one number."""
+    end = (ids.shape[-1] + 1) * NUM_SPECIALS
+    return torch.arange(NUM_SPECIALS, end, NUM_SPECIALS, dtype=ids.dtype, device=ids.device)
 
 
-def _at(ids: Tensor, places: Tensor) -> Tensor:
-    """The ids at some places; 0 (no sentinel) where a place is outside."""
-    inside = (places >= 0) & (places < ids.shape[-1])
-    return torch.where(inside, ids.gather(-1, places.clamp(0, ids.shape[-1] - 1)), 0)
+def _last(wanted: Tensor, numbers: Tensor) -> Tensor:
+    """The number of the last wanted id at or before each place; 0 if there is none, with the remainder of a pad."""
+    # A product, as `where` with a number would launch one kernel more.
+    return (wanted * numbers).cummax(dim=-1).values
 
 
-def _holds_symbol(ids: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Whether there is a symbol between the specials around each id."""
-    counts = torch.nn.functional.pad((ids >= SYMBOL_OFFSET).long().cumsum(dim=-1), (1, 0))
-    return counts.gather(-1, after) > counts.gather(-1, before + 1)
+def _from_both_ends(both: Tensor) -> tuple[Tensor, Tensor]:
+    """What was found reading forwards and reading backwards, each in the order of the ids."""
+    forwards, backwards = both.unbind()
+    return forwards, backwards.flip(-1)

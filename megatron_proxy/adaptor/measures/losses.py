@@ -4,10 +4,13 @@
 compressed views (symbols, and literal bytes if there are any) ÷ ln 2 ÷ the source bytes that they stand for. Specials
 count in neither; masked labels (padding) do not count at all.
 
-Sums are exact over micro-batches, ranks and the iterations of a logging interval: each micro-batch puts four sums into
-the report that Megatron collects, and they are taken out again before Megatron averages it. So an interval without one
-view prints nothing for that view, where Megatron's own mean would be 0 ÷ 0. A forward pass that is run again replaces
-the sums of the first try.
+Sums are exact over micro-batches, ranks and the iterations of a logging interval. So an interval without one view
+prints nothing for that view, where Megatron's own mean would be 0 ÷ 0. A forward pass that is run again replaces the
+first try.
+
+A micro-batch is only put by: three copies on the GPU, nine bytes a label. What lies there is summed when a figure is
+asked for, or when it has become a million labels: some forty small operations, and under context parallelism one
+gather, for all of them together. Nothing here waits for the GPU.
 
 The four sums are float64: nats and bytes of the raw view, nats and source bytes of the compressed view.
 """
@@ -15,19 +18,22 @@ The four sums are float64: nats and bytes of the raw view, nats and source bytes
 from __future__ import annotations
 
 import functools
+import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ... import vocab
+from ...errors import UnsupportedError
 from ...vocab import NUM_SPECIALS
 from . import context, formats
 
 KEYS: Final = ("raw bpb", "compressed bpb")
-_SUMS: Final = "megatron_proxy sums"
+_AT_ONCE: Final = 1 << 20
+"""Labels that are summed together: some hundred megabytes of workspace, once the activations are gone."""
 
 
 def view_sums(labels: Tensor, losses: Tensor, mask: Tensor | None, source_bytes: Tensor) -> Tensor:
@@ -52,12 +58,11 @@ def view_sums(labels: Tensor, losses: Tensor, mask: Tensor | None, source_bytes:
     if mask is not None:
         counts = counts & (mask.reshape(labels.shape) > 0)
     compressed = context.whole_windows(formats.is_compressed, labels)
+    of_view = torch.stack([counts & ~compressed, counts & compressed]).flatten(1)
     # A masked loss may be anything, and NaN times 0 is NaN.
-    nats = torch.where(counts, losses.detach().reshape(labels.shape).double(), 0.0)
-    stands_for = torch.where(counts, source_bytes[labels], 0.0)
-    return torch.stack(
-        [torch.where(view, values, 0.0).sum() for view in (~compressed, compressed) for values in (nats, stands_for)]
-    )
+    nats = torch.where(of_view, losses.detach().flatten(), 0.0)
+    stands_for = torch.where(of_view, source_bytes[labels.flatten()], 0.0)
+    return torch.stack([nats.sum(-1, dtype=torch.float64), stands_for.sum(-1)], dim=-1).flatten()
 
 
 def bits_per_byte(sums: Tensor) -> dict[str, float]:
@@ -67,8 +72,76 @@ def bits_per_byte(sums: Tensor) -> dict[str, float]:
     return {key: value for key, value in zip(KEYS, values, strict=True) if value is not None and math.isfinite(value)}
 
 
+class MicroBatch(NamedTuple):
+    """Copies of what a micro-batch's sums are made of, each of shape (windows, length): int32, any float, bool."""
+
+    labels: Tensor
+    losses: Tensor
+    mask: Tensor
+
+
+def put_by(labels: Tensor, losses: Tensor, mask: Tensor | None, seq_length: int) -> MicroBatch:
+    """Copy a micro-batch, since whoever made the tensors may use their memory again.
+
+    Parameters
+    ----------
+    labels, losses, mask
+        As for :func:`view_sums`, the windows in rows or laid end to end.
+    seq_length
+        Labels per window.
+    """
+    windows = context.as_windows(labels, seq_length).to(torch.int32, copy=True)
+    counts = torch.ones_like(windows, dtype=torch.bool) if mask is None else mask.reshape(windows.shape) > 0
+    return MicroBatch(windows, losses.detach().reshape(windows.shape).clone(), counts)
+
+
+class Sums:
+    """The four sums of many micro-batches, put off until they are asked for.
+
+    Parameters
+    ----------
+    source_bytes
+        float64, shape (ids,), on the device of the labels.
+    """
+
+    def __init__(self, source_bytes: Tensor) -> None:
+        self._source_bytes = source_bytes
+        self._waiting: list[MicroBatch] = []
+        self._labels = 0
+        self._done = self._zeros()
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros(4, dtype=torch.float64, device=self._source_bytes.device)
+
+    def add(self, batches: Iterable[MicroBatch]) -> None:
+        """Micro-batches that count; the ranks of a context-parallel group add the same number of labels."""
+        for batch in batches:
+            if self._labels + batch.labels.numel() > _AT_ONCE:
+                self._sum()
+            self._waiting.append(batch)
+            self._labels += batch.labels.numel()
+
+    def take(self) -> Tensor:
+        """The sums of all that was added, float64, shape (4,), once."""
+        self._sum()
+        taken, self._done = self._done, self._zeros()
+        return taken
+
+    def drop(self) -> None:
+        """Forget what was added."""
+        self._waiting, self._labels = [], 0
+        self._done = self._zeros()
+
+    def _sum(self) -> None:
+        if self._waiting:
+            parts = self._waiting
+            labels, losses, mask = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+            self._done += view_sums(labels, losses, mask, self._source_bytes)
+            self._waiting, self._labels = [], 0
+
+
 class Meter:
-    """The four sums of one process, from the forward pass to the log.
+    """The micro-batches of one process, from the forward pass to the log.
 
     Parameters
     ----------
@@ -81,20 +154,22 @@ class Meter:
     def __init__(self, source_bytes: Tensor, seq_length: int) -> None:
         self._source_bytes = source_bytes
         self._seq_length = seq_length
-        self._iteration = self._zeros()
-        self._evaluation: Tensor | None = None
-
-    def _zeros(self) -> Tensor:
-        return torch.zeros(4, dtype=torch.float64, device=self._source_bytes.device)
+        self._step: int | None = None
+        self._pass: list[MicroBatch] = []
+        self._training_pass: list[MicroBatch] = []
+        self._evaluation: Sums | None = None
+        self.measured = False
+        """Whether there was a micro-batch at all."""
 
     def measuring(self, forward_step: Callable[..., Any]) -> Callable[..., Any]:
-        """A script's ``forward_step`` whose losses bring the four sums along in their report."""
+        """A script's ``forward_step`` whose losses are measured beside what it does with them."""
 
         @functools.wraps(forward_step)
         def measured(data_iterator: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
             seen: dict[str, Any] = {}
 
-            def remember(module: Any, positional: Any, named: dict[str, Any]) -> None:
+            def remember(module: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+                seen.update(zip(_parameters(module), positional, strict=False))
                 seen.update(named)
 
             handle = model.register_forward_pre_hook(remember, with_kwargs=True)
@@ -102,53 +177,70 @@ class Meter:
                 output, loss_func = forward_step(data_iterator, model, *args, **kwargs)
             finally:
                 handle.remove()
-            return output, self._with_sums(loss_func, seen.get("labels"), seen.get("loss_mask"))
+            return output, self._measuring_loss(loss_func, seen.get("labels"), seen.get("loss_mask"))
 
         return measured
 
-    def _with_sums(self, loss_func: Callable[..., Any], labels: Tensor | None, mask: Tensor | None) -> Any:
+    def _measuring_loss(self, loss_func: Callable[..., Any], labels: Tensor | None, mask: Tensor | None) -> Any:
         @functools.wraps(loss_func)
-        def loss_with_sums(output: Any, *args: Any, **kwargs: Any) -> Any:
+        def measured_loss(output: Any, *args: Any, **kwargs: Any) -> Any:
             result = loss_func(output, *args, **kwargs)
             # A call for other data than losses gives something else; labels reach the last pipeline stage only.
-            if labels is None or kwargs or not isinstance(result, tuple) or not isinstance(result[-1], dict):
-                return result
-            windows = context.as_windows(labels, self._seq_length)
-            return *result[:-1], {**result[-1], _SUMS: view_sums(windows, output, mask, self._source_bytes)}
+            if labels is not None and not kwargs and isinstance(result, tuple) and isinstance(result[-1], dict):
+                _require_a_loss_per_label(output, labels)
+                self._pass.append(put_by(labels, output, mask, self._seq_length))
+                self.measured = True
+            return result
 
-        return loss_with_sums
+        return measured_loss
 
-    def collect(self, reports: Sequence[Any]) -> None:
-        """Take the sums out of the reports of one forward pass over all its micro-batches."""
-        total = self._zeros()
-        for report in reports:
-            if isinstance(report, dict) and _SUMS in report:
-                total += report.pop(_SUMS)
-        if self._evaluation is None:
-            self._iteration = total
-        else:
-            self._evaluation += total
+    def begin_pass(self, step: int) -> None:
+        """A forward pass over all micro-batches of a step begins: in place of an earlier one of the same step."""
+        if self._evaluation is not None and step != self._step:
+            self._evaluation.add(self._pass)
+        self._step, self._pass = step, []
 
-    def take_iteration(self) -> Tensor:
-        """The sums of the last training iteration, once."""
-        taken, self._iteration = self._iteration, self._zeros()
+    def take_pass(self) -> list[MicroBatch]:
+        """The micro-batches of the last pass of training, once."""
+        taken, self._pass = self._pass, []
         return taken
 
     def begin_evaluation(self) -> None:
-        """From here on sums are those of an evaluation."""
-        self._evaluation = self._zeros()
+        """From here on passes are those of an evaluation."""
+        self._training_pass, self._pass = self._pass, []
+        self._evaluation = Sums(self._source_bytes)
 
     def end_evaluation(self) -> Tensor:
-        """The sums since :meth:`begin_evaluation`."""
-        taken = self._zeros() if self._evaluation is None else self._evaluation
-        self._evaluation = None
-        return taken
+        """The sums since :meth:`begin_evaluation`: float64, shape (4,)."""
+        evaluation = self._evaluation
+        assert evaluation is not None  # noqa: S101  # an evaluation began
+        evaluation.add(self._pass)
+        self._pass, self._evaluation = self._training_pass, None
+        return evaluation.take()
+
+
+def _parameters(model: Any) -> list[str]:
+    """The names of what the model itself takes by position, under all that Megatron wraps around it."""
+    while isinstance(inner := getattr(model, "module", None), torch.nn.Module):
+        model = inner
+    parameters = inspect.signature(model.forward).parameters.values()
+    return [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+
+
+def _require_a_loss_per_label(output: Any, labels: Tensor) -> None:
+    if not isinstance(output, Tensor) or output.numel() != labels.numel():
+        raise UnsupportedError(
+            "this script's model does not give back one loss for each label, which bits per byte are made of",
+            where="--proxy-compression",
+            fix="let forward_step return what Megatron's own GPT model returns when it is given labels",
+        )
 
 
 def over_ranks(sums: Tensor) -> Tensor:
     """The sums of all ranks that hold other samples, or other pieces of them; called by all of the last stage.
 
-    On other pipeline stages there are no losses, and the sums come back as they are.
+    They come back in a tensor of their own, and nobody waits. On other pipeline stages there are no losses, and the
+    sums come back as they are.
     """
     from megatron.core import mpu
 

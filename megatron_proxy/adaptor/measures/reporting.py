@@ -77,42 +77,51 @@ class Report:
         self.validation: Validation | None = None
         self._run = current
         self._bytes_seen = bytes_seen.BytesSeen(current.training)
-        self._since_line = torch.zeros(4, dtype=torch.float64, device="cuda")
-        self._since_write = torch.zeros(4, dtype=torch.float64, device="cuda")
+        self._sums = losses.Sums(source_bytes)
+        # Since the last writing to TensorBoard or W&B, and since the last line.
+        self._since = torch.zeros(2, 4, dtype=torch.float64, device="cuda")
 
     def training_step(self, iteration: int, skipped: bool, first: bool) -> None:
-        """Take the iteration's sums, and where Megatron is about to log, prepare what goes into its logs.
+        """Take the iteration's micro-batches, and where Megatron is about to log, prepare what goes into its logs.
 
         An iteration whose update was skipped does not count, as in Megatron's own mean. The line after the first
-        iteration does not begin a new interval.
+        iteration does not begin a new interval. What was measured before the first iteration belongs to steps that were
+        rolled back, by a restart within the process.
         """
         args = self._run.args
-        sums = self.meter.take_iteration()
+        if first:
+            self._sums.drop()
+            self._since.zero_()
+        batches = self.meter.take_pass()
         if not skipped:
-            self._since_line += sums
-            self._since_write += sums
-        # All ranks must agree on this: what follows are collectives, which also wait for the GPU.
+            self._sums.add(batches)
+        # All ranks must agree on this: what follows are collectives.
         logs = first or iteration % args.log_interval == 0
         writes = _has_writers(args) and iteration % args.tensorboard_log_interval == 0
-        if not (logs or writes):
-            return
-        progressed = self._progress()
-        if writes:
-            _write(self._bits(self._since_write) | progressed, iteration, args.consumed_train_samples)
-            self._since_write.zero_()
-        if logs:
-            self.suffix = self._line(self._bits(self._since_line) | progressed)
-            if not first:
-                self._since_line.zero_()
+        if logs or writes:
+            self._since += self._sums.take()
+            self._log(iteration, logs, writes)
+            if writes:
+                self._since[0].zero_()
+            if logs and not first:
+                self._since[1].zero_()
 
-    def _bits(self, sums: torch.Tensor) -> dict[str, float]:
-        """BPB of each view that occurred, the same on all ranks of the last pipeline stage."""
-        return losses.bits_per_byte(losses.over_ranks(sums))
-
-    def _progress(self) -> dict[str, float]:
-        """Rate in force and bytes seen, the same on all ranks."""
+    def _log(self, iteration: int, logs: bool, writes: bool) -> None:
+        """Write to TensorBoard and W&B and make the line's suffix: on the last rank, which alone waits for the GPU."""
         samples = self._run.args.consumed_train_samples
-        raw, compressed = bytes_seen.on_every_rank(self._bytes_seen, samples)
+        totals = losses.over_ranks(self._since)
+        seen = bytes_seen.for_last_rank(self._bytes_seen, samples)
+        if not bytes_seen.is_last_rank():
+            return
+        since_write, since_line, seen = torch.cat([totals.flatten(), seen]).cpu().split([4, 4, 2])
+        progressed = self._progress(samples, *map(int, seen.tolist()))
+        if writes:
+            _write(losses.bits_per_byte(since_write) | progressed, iteration, samples)
+        if logs:
+            self.suffix = self._line(losses.bits_per_byte(since_line) | progressed)
+
+    def _progress(self, samples: int, raw: int, compressed: int) -> dict[str, float]:
+        """Rate in force and bytes seen."""
         values: dict[str, float] = {
             "compressed rate": self._run.settings.setting(samples).rate,
             "raw bytes seen": raw,
@@ -170,12 +179,14 @@ def measure_views(get_forward_backward_func: Callable[..., Any]) -> Callable[...
 
         @functools.wraps(stock)
         def forward_backward(*, forward_step_func: Callable[..., Any], model: Any, **rest: Any) -> Any:
-            swapped.check_once(run.current(), model)
+            current = run.current()
+            swapped.check_once(current, model)
             report = _report()
             assert report is not None  # noqa: S101  # there is a run
-            measured = report.meter.measuring(forward_step_func)
-            reports = stock(forward_step_func=measured, model=model, **rest)
-            report.meter.collect(reports)
+            # Megatron counts a step of an evaluation once, however often it had to be run.
+            report.meter.begin_pass(current.args.consumed_valid_samples)
+            reports = stock(forward_step_func=report.meter.measuring(forward_step_func), model=model, **rest)
+            swapped.check_measured_once(current, report.meter)
             return reports
 
         return forward_backward

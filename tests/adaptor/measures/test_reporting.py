@@ -62,8 +62,13 @@ class Megatron:
 
     def _evaluate_stock(self, forward_step_func, data_iterator, model, *_, **__):
         func = self.get_forward_backward_func()
-        given = {"forward_step_func": forward_step_func, "model": Model()}
-        reports = [func(**given, data_iterator=data) for data in data_iterator]
+        reports = []
+        for tries in data_iterator:
+            # A pass that is run again is given the same samples.
+            passes = tries if isinstance(tries[0], list) else [tries]
+            given = {"forward_step_func": forward_step_func, "model": Model()}
+            reports.extend([func(**given, data_iterator=data) for data in passes])
+            run.current().args.consumed_valid_samples += 4
         return ({"lm loss": torch.tensor(1.0)} if reports else {}), None, False
 
     def step(self, iteration, batches, skipped=0, first=False):
@@ -90,6 +95,7 @@ def megatron(monkeypatch):
         tensorboard_log_interval=1,
         tensorboard_dir="board",
         consumed_train_samples=0,
+        consumed_valid_samples=0,
     )
     source_bytes = torch.ones(SYMBOL_OFFSET + 1, dtype=torch.float64)
     source_bytes[SYMBOL_OFFSET] = 2.0
@@ -98,7 +104,9 @@ def megatron(monkeypatch):
     monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", args)
     monkeypatch.setattr(swapped, "check_once", lambda *_: None)
     monkeypatch.setattr(losses, "over_ranks", lambda sums: sums.clone())
-    monkeypatch.setattr(bytes_seen, "on_every_rank", lambda seen, samples: (samples * 10, samples * 30))
+    monkeypatch.setattr(swapped, "check_measured_once", lambda *_: None)
+    monkeypatch.setattr(bytes_seen, "for_last_rank", lambda seen, samples: DOUBLE([samples * 10, samples * 30]))
+    monkeypatch.setattr(bytes_seen, "is_last_rank", lambda: True)
     # Without the stand-in for a GPU there is no device "cuda" here.
     monkeypatch.setattr(reporting.torch, "tensor", lambda data, device=None, **rest: TENSOR(data, **rest))
     monkeypatch.setattr(reporting.torch, "zeros", lambda *shape, device=None, **rest: ZEROS(*shape, **rest))
@@ -107,7 +115,7 @@ def megatron(monkeypatch):
     return Megatron()
 
 
-TENSOR, ZEROS = torch.tensor, torch.zeros
+TENSOR, ZEROS, DOUBLE = torch.tensor, torch.zeros, torch.DoubleTensor
 BIT = math.log(2)
 
 
@@ -152,6 +160,24 @@ def test_the_line_after_the_first_step_begins_no_new_interval(megatron):
     assert [entry.values["raw bpb"] for entry in parse(megatron.lines).training] == pytest.approx([1.0, 2.0])
 
 
+def test_a_restart_within_the_process_begins_anew(megatron):
+    megatron.step(1, [(RAW, BIT)], first=True)
+    megatron.step(2, [(RAW, 3 * BIT)])
+    megatron.step(3, [(RAW, 100 * BIT)])
+    # Rolled back to the checkpoint after the second step.
+    megatron.step(3, [(RAW, 5 * BIT)], first=True)
+    megatron.step(4, [(RAW, 7 * BIT)])
+    found = [entry.values["raw bpb"] for entry in parse(megatron.lines).training]
+    assert found == pytest.approx([1.0, 2.0, 5.0, 6.0])
+
+
+def test_other_ranks_write_and_print_nothing(megatron, monkeypatch):
+    monkeypatch.setattr(bytes_seen, "is_last_rank", lambda: False)
+    megatron.step(2, [(RAW, BIT)])
+    assert megatron.lines[0].endswith(" lm loss: 1.0E+00 |")
+    assert global_vars._GLOBAL_TENSORBOARD_WRITER == global_vars._GLOBAL_WANDB_WRITER == []
+
+
 def test_writers_get_every_step(megatron):
     megatron.step(1, [(RAW, BIT)])
     megatron.step(2, [(COMPRESSED, BIT)])
@@ -191,6 +217,11 @@ def validate(megatron, monkeypatch):
         return [line for line in megatron.lines if "loss at" in line]
 
     return validate
+
+
+def test_a_step_of_an_evaluation_that_is_run_again_counts_once(megatron, validate):
+    (line,) = validate([[[(RAW, 9 * BIT)], [(RAW, BIT)]], [(RAW, 2 * BIT)]])
+    assert "raw bpb value: 1.500000E+00 | " in line
 
 
 def test_a_validation_has_the_views_beside_megatrons_losses(megatron, validate):
