@@ -11,7 +11,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from megatron_proxy.adaptor.cpu import defaults  # noqa: E402
+from megatron_proxy.adaptor.cpu import choice, defaults  # noqa: E402
+from megatron_proxy.errors import ConfigurationError  # noqa: E402
 
 
 def run_python(code: str, *arguments: str, **environment: str) -> str:
@@ -196,6 +197,65 @@ def test_with_a_gpu_nothing_of_it_is_loaded():
         """
     )
     assert printed == "False False True []\nTrue\n"
+
+
+ALONE = {}
+ONE_NODE = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "8"}
+MANY_NODES = {"RANK": "3", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"}
+BY_SRUN = {"RANK": "3", "WORLD_SIZE": "8"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "argv", "devices"),
+    [
+        (ALONE, "", ["nvidia0"]),
+        ({"WORLD_SIZE": "1", "RANK": "0"}, "", []),
+        (ONE_NODE, "", ["nvidiactl", "null"]),
+        ({**MANY_NODES, "MEGATRON_PROXY_CPU": "1"}, "", ["nvidia0"]),
+        (MANY_NODES, "--distributed-backend gloo", []),
+        (MANY_NODES, "--seed 1 --distributed-backend=gloo", []),
+    ],
+)
+def test_the_cpu_stands_in_where_it_was_asked_for_or_no_rank_has_a_gpu(tmp_path, environ, argv, devices):
+    (tmp_path / "dev").mkdir()
+    for name in devices:
+        (tmp_path / "dev" / name).touch()
+    choice.require_choice(environ, argv.split(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("environ", "argv", "devices"),
+    [
+        (MANY_NODES, "", []),
+        (BY_SRUN, "", []),
+        (ONE_NODE, "", ["nvidia0"]),
+        (ONE_NODE, "", ["kfd"]),
+        ({**MANY_NODES, "MEGATRON_PROXY_CPU": "0"}, "--distributed-backend nccl", []),
+    ],
+)
+def test_a_rank_does_not_take_the_cpu_while_others_may_have_a_gpu(tmp_path, environ, argv, devices):
+    (tmp_path / "dev").mkdir()
+    for name in devices:
+        (tmp_path / "dev" / name).touch()
+    size = environ["WORLD_SIZE"]
+    with pytest.raises(ConfigurationError, match=rf"^rank 3 of {size} on \S+ sees no GPU(.|\n)*MEGATRON_PROXY_CPU=1"):
+        choice.require_choice(environ, argv.split(), tmp_path)
+
+
+def test_a_node_without_a_gpu_ends_instead_of_taking_gloo(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import megatron_proxy.adaptor\n")
+    done = subprocess.run(
+        [sys.executable, str(script), "--proxy-compression", "zstd"],
+        env={**os.environ, **MANY_NODES, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "rank 3 of 16 on " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_launcher_runs_a_script_as_python_would(tmp_path):

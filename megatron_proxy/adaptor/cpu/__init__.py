@@ -1,8 +1,9 @@
 """A stand-in for ``torch.cuda``: Megatron's own training loop on a machine without a GPU.
 
 :func:`install` makes ``torch`` answer as if there were one CUDA device per process; the device is the CPU, and the
-collectives are gloo's. It does nothing where a real GPU is found. It must run before the first tensor is made on
-``"cuda"``; whether ``megatron`` has been imported by then does not matter.
+collectives are gloo's. It does nothing where a real GPU is found, and in a job of many processes it must be asked for
+(see ``choice.py``). It must run before the first tensor is made on ``"cuda"``; whether ``megatron`` has been imported
+by then does not matter.
 
 Any Megatron script can be started under it, with or without this package's import line::
 
@@ -10,6 +11,7 @@ Any Megatron script can be started under it, with or without this package's impo
     torchrun --nproc-per-node 2 -m megatron_proxy.adaptor.cpu pretrain_gpt.py --tensor-model-parallel-size 2 …
 
 =============  ======================================================================================
+choice.py      whether a process without a GPU may run on the CPU
 device.py      tensors asked for on ``"cuda"`` are made on the CPU (a ``TorchFunctionMode``)
 cuda.py        what ``torch.cuda`` answers: devices, streams, events, memory, random generators
 distributed.py ``nccl`` becomes ``gloo``; a process started without torchrun becomes a group of one
@@ -46,8 +48,19 @@ def installed() -> bool:
     return _installed
 
 
-def install() -> bool:
-    """Install the stand-in if there is no GPU; returns whether it is in force. Calling it again changes nothing."""
+def install(*, asked: bool = False) -> bool:
+    """Install the stand-in if there is no GPU; returns whether it is in force. Calling it again changes nothing.
+
+    Parameters
+    ----------
+    asked
+        Whether the CPU was asked for; if not, other processes of the job must have no GPU either.
+
+    Raises
+    ------
+    ConfigurationError
+        If they may have one.
+    """
     global _installed
     if _installed:
         return True
@@ -55,6 +68,10 @@ def install() -> bool:
 
     if torch.cuda.is_available():
         return False
+    from . import choice
+
+    if not asked:
+        choice.require_choice(os.environ, sys.argv[1:])
     _disable_dynamo()
     _silence()
     from . import cuda, defaults, device, distributed, memory

@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
     sys.argv = list(argv)
     # As `python SCRIPT` does: a checkout's own megatron/ must win over an installed one.
     sys.path[0] = os.path.dirname(os.path.abspath(script))
-    if not install():
+    if not install(asked=True):
         print("megatron_proxy: a GPU was found; the script runs on it", file=sys.stderr)
     if wanted(sys.argv[1:]):
         from .. import hooks

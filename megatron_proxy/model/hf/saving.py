@@ -21,7 +21,7 @@ from .megatron_weights import MegatronWeights
 def main() -> int:
     """Run the process; the last line of what a mistake prints tells it."""
     folder = Path(sys.argv.pop(1))
-    cpu.install()
+    cpu.install(asked=True)
     hooks.install()
 
     def weights(args: argparse.Namespace) -> MegatronWeights:
