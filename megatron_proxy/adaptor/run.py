@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
+from ..data.sampling.schedule import Mode
 from ..errors import UnsupportedError
 from . import arguments, blends, resume, support
 from .arguments import Settings
 from .data import prepared
-from .data.prepared import Prepared
+from .data.prepared import Prepared, PreparedViews
 from .tokenizer import ProxyTokenizer
 
 
@@ -55,10 +57,22 @@ class Run:
     datasets_swapped: bool = False
     checked: bool = False
     measured: bool = False
+    _views: dict[str, PreparedViews] = field(default_factory=dict)
+
+    @cached_property
+    def _by_prefix(self) -> dict[str, Prepared]:
+        return {one.prefix: one for one in self.prepared}
 
     def prefix(self, path: str) -> Prepared:
         """The prepared dataset of one prefix."""
-        return next(one for one in self.prepared if one.prefix == path)
+        return self._by_prefix[path]
+
+    def views(self, path: str) -> PreparedViews:
+        """The views of one prefix, opened once for all splits of this process."""
+        if path not in self._views:
+            modes = {*self.settings.schedule.modes, *self.settings.validation_schedule().modes}
+            self._views[path] = PreparedViews(self.prefix(path), with_spans=Mode.INTERLEAVED in modes)
+        return self._views[path]
 
 
 _current: Run | None = None
@@ -104,7 +118,8 @@ def _start(args: argparse.Namespace) -> Run:
         support.check_format_embedding(args, settings.sentinels)
     prefixes = blends.prefixes(args)
     blends.check_full_validation(args)
-    opened = prepared.open_all(prefixes, settings.compressor)
+    # The first rank reads data in every run: it looks for all.
+    opened = prepared.open_all(prefixes, settings.compressor, check_views=args.rank == 0)
     prepared.check_modes(opened, settings.compressor, settings.schedule.modes)
     fingerprints = [one.compressed.fingerprint for one in opened]
     tokenizer = ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)

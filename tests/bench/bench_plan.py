@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -64,8 +65,12 @@ def read_index(folder: Path) -> DocumentSizes:
     spans = None
     if (folder / "counts").stat().st_size:
         counts = np.fromfile(folder / "counts", dtype=np.int32)
-        offsets = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-        spans = SpanTable(offsets, np.tile(np.array([[SPAN_BYTES, SPAN_CODES]], np.uint16), (int(offsets[-1]), 1)))
+        units = np.tile(np.array([SPAN_BYTES, SPAN_CODES], np.uint16), int(counts.sum(dtype=np.int64)))
+        pointers = 4 * (np.cumsum(counts, dtype=np.int64) - counts)
+        view: Any = SimpleNamespace(
+            sequence_lengths=2 * counts, sequence_pointers=pointers, stretch=lambda begin, end: units
+        )
+        spans = SpanTable(view)
     return DocumentSizes(raw, codes, spans)
 
 

@@ -110,7 +110,7 @@ def train(prefix, name):
     codes = reader.open_view(reader.compressed_path(prefix, name), entry.view, content.documents)
     spans = None
     if entry.spans is not None:
-        spans = SpanTable.from_view(reader.open_view(reader.spans_path(prefix, name), entry.spans, content.documents))
+        spans = SpanTable(reader.open_view(reader.spans_path(prefix, name), entry.spans, content.documents))
     for mode in [Mode.SENTINEL, *([Mode.INTERLEAVED] if spans else [])]:
         schedule = Schedule.constant(0.5, mode)
         spec = PlanSpec(1, 32, schedule, horizon_samples=8, num_samples=8, documents=range(content.documents))

@@ -8,7 +8,7 @@ import numpy as np
 
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest, reader
-from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, View
+from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
 
 WORDS = ["def", "return", "import", "self", "value", "list", "range", "print", "total", "index", "name", "while"]
 
@@ -22,15 +22,23 @@ def documents(count: int, words: int = 20, seed: int = 1) -> list[bytes]:
     return texts
 
 
-def prepare(prefix: Path, texts: list[bytes], name: str = "trie", trained_on: list[bytes] | None = None) -> Manifest:
-    """Write both views of ``texts`` and the manifest; the compressor may be trained on other texts."""
+def prepare(
+    prefix: Path, texts: list[bytes], name: str = "trie", trained_on: list[bytes] | None = None, *, old: bool = False
+) -> Manifest:
+    """Write both views of ``texts`` and the manifest; the compressor may be trained on other texts.
+
+    ``old`` leaves out what the first releases did not keep.
+    """
     kind = compressors.get(name)
     small = {"symbols": 100, "dictionary-bytes": 256}
     options = {option.name: small.get(option.name, option.default) for option in kind.options}
-    return prepare_with(prefix, texts, kind.build(options, lambda: iter(texts if trained_on is None else trained_on)))
+    made = kind.build(options, lambda: iter(texts if trained_on is None else trained_on))
+    return prepare_with(prefix, texts, made, old=old)
 
 
-def prepare_with(prefix: Path, texts: list[bytes], compressor: compressors.Compressor) -> Manifest:
+def prepare_with(
+    prefix: Path, texts: list[bytes], compressor: compressors.Compressor, *, old: bool = False
+) -> Manifest:
     """Write both views of ``texts`` and the manifest."""
     name = compressor.name
     encoded = [compressor.encode_spans(text) for text in texts]
@@ -45,6 +53,9 @@ def prepare_with(prefix: Path, texts: list[bytes], compressor: compressors.Compr
     files = {
         suffix: _stored(Path(f"{prefix}_{name}_{suffix}"), content) for suffix, content in compressor.files().items()
     }
+    table = compressor.symbol_bytes()
+    if table is not None:
+        table = _stored(Path(f"{prefix}_{name}_symbol-bytes.int32"), table.astype("<i4").tobytes())
     compressed = CompressedView(
         config=compressor.config(),
         fingerprint=compressor.fingerprint,
@@ -54,6 +65,7 @@ def prepare_with(prefix: Path, texts: list[bytes], compressor: compressors.Compr
         view=codes,
         spans=spans,
         files=files,
+        symbol_bytes=None if old else SymbolBytes(table),
     )
     made = Manifest(len(texts), raw).with_compressed(name, compressed)
     manifest.write(prefix, made)

@@ -41,7 +41,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
     @staticmethod
     def build_low_level_dataset(dataset_path: str, config: GPTDatasetConfig) -> PreparedViews:
         """Open the views of a prefix, checked against its manifest."""
-        return PreparedViews(run.current().prefix(dataset_path))
+        return run.current().views(dataset_path)
 
     @staticmethod
     def numel_low_level_dataset(low_level_dataset: PreparedViews) -> int:

@@ -1,10 +1,15 @@
-"""The prepared datasets of a run: found, checked, and agreeing with each other, before the model is built."""
+"""The prepared datasets of a run: found, checked, and agreeing with each other, before the model is built.
+
+What every rank must know stands in the manifests, which each reads once. Views are opened where data is read; one rank
+looks at all of them before there is a model, so that what is missing is told before the long work.
+"""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -36,19 +41,27 @@ class PreparedViews:
     """The opened views of one prefix, checked against its manifest: what Megatron calls a low-level dataset.
 
     Pickled (for data loaders that start their workers anew) it is its prefix only, and is opened again.
+
+    Parameters
+    ----------
+    prepared
+        The prefix.
+    with_spans
+        Whether a mode of the run needs the spans; without it they are not opened.
     """
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, *, with_spans: bool) -> None:
         self.prepared = prepared
+        self._with_spans = with_spans
         prefix, name, documents = prepared.prefix, prepared.compressor, prepared.manifest.documents
         self.raw = reader.open_view(reader.raw_path(prefix), prepared.manifest.raw, documents)
         self.codes = reader.open_view(reader.compressed_path(prefix, name), prepared.compressed.view, documents)
         self.spans: SpanTable | None = None
-        if (stored := prepared.compressed.spans) is not None:
-            self.spans = SpanTable.from_view(reader.open_view(reader.spans_path(prefix, name), stored, documents))
+        if with_spans and (stored := prepared.compressed.spans) is not None:
+            self.spans = SpanTable(reader.open_view(reader.spans_path(prefix, name), stored, documents))
 
-    def __reduce__(self) -> tuple[type[PreparedViews], tuple[Prepared]]:
-        return PreparedViews, (self.prepared,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(PreparedViews, self.prepared, with_spans=self._with_spans), ()
 
     @property
     def sizes(self) -> DocumentSizes:
@@ -63,8 +76,17 @@ class PreparedViews:
         return {"compressor": compressed.fingerprint, "views": [view and view.idx.sha256 for view in stored]}
 
 
-def open_all(prefixes: Iterable[str], compressor: str) -> list[Prepared]:
-    """Open every prefix once, in order of appearance.
+def open_all(prefixes: Iterable[str], compressor: str, *, check_views: bool = True) -> list[Prepared]:
+    """Read the manifest of every prefix once, in order of appearance.
+
+    Parameters
+    ----------
+    prefixes
+        As they were given; one may be there twice.
+    compressor
+        The name of the compressor.
+    check_views
+        Whether to look at the views too, which are otherwise checked where they are opened.
 
     Raises
     ------
@@ -74,8 +96,10 @@ def open_all(prefixes: Iterable[str], compressor: str) -> list[Prepared]:
         A prefix that is not prepared (with the command that prepares it), damaged views, or prefixes with different
         vocabularies.
     """
-    compressors.get(compressor)
-    prepared = [_open(prefix, compressor) for prefix in dict.fromkeys(prefixes)]
+    prepared = [_read(prefix, compressor) for prefix in dict.fromkeys(prefixes)]
+    if check_views:
+        for one in prepared:
+            reader.check_views(one.prefix, one.manifest, compressor)
     for other in prepared[1:]:
         if other.compressed.vocabulary != prepared[0].compressed.vocabulary:
             raise DatasetError(
@@ -87,14 +111,18 @@ def open_all(prefixes: Iterable[str], compressor: str) -> list[Prepared]:
     return prepared
 
 
-def _open(prefix: str, compressor: str) -> Prepared:
+def _read(prefix: str, compressor: str) -> Prepared:
     if "://" in prefix:
         raise UnsupportedError("views are read from a file system, not from object storage", where=prefix)
-    if not manifest.path_of(prefix).exists():
-        raise _not_prepared(prefix, compressor)
-    found = manifest.read(prefix)
-    reader.check_views(prefix, found, compressor)
-    return Prepared(prefix, compressor, found, manifest.compressed_view(prefix, found, compressor))
+    try:
+        found = manifest.read(prefix)
+        return Prepared(prefix, compressor, found, manifest.compressed_view(prefix, found, compressor))
+    except DatasetError as error:
+        # A compressor that nobody knows has no views anywhere. To look for its name takes reading what is installed.
+        compressors.get(compressor)
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise _not_prepared(prefix, compressor) from error
+        raise
 
 
 def _not_prepared(prefix: str, compressor: str) -> DatasetError:
@@ -155,7 +183,7 @@ def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.fl
     -------
     float64, shape (vocabulary size,).
     """
-    tables = [manifest.load_compressor(one.prefix, compressor).symbol_bytes() for one in _distinct(prepared)]
+    tables = [manifest.symbol_bytes(one.prefix, compressor, one.compressed) for one in _distinct(prepared)]
     first = tables[0]
     if first is not None and not all(np.array_equal(first, other) for other in tables[1:] if other is not None):
         first = None

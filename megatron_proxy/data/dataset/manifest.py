@@ -5,7 +5,8 @@ by its base name: paths in a manifest cannot leave its folder. It holds the chec
 
 For a prefix ``data/stdlib`` and the compressor ``zstd`` the files are ``data/stdlib_raw_document.{bin,idx}``,
 ``data/stdlib_zstd_document.{bin,idx}``, ``data/stdlib_zstd_spans.{bin,idx}`` (only of compressors with spans), and
-``data/stdlib_zstd_<suffix>`` for each file of the compressor.
+``data/stdlib_zstd_<suffix>`` for each file of the compressor; where symbols stand for bytes of their own,
+``data/stdlib_zstd_symbol-bytes.int32`` says how many. Entries that a release adds are optional for later ones to read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ... import compressors
 from ...errors import DatasetError
@@ -70,10 +74,24 @@ class View:
 
 
 @dataclass(frozen=True)
+class SymbolBytes:
+    """Source bytes of each symbol, kept so that training need not build the compressor.
+
+    Parameters
+    ----------
+    table
+        The file of what the compressor's ``symbol_bytes()`` gave, as little-endian int32; None where it gave none.
+    """
+
+    table: StoredFile | None
+
+
+@dataclass(frozen=True)
 class CompressedView:
     """A compressed view and the compressor that made it.
 
     ``spans`` holds two numbers per span, (bytes, codes) as uint16, one sequence per document; None without spans.
+    ``symbol_bytes`` is None in datasets of releases that did not keep it.
     """
 
     config: dict[str, Any]
@@ -84,6 +102,7 @@ class CompressedView:
     view: View
     spans: View | None = None
     files: dict[str, StoredFile] = field(default_factory=dict)
+    symbol_bytes: SymbolBytes | None = None
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -97,7 +116,9 @@ class CompressedView:
 
     def stored_files(self) -> list[StoredFile]:
         """The files of the view, of its spans and of its compressor."""
-        return [*(stored for view in self.stored_views() for stored in view.stored_files()), *self.files.values()]
+        of_views = [stored for view in self.stored_views() for stored in view.stored_files()]
+        table = self.symbol_bytes.table if self.symbol_bytes else None
+        return [*of_views, *self.files.values(), *([table] if table else [])]
 
     def stored_views(self) -> list[View]:
         """The codes, and the spans if there are any."""
@@ -250,7 +271,11 @@ def load_compressor(prefix: str | os.PathLike[str], name: str) -> compressors.Co
     DatasetError
         If a file is missing or damaged, or the compressor built from them has another fingerprint.
     """
-    entry = compressed_view(prefix, read(prefix), name)
+    return build_compressor(prefix, name, compressed_view(prefix, read(prefix), name))
+
+
+def build_compressor(prefix: str | os.PathLike[str], name: str, entry: CompressedView) -> compressors.Compressor:
+    """:func:`load_compressor`, where the manifest has been read already."""
     folder = Path(prefix).parent
     files = {suffix: read_checked(folder, stored) for suffix, stored in entry.files.items()}
     compressor = compressors.load(name, entry.config, files)
@@ -261,6 +286,34 @@ def load_compressor(prefix: str | os.PathLike[str], name: str) -> compressors.Co
             fix=f"prepare the {name} view again",
         )
     return compressor
+
+
+def symbol_bytes(prefix: str | os.PathLike[str], name: str, entry: CompressedView) -> NDArray[np.int32] | None:
+    """Source bytes that each symbol of a view stands for; None where that depends on context.
+
+    Only for a dataset that does not keep them is the compressor built.
+
+    Returns
+    -------
+    int32, shape (num_symbols,).
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing or damaged.
+    """
+    if entry.symbol_bytes is None:
+        return build_compressor(prefix, name, entry).symbol_bytes()
+    if (stored := entry.symbol_bytes.table) is None:
+        return None
+    content = read_checked(Path(prefix).parent, stored)
+    if len(content) != 4 * entry.num_symbols:
+        raise DatasetError(
+            f"the table has {len(content):,} bytes, {entry.num_symbols:,} symbols need {4 * entry.num_symbols:,}",
+            where=str(Path(prefix).parent / stored.name),
+            fix=_PREPARE_AGAIN,
+        )
+    return np.frombuffer(content, dtype="<i4")
 
 
 def read_checked(folder: Path, stored: StoredFile) -> bytes:
@@ -355,4 +408,11 @@ def _compressed(value: Mapping[str, Any]) -> CompressedView:
         view=_view(value["view"]),
         spans=None if spans is None else _view(spans),
         files={name_in_folder(suffix): stored_file(stored) for suffix, stored in value["files"].items()},
+        symbol_bytes=_symbol_bytes(value.get("symbol_bytes")),
     )
+
+
+def _symbol_bytes(value: Mapping[str, Any] | None) -> SymbolBytes | None:
+    if value is None:
+        return None
+    return SymbolBytes(None if value["table"] is None else stored_file(value["table"]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from ... import __version__, compressors
 from ..dataset import manifest, reader
 from ...compressors import Compressor
 from ...errors import DatasetError
-from ..dataset.manifest import CompressedView, Manifest, StoredFile, View
+from ..dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
 from .lock import Lock
 from .staging import PendingView, publish_file, writing
 
@@ -123,7 +124,14 @@ class Dataset:
         for one in pending:
             one.publish()
         files = {suffix: self._store(compressor.name, suffix, file) for suffix, file in compressor.files().items()}
-        self._write(self.prepared.with_compressed(compressor.name, describe(compressor, stored, files)))
+        entry = replace(describe(compressor, stored, files), symbol_bytes=self._store_symbol_bytes(compressor))
+        self._write(self.prepared.with_compressed(compressor.name, entry))
+
+    def _store_symbol_bytes(self, compressor: Compressor) -> SymbolBytes:
+        table = compressor.symbol_bytes()
+        if table is None:
+            return SymbolBytes(None)
+        return SymbolBytes(self._store(compressor.name, "symbol-bytes.int32", table.astype("<i4").tobytes()))
 
     def _store(self, name: str, suffix: str, content: bytes) -> StoredFile:
         path = Path(f"{self.prefix}_{name}_{suffix}")

@@ -9,7 +9,7 @@ from ...common import rng
 from ...errors import DatasetError
 from ...common.rng import Purpose
 from .sources import FlatSource, Source, outside_file
-from .spans import SpanTable
+from .spans import Spans, SpanTable
 
 
 class SpanWriter:
@@ -27,7 +27,7 @@ class SpanWriter:
         The two views.
     """
 
-    def __init__(self, table: SpanTable, seed: int, documents: NDArray[np.int32], raw: Source, codes: Source) -> None:
+    def __init__(self, table: Spans, seed: int, documents: NDArray[np.int32], raw: Source, codes: Source) -> None:
         self._table = table
         self._stream = rng.key(seed, Purpose.SPAN_FORMAT)
         self._documents = documents
@@ -81,7 +81,7 @@ class FlatSpanWriter(SpanWriter):
         super().__init__(table, seed, documents, raw, codes)
         self._assemble_draws = kernels.assemble_draws
         self._outside = kernels.OUTSIDE
-        self._where = ((table.offsets, table.lengths), raw.flat, codes.flat, self._code_offset, documents, self._stream)
+        self._where = (table.flat, raw.flat, codes.flat, self._code_offset, documents, self._stream)
 
     def write(self, first: int, end: int, limit: np.uint64, skip: int, out: NDArray[np.int64]) -> tuple[int, int, int]:
         """Like :meth:`SpanWriter.write`, as many draws as ``out`` holds."""
@@ -93,9 +93,9 @@ class FlatSpanWriter(SpanWriter):
         return draw, written, opener
 
 
-def span_writer(table: SpanTable, seed: int, documents: NDArray[np.int32], raw: Source, codes: Source) -> SpanWriter:
+def span_writer(table: Spans, seed: int, documents: NDArray[np.int32], raw: Source, codes: Source) -> SpanWriter:
     """The fastest writer for these views."""
-    if isinstance(raw, FlatSource) and isinstance(codes, FlatSource):
+    if isinstance(table, SpanTable) and isinstance(raw, FlatSource) and isinstance(codes, FlatSource):
         return FlatSpanWriter(table, seed, documents, raw, codes)
     return SpanWriter(table, seed, documents, raw, codes)
 

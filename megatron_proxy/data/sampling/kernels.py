@@ -3,10 +3,11 @@
 Call them only where they are needed: numba is loaded by the first call, which costs a quarter of a second, and some
 seconds more when the compiled code is not cached yet.
 
-Shared arguments: ``spans`` is a document's part of the span table (uint16, shape (spans, 2): bytes and codes of each
-span), ``stream`` the key of (seed, ``SPAN_FORMAT``), of which each draw has a subkey (uint64), ``threshold`` the rate
-as an integer: span *j* is compressed if the upper 53 bits of random number *j* are below it (uint64). Numba compiles
-these functions from their bodies, so they are written in plain loops and scalars.
+Shared arguments: ``table`` is the spans view (of each document the flattened pairs of its spans), ``spans`` one
+document's part of it (uint16, shape (spans, 2): bytes and codes of each span), ``stream`` the key of (seed,
+``SPAN_FORMAT``), of which each draw has a subkey (uint64), ``threshold`` the rate as an integer: span *j* is compressed
+if the upper 53 bits of random number *j* are below it (uint64). Numba compiles these functions from their bodies, so
+they are written in plain loops and scalars.
 """
 
 from __future__ import annotations
@@ -68,9 +69,28 @@ def _totals(spans: NDArray[np.uint16], key: np.uint64, threshold: np.uint64, end
 
 
 @jit
+def _units(view: Flat, document: int) -> tuple[bool, NDArray[Any]]:
+    """Whether a document is inside its view, and its units."""
+    units, pointers, sizes = view
+    if not 0 <= document < len(sizes):
+        return False, units[:0]
+    begin, size = int(pointers[document]) // units.itemsize, int(sizes[document])
+    # begin + size could overflow.
+    return size >= 0 and 0 <= begin <= len(units) - size, units[begin : begin + size]
+
+
+@jit
+def _spans(table: Flat, document: int) -> tuple[bool, NDArray[np.uint16]]:
+    """Whether the spans of a document are inside their view, and the spans."""
+    inside, units = _units(table, document)
+    if len(units) % 2:
+        return False, units[:0].reshape(-1, 2)
+    return inside, units.reshape(-1, 2)
+
+
+@jit
 def measure(
-    offsets: NDArray[np.int64],
-    lengths: NDArray[np.uint16],
+    table: Flat,
     draws: NDArray[np.int64],
     documents: NDArray[np.int32],
     stream: np.uint64,
@@ -79,18 +99,21 @@ def measure(
 ) -> None:
     """Totals of each draw, into ``out`` (int64, shape (draws, 4)).
 
-    The columns: bytes in raw spans, source bytes in compressed spans, ids, codes of all spans of the document.
+    The columns: bytes in raw spans, source bytes in compressed spans, ids, codes of all spans of the document. All are
+    -1 where the spans are not inside their view.
     """
     for row in range(len(draws)):
-        spans = lengths[offsets[documents[row]] : offsets[documents[row] + 1]]
+        inside, spans = _spans(table, int(documents[row]))
+        if not inside:
+            out[row] = -1
+            continue
         totals = _totals(spans, subkey(stream, draws[row]), threshold, _ENDLESS)
         out[row, 0], out[row, 1], out[row, 2], out[row, 3] = totals
 
 
 @jit
 def measure_before(
-    offsets: NDArray[np.int64],
-    lengths: NDArray[np.uint16],
+    table: Flat,
     draws: NDArray[np.int64],
     documents: NDArray[np.int32],
     stream: np.uint64,
@@ -100,7 +123,7 @@ def measure_before(
 ) -> None:
     """The first two columns of :func:`measure`, of the first ``ends[row]`` ids: shape (draws, 2)."""
     for row in range(len(draws)):
-        spans = lengths[offsets[documents[row]] : offsets[documents[row] + 1]]
+        _, spans = _spans(table, int(documents[row]))
         totals = _totals(spans, subkey(stream, draws[row]), threshold, ends[row])
         out[row, 0], out[row, 1] = totals[:2]
 
@@ -175,19 +198,8 @@ def assemble(
 
 
 @jit
-def _units(view: Flat, document: int) -> tuple[bool, NDArray[Any]]:
-    """Whether a document is inside its view, and its units."""
-    units, pointers, sizes = view
-    if not 0 <= document < len(sizes):
-        return False, units[:0]
-    begin, size = int(pointers[document]) // units.itemsize, int(sizes[document])
-    # begin + size could overflow.
-    return size >= 0 and 0 <= begin <= len(units) - size, units[begin : begin + size]
-
-
-@jit
 def assemble_draws(
-    table: tuple[NDArray[np.int64], NDArray[np.uint16]],
+    table: Flat,
     raw: Flat,
     codes: Flat,
     code_offset: int,
@@ -201,22 +213,21 @@ def assemble_draws(
 ) -> tuple[int, int, int]:
     """Write draws ``first … end - 1``, as many as ``out`` holds, the first of them from its id ``begin`` on.
 
-    ``table`` is the offsets and lengths of the span table, and ``documents`` the document of each draw.
+    ``documents`` is the document of each draw.
 
     Returns
     -------
     The next draw, the number of ids written, and the last special before ``begin``. On an error the draw that it is
     in, and :data:`SPANS_DIFFER` or :data:`OUTSIDE` for the number.
     """
-    offsets, lengths = table
     written, opener = 0, EOS
     for draw in range(first, end):
         document = int(documents[draw])
         has_raw, raw_units = _units(raw, document)
         has_codes, code_units = _units(codes, document)
-        if not has_raw or not has_codes or document + 1 >= len(offsets):
+        has_spans, spans = _spans(table, document)
+        if not has_raw or not has_codes or not has_spans:
             return draw, OUTSIDE, EOS
-        spans = lengths[offsets[document] : offsets[document + 1]]
         skip = begin if draw == first else 0
         added, special = assemble(
             spans, stream, draw, threshold, skip, raw_units, code_units, code_offset, out[written:]

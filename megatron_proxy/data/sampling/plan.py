@@ -66,7 +66,7 @@ class DocumentSizes:
     spans: SpanTable | None = None
 
     def __post_init__(self) -> None:
-        counts = {len(self.raw), len(self.codes), *([len(self.spans.offsets) - 1] if self.spans else [])}
+        counts = {len(self.raw), len(self.codes), *([len(self.spans)] if self.spans is not None else [])}
         if len(counts) > 1:
             raise DatasetError(
                 f"the views have different numbers of documents: {', '.join(map(str, sorted(counts)))}",

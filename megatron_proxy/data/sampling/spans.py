@@ -12,8 +12,7 @@ Nothing is read twice: every byte of the document is in exactly one view. A docu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,60 +20,80 @@ from numpy.typing import NDArray
 from ...common import rng
 from ...errors import ConfigurationError, DatasetError
 from ...common.rng import Purpose
+from .sources import Flat, FlatView, View, outside_file
 
 
-class SpanView(Protocol):
-    """The view on disk that holds the spans: the flattened pairs (bytes, codes) of each document."""
+class Spans(Protocol):
+    """The spans of documents, wherever they are."""
 
-    @property
-    def sequence_lengths(self) -> NDArray[np.int32]:
-        """Units of each sequence."""
-
-    def stretch(self, begin: int, end: int) -> NDArray[Any]:
-        """All units of the sequences ``begin … end - 1``."""
+    def of(self, document: int) -> NDArray[np.uint16]:
+        """The spans of one document, (bytes, codes) of each: uint16, shape (spans, 2)."""
 
 
-@dataclass(frozen=True)
 class SpanTable:
-    """The spans of all documents.
+    """The spans of all documents, as they lie on disk: nothing is read before it is asked for.
+
+    Of a document its spans are the flattened pairs (bytes, codes). Whether they lie inside the file is seen where a
+    document is read, and checked for all of them by :mod:`megatron_proxy.data.dataset.verify`.
 
     Parameters
     ----------
-    offsets
-        int64, shape (documents + 1,): document d has the spans ``offsets[d] … offsets[d + 1] - 1``.
-    lengths
-        uint16, shape (spans, 2): bytes and codes of each span.
+    view
+        The spans view.
+
+    Raises
+    ------
+    DatasetError
+        If the view does not hold uint16.
     """
 
-    offsets: NDArray[np.int64]
-    lengths: NDArray[np.uint16]
+    def __init__(self, view: FlatView) -> None:
+        sizes = view.sequence_lengths
+        units = view.stretch(0, len(sizes)) if len(sizes) else np.empty(0, dtype=np.uint16)
+        if units.dtype != np.uint16:
+            raise DatasetError("the spans view does not hold pairs of uint16", fix="prepare the view again")
+        self.flat: Flat = (units, view.sequence_pointers, sizes)
 
-    @classmethod
-    def from_view(cls, view: SpanView) -> Self:
-        """The table of a spans view, its lengths still memory-mapped.
+    def __len__(self) -> int:
+        return len(self.flat[2])
+
+    def of(self, document: int) -> NDArray[np.uint16]:
+        """The spans of one document: uint16, shape (spans, 2).
+
+        Raises
+        ------
+        DatasetError
+            If they are not inside the view.
+        """
+        units, pointers, sizes = self.flat
+        begin, size = pointers.item(document) // 2, sizes.item(document)
+        if size < 0 or size % 2 or not 0 <= begin <= len(units) - size:
+            raise outside_file()
+        return units[begin : begin + size].reshape(-1, 2)
+
+
+class SpanReader:
+    """The spans of documents from any view, read one document at a time."""
+
+    def __init__(self, view: View) -> None:
+        self._get = view.get
+
+    def of(self, document: int) -> NDArray[np.uint16]:
+        """The spans of one document: uint16, shape (spans, 2).
 
         Raises
         ------
         DatasetError
             If the view does not hold pairs of uint16.
         """
-        units = view.sequence_lengths
-        flat = view.stretch(0, len(units)) if len(units) else np.empty(0, dtype=np.uint16)
-        pairs = flat.dtype == np.uint16 and not (units % 2).any() and not (units < 0).any()
-        if not pairs or len(flat) != units.sum(dtype=np.int64):
+        units: NDArray[Any] = self._get(document)
+        if units.dtype != np.uint16 or len(units) % 2:
             raise DatasetError("the spans view does not hold pairs of uint16", fix="prepare the view again")
-        offsets = np.zeros(len(units) + 1, dtype=np.int64)
-        np.cumsum(units, out=offsets[1:], dtype=np.int64)
-        offsets //= 2
-        return cls(offsets, flat.reshape(-1, 2))
-
-    def of(self, document: int) -> NDArray[np.uint16]:
-        """The spans of one document: uint16, shape (spans, 2)."""
-        return self.lengths[self.offsets.item(document) : self.offsets.item(document + 1)]
+        return units.reshape(-1, 2)
 
 
-def require_spans(table: SpanTable | None) -> SpanTable:
-    """The table, or a ConfigurationError if the dataset has none."""
+def require_spans[Table](table: Table | None) -> Table:
+    """The spans, or a ConfigurationError if the dataset has none."""
     if table is None:
         raise ConfigurationError(
             "the mode interleaved needs a compressor that encodes documents in spans; this dataset has none",
@@ -94,13 +113,14 @@ def measure(
 ) -> NDArray[np.int64]:
     """Totals of interleaved draws: int64, shape (n, 4).
 
-    The columns: bytes in raw runs, source bytes in compressed runs, ids, codes of the whole document.
+    The columns: bytes in raw runs, source bytes in compressed runs, ids, codes of the whole document. All are -1 where
+    the spans are not inside their view.
     """
     from . import kernels
 
     out = np.empty((len(draws), 4), dtype=np.int64)
     stream = rng.key(seed, Purpose.SPAN_FORMAT)
-    kernels.measure(table.offsets, table.lengths, draws, documents, stream, threshold(rate), out)
+    kernels.measure(table.flat, draws, documents, stream, threshold(rate), out)
     return out
 
 
@@ -120,5 +140,5 @@ def measure_before(
 
     out = np.empty((len(draws), 2), dtype=np.int64)
     stream = rng.key(seed, Purpose.SPAN_FORMAT)
-    kernels.measure_before(table.offsets, table.lengths, draws, documents, stream, threshold(rate), ends, out)
+    kernels.measure_before(table.flat, draws, documents, stream, threshold(rate), ends, out)
     return out

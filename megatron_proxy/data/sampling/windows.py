@@ -21,7 +21,7 @@ from .draws import LAYOUTS, Form, Part
 from .interleaved import span_writer
 from .plan import Plan
 from .sources import View, open_source
-from .spans import SpanTable, require_spans, threshold
+from .spans import Spans, require_spans, threshold
 
 # Specials as they are, views as the negative index of their source: what is quick to tell apart in the loop.
 _VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
@@ -43,7 +43,7 @@ class Windows:
     vocabulary
         How codes become ids.
     spans
-        The span table, if the plan has interleaved draws.
+        The spans of the documents, if the plan has interleaved draws.
 
     Raises
     ------
@@ -51,9 +51,7 @@ class Windows:
         If the plan has interleaved draws and there is no span table.
     """
 
-    def __init__(
-        self, plan: Plan, raw: View, codes: View, vocabulary: Vocabulary, spans: SpanTable | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, raw: View, codes: View, vocabulary: Vocabulary, spans: Spans | None = None) -> None:
         self.plan = plan
         self._size = plan.spec.seq_length + 1
         self._sources = (open_source(raw, BYTE_OFFSET), open_source(codes, vocabulary.code_offset))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest
 from megatron_proxy.errors import CompressorError, DatasetError
-from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, View
+from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
 from megatron_proxy.vocab import Vocabulary
 
 
@@ -57,6 +57,15 @@ def test_views_are_sorted_and_replaced_by_name():
     assert both.with_compressed("toy", gzip).compressed["toy"] == gzip
     assert both.with_views({}).compressed == {}
     assert toy().vocabulary == Vocabulary(512)
+
+
+def test_what_later_releases_keep_is_optional():
+    assert Manifest.from_json(changed(["compressed", "toy", "symbol_bytes"], None), "where") == FULL
+    table = StoredFile("p_toy_symbol-bytes.int32", 2048, "cc")
+    for kept, names in ((SymbolBytes(None), []), (SymbolBytes(table), [table.name])):
+        made = FULL.with_compressed("toy", dataclasses.replace(toy(), symbol_bytes=kept))
+        assert Manifest.from_json(made.to_json(), "where") == made
+        assert [stored.name for stored in made.stored_files()][7:] == names
 
 
 def test_names_every_file():
@@ -131,6 +140,8 @@ def sealed(content):
         (["compressed", "../toy"], {}, "'../toy' leaves the manifest's folder"),
         (["compressed", "toy", "files", "../table.bin"], {}, "'../table.bin' leaves the manifest's folder"),
         (["compressed"], [], "damaged .AttributeError"),
+        (["compressed", "toy", "symbol_bytes"], {}, "damaged .KeyError"),
+        (["compressed", "toy", "symbol_bytes"], {"table": {"name": "../x"}}, "leaves the manifest's folder"),
         (["compressed", "toy", "config"], 3, "damaged .TypeError"),
     ],
 )

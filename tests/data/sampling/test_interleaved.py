@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from span_tables import table_of
 
 from megatron_proxy.errors import DatasetError
 from megatron_proxy.data.sampling.interleaved import FlatSpanWriter, SpanWriter, span_writer
 from megatron_proxy.data.sampling.sources import FlatSource, Source
-from megatron_proxy.data.sampling.spans import SpanTable, threshold
+from megatron_proxy.data.sampling.spans import threshold
 
 EOS, R, R_, C, C_, RAW, CODES = 2, 12, 13, 14, 15, 64, 320
 
@@ -30,7 +31,7 @@ class View:
 
 def writer_of(source, raw, codes, pairs, draws):
     """A writer over documents with the same spans (bytes, codes)."""
-    table = SpanTable(np.arange(len(raw) + 1) * len(pairs), np.array(pairs * len(raw), np.uint16))
+    table = table_of([len(pairs)] * len(raw), pairs * len(raw))
     sources = source(View(raw, np.uint8), RAW), source(View(codes, np.uint16), CODES)
     return span_writer(table, 1, np.array(draws, np.int32), *sources)
 

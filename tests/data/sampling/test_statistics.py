@@ -6,11 +6,11 @@ own progress. Bounds are 5 standard deviations of the counts.
 
 import numpy as np
 import pytest
+from span_tables import table_of
 
 from megatron_proxy.data.sampling.draws import Form, form_lengths
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.planner import build
-from megatron_proxy.data.sampling.spans import SpanTable
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
 
 DOCUMENTS, SPANS, SPAN_BYTES, SPAN_CODES = 500, 6, 40, 13
@@ -89,7 +89,7 @@ def test_interleaved_spans_follow_the_rate():
     raw = np.full(DOCUMENTS, SPANS * SPAN_BYTES, np.int32)
     codes = np.full(DOCUMENTS, SPANS * SPAN_CODES, np.int32)
     spans = np.tile(np.array([[SPAN_BYTES, SPAN_CODES]], np.uint16), (DOCUMENTS * SPANS, 1))
-    sizes = DocumentSizes(raw, codes, SpanTable(np.arange(DOCUMENTS + 1) * SPANS, spans))
+    sizes = DocumentSizes(raw, codes, table_of(np.full(DOCUMENTS, SPANS), spans))
     plan = build(
         PlanSpec(99, SEQ_LENGTH, rising_and_falling(Mode.INTERLEAVED), HORIZON, HORIZON, range(DOCUMENTS), block=1),
         sizes,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from span_tables import table_of
 
 from megatron_proxy.common import rng
 from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.planner import build
 from megatron_proxy.data.sampling.sources import FlatView
-from megatron_proxy.data.sampling.spans import SpanTable
 from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
@@ -43,8 +43,7 @@ class Corpus:
         self.raw = [b"".join(raw for raw, _ in spans) for spans in documents]
         self.codes = [[code for _, codes in spans for code in codes] for spans in documents]
         pairs = [(len(raw), len(codes)) for spans in documents for raw, codes in spans]
-        ends = np.cumsum([0, *(len(spans) for spans in documents)], dtype=np.int64)
-        self.spans = SpanTable(ends, np.array(pairs, dtype=np.uint16).reshape(-1, 2))
+        self.spans = table_of([len(spans) for spans in documents], pairs)
         self.raw_view = MemoryView([list(raw) for raw in self.raw], np.uint8)
         self.code_view = MemoryView(self.codes, np.uint16)
         self.sizes = DocumentSizes(self.raw_view.sequence_lengths, self.code_view.sequence_lengths, self.spans)
