@@ -2,7 +2,8 @@
 
 Megatron's builder stays in charge of splits, blends and ranks; it only builds another class. A dataset of a split is a
 plan (which draws make up each sample, :mod:`megatron_proxy.data.sampling.plan`) over the documents of that split. Rank 0
-computes the plan and stores it in Megatron's cache folder, the other ranks map the stored one.
+computes the plan and stores it in Megatron's cache folder, the other ranks map the stored one. Where that folder is on
+each node's own disk, one rank of every node computes the same plan.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 from megatron.core.datasets.utils import Split
@@ -20,9 +22,10 @@ from torch import Tensor
 
 from ...errors import UnsupportedError
 from ...data.sampling import cache as plan_cache
-from ...data.sampling import planner
+from ...data.sampling import filesystems, planner
 from ...data.sampling.plan import Plan, PlanSpec
 from ...data.sampling.windows import Windows
+from ...data.sampling.schedule import Mode
 from .. import arguments, run, shares
 from . import samples, splits
 from .prepared import PreparedViews
@@ -53,19 +56,26 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         spec = self._spec()
         description = spec.description() | self.dataset.identity
         folder = self.config.path_to_cache or os.path.join(self.dataset.prepared.prefix, "cache", "ProxyGPTDataset")
-        if _builds():
-            plan_cache.open_or_build(folder, description, lambda: planner.plan_parts(spec, self.dataset.sizes))
+        # Megatron has a number here for every document of the split: the plan's description has all that is in them.
+        self.indices = np.array([spec.documents.start, spec.documents.stop - 1])
+        if _builds() or not filesystems.is_shared(folder):
+            plan = plan_cache.open_or_build(folder, description, lambda: planner.plan_parts(spec, self.dataset.sizes))
+        else:
+            plan = plan_cache.open_built(folder, description, wait=plan_cache.ATTRIBUTES_SECONDS)
         self.unique_identifiers["plan"] = plan_cache.key_of(description)
         self._plan_is_at = (spec, folder, description)
         self._sampler = samples.Sampler(self.config)
-        self._open_plan()
+        self._use(plan)
         return self.plan.draw_documents, self.plan.sample_index, self.plan.shuffle
 
-    def _open_plan(self) -> None:
-        spec, folder, description = self._plan_is_at
-        self.plan = Plan.from_arrays(spec, plan_cache.open_built(folder, description))
+    def _use(self, plan: plan_cache.Arrays) -> None:
+        spec, _, _ = self._plan_is_at
+        self.plan = Plan.from_arrays(spec, plan)
         vocabulary = self.dataset.prepared.compressed.vocabulary
         self._windows = Windows(self.plan, self.dataset.raw, self.dataset.codes, vocabulary, self.dataset.spans)
+        if Mode.INTERLEAVED in spec.schedule.modes:
+            # Whatever the state of numba's cache, workers forked from this process find the loops compiled.
+            self._windows[0]
 
     def __getstate__(self) -> dict[str, Any]:
         """For data loaders that start their workers anew: maps are opened there again, not copied."""
@@ -75,7 +85,8 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the maps in a worker."""
         self.__dict__.update(state)
-        self._open_plan()
+        _, folder, description = self._plan_is_at
+        self._use(plan_cache.open_built(folder, description))
 
     def _spec(self) -> PlanSpec:
         current = run.current()

@@ -4,7 +4,11 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
+import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -47,13 +51,7 @@ def test_a_plan_is_built_once(folder):
     check(arrays)
     check(plan_cache.open_built(folder, dict(reversed(DESCRIPTION.items()))))
     assert not any(array.flags.writeable for array in arrays.values())
-    assert sorted(os.listdir(folder)) == [
-        f"{KEY}-ProxyPlan-{x}" for x in ("description.json", "forms.npy", "pairs.npy")
-    ]
-
-
-def test_files_are_plain_npy_without_pickle(folder):
-    check({name: np.load(folder / f"{KEY}-ProxyPlan-{name}.npy", allow_pickle=False) for name in ("pairs", "forms")})
+    assert os.listdir(folder) == [f"{KEY}-ProxyPlan.plan"]
 
 
 def test_another_description_is_another_plan(folder):
@@ -68,81 +66,166 @@ def test_a_plan_that_is_not_there(tmp_path):
         plan_cache.open_built(tmp_path, DESCRIPTION)
 
 
-def path_of(folder, name):
-    return folder / f"{KEY}-ProxyPlan-{name}"
+def plan_of(folder):
+    return plan_cache.path_of(folder, DESCRIPTION)
 
 
 def damage_truncated(folder):
-    path = path_of(folder, "pairs.npy")
-    path.write_bytes(path.read_bytes()[:-1])
+    plan_of(folder).write_bytes(plan_of(folder).read_bytes()[:-1])
 
 
-def damage_missing(folder):
-    path_of(folder, "forms.npy").unlink()
-
-
-def damage_foreign_array(folder):
-    """An npy file of the same size that holds another array."""
-    path = path_of(folder, "pairs.npy")
-    header, content = path.read_bytes()[:128], path.read_bytes()[128:]
-    path.write_bytes(header.replace(b"(5, 2)", b"(2, 5)") + content)
+def damage_empty(folder):
+    plan_of(folder).write_bytes(b"")
 
 
 def damage_foreign_description(folder):
-    path = path_of(folder, "description.json")
-    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
+    other = plan_cache.open_or_build(folder, {**DESCRIPTION, "seed": 2}, parts)
+    os.replace(plan_cache.path_of(folder, {**DESCRIPTION, "seed": 2}), plan_of(folder))
+    check(other)
 
 
-def damage_not_a_description(folder):
-    path_of(folder, "description.json").write_text("[]")
+def damage_not_a_plan(folder):
+    plan_of(folder).write_text("[]" * 1000)
 
 
-def damage_wrong_entry(folder):
-    path = path_of(folder, "description.json")
-    content = json.loads(path.read_text())
-    content["arrays"]["pairs"]["shape"] = "many"
-    path.write_text(json.dumps(content))
+def damage_entry(name, value):
+    """Another value of one of the arrays' entries, in a head that is whole."""
+
+    def damage(folder):
+        content = plan_of(folder).read_bytes()
+        head, size = plan_cache._HEAD, plan_cache._HEAD.unpack(content[: plan_cache._HEAD.size])[1]
+        stored = json.loads(content[head.size : head.size + size])
+        stored["arrays"]["pairs"][name] = value
+        made = json.dumps(stored).encode()
+        begin = plan_cache._aligned(head.size + len(made))
+        packed = head.pack(plan_cache.FORMAT, len(made), zlib.crc32(made)) + made
+        plan_of(folder).write_bytes(packed.ljust(begin, b"\0") + content[plan_cache._aligned(head.size + size) :])
+
+    return damage
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         damage_truncated,
-        damage_missing,
-        damage_foreign_array,
+        damage_empty,
         damage_foreign_description,
-        damage_not_a_description,
-        damage_wrong_entry,
+        damage_not_a_plan,
+        damage_entry("shape", "many"),
+        damage_entry("shape", [2, -2]),
+        damage_entry("shape", [2**40, 2]),
+        damage_entry("place", 1),
+        damage_entry("place", -64),
+        damage_entry("dtype", "|O"),
+        damage_entry("name", 3),
     ],
 )
 def test_damage_is_found_by_all_and_mended_by_the_first_rank(folder, damage, caplog):
     damage(folder)
-    with pytest.raises(DatasetError, match="of a cached plan is not usable"):
+    with pytest.raises(DatasetError, match="this cached plan is not usable"):
         plan_cache.open_built(folder, DESCRIPTION)
     check(plan_cache.open_or_build(folder, DESCRIPTION, parts))
     assert "damaged and is built again" in caplog.text
     check(plan_cache.open_built(folder, DESCRIPTION))
 
 
+def flipped(content, place, bit):
+    return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+
+
 def test_no_flipped_bit_gives_other_data(folder):
     flips = random.Random(5)
-    for name in ("description.json", "forms.npy", "pairs.npy"):
-        path = path_of(folder, name)
-        whole = path.read_bytes()
-        for _ in range(20):
-            place = flips.randrange(len(whole))
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << flips.randrange(8)]) + whole[place + 1 :])
-            check(plan_cache.open_or_build(folder, DESCRIPTION, parts))
-            assert path.read_bytes() == whole
+    for _ in range(40):
+        whole = plan_of(folder).read_bytes()
+        plan_of(folder).write_bytes(flipped(whole, flips.randrange(len(whole)), flips.randrange(8)))
+        check(plan_cache.open_or_build(folder, DESCRIPTION, parts))
+        check(plan_cache.open_built(folder, DESCRIPTION))
 
 
-def test_a_flipped_bit_in_a_header_is_found_by_every_rank(folder):
-    path = path_of(folder, "pairs.npy")
-    whole = path.read_bytes()
-    for place in range(128):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        with pytest.raises(DatasetError, match="header is another array's"):
+def test_a_flipped_bit_in_the_head_is_found_by_every_rank(folder):
+    whole = plan_of(folder).read_bytes()
+    for place in range(plan_cache._HEAD.size + plan_cache._HEAD.unpack(whole[: plan_cache._HEAD.size])[1]):
+        plan_of(folder).write_bytes(flipped(whole, place, 2))
+        with pytest.raises(DatasetError, match="this cached plan is not usable"):
             plan_cache.open_built(folder, DESCRIPTION)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """How many bytes were compared with their CRC-32 since the list was last cleared."""
+    sizes, crc_of = [], plan_cache._crc_of
+    monkeypatch.setattr(plan_cache, "_crc_of", lambda file, size: (sizes.append(size), crc_of(file, size))[1])
+    monkeypatch.setattr(plan_cache, "_trusted", set())
+    return sizes
+
+
+def test_a_plan_that_nobody_has_changed_is_not_read(folder, read):
+    plan_cache.open_or_build(folder, DESCRIPTION, not_again)
+    assert read == []
+
+
+def test_a_plan_with_another_time_is_read_once(folder, read, monkeypatch):
+    os.utime(plan_of(folder))
+    plan_cache.open_or_build(folder, DESCRIPTION, not_again)
+    assert sorted(read) == [3, 80]
+    # It was given its time back: the next process need not read it either.
+    monkeypatch.setattr(plan_cache, "_trusted", set())
+    plan_cache.open_or_build(folder, DESCRIPTION, not_again)
+    assert len(read) == 2
+
+
+def test_a_plan_that_cannot_be_given_its_time_is_read_once_by_a_process(folder, read, monkeypatch):
+    os.utime(plan_of(folder))
+
+    def refuse(*args):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    for _ in range(3):
+        plan_cache.open_or_build(folder, DESCRIPTION, not_again)
+    assert len(read) == 2
+
+
+def test_checking_reads_every_byte_whatever_the_time(folder, read):
+    assert plan_cache.check(plan_of(folder)) == plan_of(folder).stat().st_size
+    assert sorted(read) == [3, 80]
+    times = plan_of(folder).stat()
+    whole = plan_of(folder).read_bytes()
+    plan_of(folder).write_bytes(flipped(whole, len(whole) - 1, 0))
+    os.utime(plan_of(folder), ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(DatasetError, match=r"the CRC-32 of \w+ does not fit"):
+        plan_cache.check(plan_of(folder))
+
+
+def test_a_plan_takes_one_file(folder):
+    before = len(os.listdir("/proc/self/fd"))
+    arrays = plan_cache.open_built(folder, DESCRIPTION)
+    assert len(os.listdir("/proc/self/fd")) - before <= 1
+    check(arrays)
+
+
+def test_a_plan_that_comes_late_is_waited_for(folder, monkeypatch):
+    """A client of a network file system does not know of a new file at once."""
+    away = plan_of(folder).rename(folder / "away")
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            away.rename(plan_of(folder))
+
+    monkeypatch.setattr(plan_cache.time, "sleep", sleep)
+    check(plan_cache.open_built(folder, DESCRIPTION, wait=60.0))
+    assert pauses == [0.1, 0.2, 0.4]
+
+
+def test_a_plan_that_never_comes_is_given_up(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(plan_cache.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(plan_cache.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    with pytest.raises(DatasetError, match="not here"):
+        plan_cache.open_built(tmp_path, DESCRIPTION, wait=60.0)
+    assert 60.0 <= clock[0] < 63.0
 
 
 def test_builders_at_once(tmp_path):
@@ -155,7 +238,24 @@ def test_builders_at_once(tmp_path):
         found = list(pool.map(lambda _: plan_cache.open_or_build(tmp_path, DESCRIPTION, slowly), range(16)))
     for arrays in found:
         check(arrays)
-    assert len(os.listdir(tmp_path)) == 3
+    assert os.listdir(tmp_path) == [f"{KEY}-ProxyPlan.plan"]
+
+
+@pytest.mark.parametrize(("shared", "builds"), [(False, 1), (True, 4)])
+def test_one_process_of_a_machine_builds(tmp_path, monkeypatch, shared, builds):
+    """Over a network, where locks may hang, whoever is told to build does."""
+    monkeypatch.setattr(plan_cache.filesystems, "is_shared", lambda folder: shared)
+    begun, all_have_begun = [], threading.Barrier(builds, timeout=30)
+
+    def build():
+        begun.append(1)
+        all_have_begun.wait()
+        yield from parts()
+
+    with ThreadPoolExecutor(4) as pool:
+        for arrays in pool.map(lambda _: plan_cache.open_or_build(tmp_path, DESCRIPTION, build), range(4)):
+            check(arrays)
+    assert len(begun) == builds
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path):
@@ -175,7 +275,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 def test_what_a_killed_builder_left_is_removed_after_a_day(tmp_path):
-    old, fresh = (tmp_path / f".{KEY}-ProxyPlan-pairs.npy.{name}" for name in ("old", "fresh"))
+    old, fresh = (tmp_path / f".{KEY}-ProxyPlan.plan.{name}" for name in ("old", "fresh"))
     for path in (old, fresh):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
@@ -186,3 +286,20 @@ def test_what_a_killed_builder_left_is_removed_after_a_day(tmp_path):
 def test_a_copied_cache_is_found(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "elsewhere")
     check(plan_cache.open_or_build(tmp_path / "elsewhere", DESCRIPTION, not_again))
+
+
+def test_a_limit_on_files_is_no_damage(folder, tmp_path):
+    """With the limit used up, the error says so, and nothing is built again."""
+    script = (
+        "import os, resource, sys\n"
+        "from megatron_proxy.data.sampling import cache\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))\n"
+        "held = []\n"
+        "try:\n"
+        "    while True: held.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "except OSError: pass\n"
+        "try: cache.open_or_build(sys.argv[1], {'seed': 1, 'views': ['a', 'b'], 'rate': 0.1}, lambda: 1 / 0)\n"
+        "except ValueError as error: os.write(1, str(error).encode())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ulimit -n: this process may hold no more than 32 files open (Too many open files)")
