@@ -7,7 +7,8 @@ numba may drop the option behind :func:`jit_borrowing` one day, which it does no
 without it, a warning tells that they are slower, and nothing else changes.
 
 Compiled code is cached beside the module, or in the user's cache folder. Where neither can be written (a read-only
-container), numba refuses to cache; then the function is compiled in each process instead of failing.
+container), numba refuses to cache; then the function is compiled in each process instead of failing. So too where the
+cache fails while it is used (a stale handle of a network file system, a quota, an index that was cut off).
 """
 
 from __future__ import annotations
@@ -68,9 +69,33 @@ def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
 
     _listen()
     try:
-        return numba.njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:
+        dispatcher = numba.njit(cache=True, nogil=True, **options)(function)
+        dispatcher._cache = _Forgiving(dispatcher._cache)
+    except (RuntimeError, OSError, AttributeError):
         return numba.njit(nogil=True, **options)(function)
+    return dispatcher
+
+
+class _Forgiving:
+    """numba's cache of one function, where a file that cannot be used is none."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, *args: Any) -> Any:
+        """The compiled function for these types; None if it has to be compiled."""
+        try:
+            return self._cache.load_overload(*args)
+        except (OSError, EOFError):
+            return None
+
+    def save_overload(self, *args: Any) -> None:
+        """Keep a compiled function, where that is possible."""
+        with suppress(OSError, EOFError):
+            self._cache.save_overload(*args)
 
 
 @functools.cache

@@ -148,3 +148,24 @@ def test_forked_workers_find_numba_ready(preload, ready):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "helpers")}
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
     assert done.stdout.split() == [ready]
+
+
+def four_times(number):
+    return 2 * double(number)
+
+
+@pytest.mark.parametrize("error", [OSError(116, "Stale file handle"), OSError(122, "Quota"), EOFError()])
+@pytest.mark.parametrize("name", ["_load_index", "_save_index"])
+def test_a_cache_that_fails_is_done_without(monkeypatch, name, error):
+    """As on a stale or a full file system."""
+    called = []
+
+    def fail(*args):
+        called.append(name)
+        raise error
+
+    file = "numba.core.caching.IndexDataCacheFile"
+    monkeypatch.setattr(f"{file}._load_index", lambda self: {})
+    monkeypatch.setattr(f"{file}.{name}", fail)
+    assert jit(four_times)(7) == 28
+    assert called
