@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-_STRETCH: Final = 1 << 22
+_STRETCH: Final = 1 << 18
 
 
 class BytesSeen:
@@ -38,14 +38,23 @@ class BytesSeen:
         return sum(raw for raw, _ in parts), sum(compressed for _, compressed in parts)
 
     def _count(self, samples: int) -> NDArray[np.int64]:
-        """How many of the first ``samples`` samples each dataset of the blend gives, counted on from the last call."""
+        """How many of the first ``samples`` samples each dataset of the blend gives.
+
+        A blend numbers the samples of each dataset as it takes them, so a dataset's last sample tells. It is looked for
+        from the end, back to where the last call has counted: a run resumed at its billionth sample reads few.
+        """
+        index, numbers = self._dataset.dataset_index, self._dataset.dataset_sample_index
         if samples < self._samples:
             self._samples = 0
             self._counts[:] = 0
-        # A run resumed at its billionth sample must not count with eight bytes for each of them.
-        for begin in range(self._samples, samples, _STRETCH):
-            index = self._dataset.dataset_index[begin : min(begin + _STRETCH, samples)]
-            self._counts += np.bincount(index, minlength=len(self._counts))
+        end, unseen = min(samples, len(index)), np.ones(len(self._counts), dtype=bool)
+        while end > self._samples and unseen.any():
+            begin = max(self._samples, end - _STRETCH)
+            found, back = np.unique(index[begin:end][::-1], return_index=True)
+            new = unseen[found]
+            self._counts[found[new]] = numbers[end - 1 - back[new]] + 1
+            unseen[found] = False
+            end = begin
         self._samples = samples
         return self._counts
 
