@@ -12,11 +12,11 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from ..errors import ProxyError, UnsupportedError
-from . import cpu, helpers, scripts, support
+from .. import maps
+from ..errors import UnsupportedError
+from . import cpu, failing, helpers, scripts, support
 
 _MARK: Final = "_megatron_proxy_hook"
 
@@ -92,9 +92,10 @@ def install() -> None:
     UnsupportedError
         If this Megatron is not a supported one, or lacks something that a hook relies on.
     """
-    _show_errors_plainly()
+    failing.install()
     support.check_command_line(sys.argv[1:])
     cpu.install()
+    maps.raise_limit()
     version = megatron_version()
     support.check_version(version)
     helpers.use_compiled_helpers()
@@ -179,21 +180,3 @@ def _replace(owner: Any, name: str, wrapper: Wrapper) -> None:
         functools.update_wrapper(replacement, original)
     setattr(replacement, _MARK, True)
     setattr(owner, name, replacement)
-
-
-def _show_errors_plainly() -> None:
-    """Let an uncaught ProxyError end the process with its message alone: a traceback would bury what to do."""
-    if hasattr(sys.excepthook, _MARK):
-        return
-    previous = sys.excepthook
-
-    def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if issubclass(kind, ProxyError):
-            print(f"megatron_proxy: error: {error}", file=sys.stderr, flush=True)
-        else:
-            previous(kind, error, traceback)
-            if line := scripts.hint(error):
-                print(f"megatron_proxy: {line}", file=sys.stderr, flush=True)
-
-    setattr(show, _MARK, True)
-    sys.excepthook = show
