@@ -71,7 +71,8 @@ class Run:
         """The views of one prefix, opened once for all splits of this process."""
         if path not in self._views:
             modes = {*self.settings.schedule.modes, *self.settings.validation_schedule().modes}
-            self._views[path] = PreparedViews(self.prefix(path), with_spans=Mode.INTERLEAVED in modes)
+            mapped = bool(getattr(self.args, "mmap_bin_files", True))
+            self._views[path] = PreparedViews(self.prefix(path), with_spans=Mode.INTERLEAVED in modes, mapped=mapped)
         return self._views[path]
 
 

@@ -198,4 +198,4 @@ def check_command_line(argv: Sequence[str]) -> None:
 def ignored_flags(argv: Sequence[str] | None = None) -> list[str]:
     """The flags on the command line that have no effect with ``--proxy-compression``."""
     given = {argument.partition("=")[0] for argument in (sys.argv[1:] if argv is None else argv)}
-    return [flag for flag in (*OWN_VOCABULARY, "--no-mmap-bin-files") if flag in given]
+    return [flag for flag in OWN_VOCABULARY if flag in given]

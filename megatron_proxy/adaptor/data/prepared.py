@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from ... import vocab, compressors
 from ...data.dataset import manifest, reader
 from ...errors import ConfigurationError, DatasetError, UnsupportedError
-from ...data.dataset.manifest import CompressedView, Manifest
+from ...data.dataset.manifest import CompressedView, Manifest, View
 from ...data.sampling.plan import DocumentSizes
-from ...data.sampling.spans import SpanTable
+from ...data.sampling.spans import SpanReader, Spans, SpanTable
 from ...data.sampling.schedule import Mode
+from ...data.dataset.reader import UnmappedView, ViewReader
 from ...vocab import Vocabulary
 
 _VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", ".idx")
@@ -48,25 +49,40 @@ class PreparedViews:
         The prefix.
     with_spans
         Whether a mode of the run needs the spans; without it they are not opened.
+    mapped
+        Whether the views' ``.bin`` files are mapped into memory; if not, they are read as needed.
     """
 
-    def __init__(self, prepared: Prepared, *, with_spans: bool) -> None:
+    def __init__(self, prepared: Prepared, *, with_spans: bool, mapped: bool = True) -> None:
         self.prepared = prepared
-        self._with_spans = with_spans
+        self._mapped = mapped
+        self._stored_spans = prepared.compressed.spans if with_spans else None
+        kind: type[Any] = ViewReader if mapped else UnmappedView
         prefix, name, documents = prepared.prefix, prepared.compressor, prepared.manifest.documents
-        self.raw = reader.open_view(reader.raw_path(prefix), prepared.manifest.raw, documents)
-        self.codes = reader.open_view(reader.compressed_path(prefix, name), prepared.compressed.view, documents)
-        self.spans: SpanTable | None = None
-        if with_spans and (stored := prepared.compressed.spans) is not None:
-            self.spans = SpanTable(reader.open_view(reader.spans_path(prefix, name), stored, documents))
+        self.raw = reader.open_view_as(kind, reader.raw_path(prefix), prepared.manifest.raw, documents)
+        compressed = reader.compressed_path(prefix, name)
+        self.codes = reader.open_view_as(kind, compressed, prepared.compressed.view, documents)
+        self.spans: Spans | None = self._table() if mapped else self._reader()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(PreparedViews, self.prepared, with_spans=self._with_spans), ()
+        with_spans = self._stored_spans is not None
+        return partial(PreparedViews, self.prepared, with_spans=with_spans, mapped=self._mapped), ()
 
     @property
     def sizes(self) -> DocumentSizes:
-        """What planning must know."""
-        return DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, self.spans)
+        """What planning must know. It goes through all spans at once, which are mapped for it."""
+        spans = self.spans if isinstance(self.spans, SpanTable) else self._table()
+        return DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, spans)
+
+    def _table(self) -> SpanTable | None:
+        return None if self._stored_spans is None else SpanTable(self._open_spans(ViewReader, self._stored_spans))
+
+    def _reader(self) -> SpanReader | None:
+        return None if self._stored_spans is None else SpanReader(self._open_spans(UnmappedView, self._stored_spans))
+
+    def _open_spans(self, kind: type[Any], stored: View) -> Any:
+        path = reader.spans_path(self.prepared.prefix, self.prepared.compressor)
+        return reader.open_view_as(kind, path, stored, self.prepared.manifest.documents)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import os
 import struct
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 
 from ...errors import DatasetError
 from .manifest import Manifest, View, compressed_view
+from ...maps import check_limit, map_file
 
 MAGIC: Final = b"MMIDIDX\x00\x00"
 HEADER: Final = struct.Struct("<9sQBQQ")
@@ -42,8 +44,8 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 _PREPARE_AGAIN: Final = "prepare the view again, or restore the file"
 
 
-class ViewReader:
-    """One view, memory-mapped and read-only.
+class Index:
+    """The index of one view, memory-mapped: where its sequences are in the ``.bin`` file.
 
     Parameters
     ----------
@@ -53,8 +55,7 @@ class ViewReader:
     Raises
     ------
     DatasetError
-        If a file is missing, is not of this format, or is longer or shorter than its header and index say. The check
-        reads the header and the last sequence only, whatever the size.
+        If the file is missing, is not of this format, or is longer or shorter than its header says.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -70,23 +71,62 @@ class ViewReader:
         """Where each sequence begins in the ``.bin`` file, in bytes: int64, shape (sequences,)."""
         self.document_indices: NDArray[np.int64] = idx[pointers_end:].view("<i8")
         """The sequence at which each document begins, then the number of sequences: int64, shape (documents + 1,)."""
-        expected = self._expected_bytes()
-        content = _map(f"{self.path}.bin")
-        if len(content) != expected:
-            raise DatasetError(
-                f"the file has {len(content):,} bytes, its index says {expected:,}",
-                where=f"{self.path}.bin",
-                fix=_PREPARE_AGAIN,
-            )
-        self._units: NDArray[Any] = content.view(self.dtype)
-
-    def _expected_bytes(self) -> int:
-        if not len(self):
-            return 0
-        return int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return len(self.sequence_lengths)
+
+    def _check_bytes(self, size: int) -> None:
+        """Check the size of the ``.bin`` file against the last sequence.
+
+        Raises
+        ------
+        DatasetError
+            If they differ.
+        """
+        expected = 0
+        if len(self):
+            expected = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
+        if size != expected:
+            raise DatasetError(
+                f"the file has {size:,} bytes, its index says {expected:,}",
+                where=f"{self.path}.bin",
+                fix=_PREPARE_AGAIN,
+            )
+
+    def _place(self, index: int, offset: int, length: int | None) -> tuple[int, int]:
+        """Where a stretch of one sequence begins in the file, in units, and how long it is."""
+        available = int(self.sequence_lengths[index]) - offset
+        if length is None:
+            length = available
+        if offset < 0 or not 0 <= length <= available:
+            raise IndexError(f"units {offset} … {offset + length} of sequence {index}, which has {available + offset}")
+        return int(self.sequence_pointers[index]) // self.dtype.itemsize + offset, length
+
+    def _outside(self, index: int) -> DatasetError:
+        return DatasetError(
+            f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=_PREPARE_AGAIN
+        )
+
+
+class ViewReader(Index):
+    """One view, memory-mapped and read-only.
+
+    Parameters
+    ----------
+    path
+        As of :class:`Index`.
+
+    Raises
+    ------
+    DatasetError
+        As of :class:`Index`, for both files. The check reads the header and the last sequence only, whatever the size.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        content = _map(f"{self.path}.bin")
+        self._check_bytes(len(content))
+        self._units: NDArray[Any] = content.view(self.dtype)
 
     @property
     def units(self) -> int:
@@ -107,16 +147,9 @@ class ViewReader:
         DatasetError
             If the index is damaged, so that the sequence is not inside the file.
         """
-        available = int(self.sequence_lengths[index]) - offset
-        if length is None:
-            length = available
-        if offset < 0 or not 0 <= length <= available:
-            raise IndexError(f"units {offset} … {offset + length} of sequence {index}, which has {available + offset}")
-        begin = int(self.sequence_pointers[index]) // self.dtype.itemsize + offset
+        begin, length = self._place(index, offset, length)
         if begin < 0 or begin + length > len(self._units):
-            raise DatasetError(
-                f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=_PREPARE_AGAIN
-            )
+            raise self._outside(index)
         return self._units[begin : begin + length]
 
     def stretch(self, begin: int, end: int) -> NDArray[Any]:
@@ -185,7 +218,72 @@ def spans_path(prefix: str | os.PathLike[str], name: str) -> str:
     return f"{os.fspath(prefix)}_{name}_spans"
 
 
+class UnmappedView(Index):
+    """One view whose units are read as they are asked for: what ``--no-mmap-bin-files`` asks for.
+
+    A page of a mapped file that cannot be read kills the process, or holds it up; a file that is read gives an error.
+
+    Parameters
+    ----------
+    path
+        As of :class:`Index`.
+
+    Raises
+    ------
+    DatasetError
+        As of :class:`ViewReader`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        try:
+            self._descriptor = os.open(f"{self.path}.bin", os.O_RDONLY)
+        except OSError as error:
+            check_limit(error)
+            raise self._unreadable(error) from error
+        weakref.finalize(self, os.close, self._descriptor)
+        self._bytes = os.fstat(self._descriptor).st_size
+        self._check_bytes(self._bytes)
+
+    @property
+    def units(self) -> int:
+        """Units (bytes or codes) in all sequences together."""
+        return self._bytes // self.dtype.itemsize
+
+    def get(self, index: int, offset: int = 0, length: int | None = None) -> NDArray[Any]:
+        """Units ``offset … offset + length`` of one sequence: see :meth:`ViewReader.get`.
+
+        Raises
+        ------
+        IndexError
+            If the stretch is not inside the sequence.
+        DatasetError
+            If it is not inside the file, or cannot be read.
+        """
+        begin, length = self._place(index, offset, length)
+        if begin < 0 or begin + length > self.units:
+            raise self._outside(index)
+        try:
+            # Threads and forked workers share the file: its position is nobody's.
+            content = os.pread(self._descriptor, length * self.dtype.itemsize, begin * self.dtype.itemsize)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if len(content) != length * self.dtype.itemsize:
+            raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=_PREPARE_AGAIN)
+        return np.frombuffer(content, dtype=self.dtype)
+
+    def _unreadable(self, error: OSError) -> DatasetError:
+        return DatasetError(f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=_PREPARE_AGAIN)
+
+
 def open_view(path: str | os.PathLike[str], view: View, documents: int) -> ViewReader:
+    """Open a view, mapped: see :func:`open_view_as`."""
+    return open_view_as(ViewReader, path, view, documents)
+
+
+def open_view_as[Kind: (ViewReader, UnmappedView)](
+    kind: type[Kind], path: str | os.PathLike[str], view: View, documents: int
+) -> Kind:
     """Open a view and check that it is the one that the manifest describes, in constant time.
 
     Checked are both files' sizes, the dtype, and the counts of documents and units; :mod:`megatron_proxy.data.dataset.verify`
@@ -198,7 +296,7 @@ def open_view(path: str | os.PathLike[str], view: View, documents: int) -> ViewR
     """
     for ending, stored in (("idx", view.idx), ("bin", view.bin)):
         _check_size(Path(f"{os.fspath(path)}.{ending}"), stored.size)
-    reader = ViewReader(path)
+    reader = kind(path)
     found = (reader.dtype.name, len(reader), len(reader.document_indices) - 1, reader.units)
     expected = (view.dtype, documents, documents, view.units)
     if found != expected:
@@ -242,11 +340,10 @@ def _check_size(path: Path, expected: int) -> None:
 def _map(path: str) -> NDArray[np.uint8]:
     """The bytes of a file, memory-mapped (an empty file cannot be mapped, and gives an empty array)."""
     try:
-        if os.stat(path).st_size == 0:
-            return np.empty(0, dtype=np.uint8)
-        # A plain array on the map: indexing an np.memmap costs several times more.
-        return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+        with open(path, "rb") as file:
+            return map_file(file) if os.fstat(file.fileno()).st_size else np.empty(0, dtype=np.uint8)
     except OSError as error:
+        check_limit(error)
         raise DatasetError(f"cannot be read ({error.strerror})", where=path, fix=_PREPARE_AGAIN) from error
 
 

@@ -24,6 +24,7 @@ from megatron_proxy.adaptor import run  # noqa: E402
 from megatron_proxy.adaptor.data.dataset import ProxyGPTDataset  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, DatasetError, ProxyError, UnsupportedError  # noqa: E402
 from megatron_proxy.data.sampling.schedule import Mode  # noqa: E402
+from megatron_proxy.data.dataset.reader import UnmappedView, ViewReader  # noqa: E402
 
 
 class Builder(BlendedMegatronDatasetBuilder):
@@ -263,7 +264,7 @@ def test_another_run_has_a_cache_of_its_own(build, data, flags):
 
 def test_without_a_cache_path_plans_lie_beside_the_data(build, data):
     build(f"--data-path {data / 'a'}", cache=False)
-    assert list((data / "a" / "cache" / "ProxyGPTDataset").glob("*-ProxyPlan-description.json"))
+    assert list((data / "a" / "cache" / "ProxyGPTDataset").glob("*-ProxyPlan.plan"))
 
 
 def test_a_longer_run_begins_with_the_samples_of_the_shorter_one(build, data):
@@ -280,6 +281,21 @@ def test_interleaved_views(build, data):
     assert (windows == vocab.COMPRESSED_OPEN).any()
 
 
+def test_interleaved_windows_are_compiled_before_workers_are_forked(build, data, monkeypatch):
+    made = []
+
+    class Recorded(dataset.Windows):
+        def __getitem__(self, sample):
+            made.append(sample)
+            return super().__getitem__(sample)
+
+    monkeypatch.setattr(dataset, "Windows", Recorded)
+    build(f"--data-path {data / 'a'}")
+    assert made == []
+    build(f"--data-path {data / 'a'} --proxy-mode interleaved")
+    assert made == [0]
+
+
 def test_bytes_seen_of_one_dataset_and_of_a_blend(build, data, monkeypatch):
     train, _, _ = build(f"--data-path {data / 'a'}")
     seen = bytes_seen.BytesSeen(train)
@@ -292,6 +308,27 @@ def test_bytes_seen_of_one_dataset_and_of_a_blend(build, data, monkeypatch):
         counts = np.bincount(np.asarray(blend.dataset_index[:samples]), minlength=2)
         parts = [one.plan.source_bytes_after(int(count)) for one, count in zip(blend.datasets, counts, strict=True)]
         assert seen.after(samples) == tuple(map(sum, zip(*parts, strict=True)))
+
+
+@pytest.mark.parametrize("mode", ["sentinel", "interleaved"])
+def test_files_that_must_not_be_mapped_give_the_same_samples(build, data, mode):
+    flags = f"--data-path {data / 'a'} --proxy-mode {mode} --proxy-warmup-mode {mode}"
+    mapped, read = build(flags)[0], build(flags, "--no-mmap-bin-files")[0]
+    assert np.array_equal(ids_of(mapped), ids_of(read))
+    assert np.array_equal(ids_of(pickle.loads(pickle.dumps(read))), ids_of(read))
+    assert (type(mapped.dataset.raw), type(read.dataset.raw)) == (ViewReader, UnmappedView)
+
+
+def test_a_dataset_keeps_no_list_of_its_documents(build, data):
+    """At a thousand million documents, Megatron's would be 4 GB in every rank that reads data, and in every worker."""
+    for one in build(f"--data-path {data / 'a'}"):
+        documents = one.plan.spec.documents
+        assert one.indices.tolist() == [documents.start, documents.stop - 1]
+
+
+def test_all_splits_read_the_same_views(build, data):
+    views = [id(one.dataset) for one in build(f"--train-data-path {data / 'a'} --valid-data-path {data / 'a'}")[:2]]
+    assert views[0] == views[1]
 
 
 def test_a_worker_opens_the_maps_again(build, data):

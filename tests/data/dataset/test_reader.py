@@ -9,7 +9,7 @@ import pytest
 from megatron_proxy.data.dataset import reader
 from megatron_proxy.errors import DatasetError
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, View
-from megatron_proxy.data.dataset.reader import ViewReader
+from megatron_proxy.data.dataset.reader import UnmappedView, ViewReader
 
 DOCUMENTS = [[1, 2, 3], [], [65_535], [7, 8]]
 
@@ -44,6 +44,50 @@ def write(path, documents=DOCUMENTS, dtype="uint16", code=8, **changes):
 def path(tmp_path):
     write(tmp_path / "a")
     return tmp_path / "a"
+
+
+def test_an_unmapped_view_reads_the_same(path):
+    mapped, view = ViewReader(path), UnmappedView(path)
+    assert (len(view), view.units, view.dtype) == (4, 6, np.uint16)
+    for stretch in ((0,), (1,), (3,), (0, 1), (0, 1, 1), (0, 3)):
+        assert view.get(*stretch).tolist() == mapped.get(*stretch).tolist()
+    with pytest.raises(IndexError):
+        view.get(0, 1, 3)
+
+
+def mapped_files():
+    return {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+
+
+def test_an_unmapped_view_maps_its_index_only(path):
+    view = UnmappedView(path)
+    view.get(0)
+    assert f"{path}.idx" in mapped_files()
+    assert f"{path}.bin" not in mapped_files()
+
+
+def test_a_file_that_cannot_be_read_is_an_error_where_a_map_would_kill(path, monkeypatch):
+    view = UnmappedView(path)
+    Path(f"{path}.bin").write_bytes(b"1234")
+    with pytest.raises(DatasetError, match=r"a\.bin: the file ends early"):
+        view.get(0)
+
+    def fail(*args):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("os.pread", fail)
+    with pytest.raises(DatasetError, match=r"a\.bin: cannot be read \(Stale file handle\)"):
+        view.get(0)
+
+
+@pytest.mark.parametrize("kind", [ViewReader, UnmappedView])
+def test_every_kind_of_view_checks_its_file(path, kind):
+    Path(f"{path}.bin").write_bytes(b"1234")
+    with pytest.raises(DatasetError, match=r"a\.bin: the file has 4 bytes, its index says 12"):
+        kind(path)
+    Path(f"{path}.bin").unlink()
+    with pytest.raises(DatasetError, match=r"a\.bin: cannot be read"):
+        kind(path)
 
 
 def test_reads_sequences_and_stretches_of_them(path):
