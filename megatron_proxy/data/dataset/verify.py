@@ -5,6 +5,7 @@ Training checks sizes, dtypes and counts by itself (:func:`megatron_proxy.data.d
 * every file's SHA-256 against the manifest;
 * every index: sequences end to end, one per document; spans that add up to their documents;
 * every compressor: it can be restored from the manifest, with the same fingerprint;
+* every cached plan beside the data, or in a folder that is named: training reads those only that somebody has changed;
 * with ``deep``, every document: decode(compressed) == raw. Of one document in 16 each span is decoded alone, too, and
   the document is encoded again: the codes and spans must be those on disk.
 
@@ -30,6 +31,7 @@ from ...compressors import Compressor
 from ...errors import CompressorError, DatasetError, ProxyError
 from .manifest import StoredFile, View
 from ...common.parallel import Workers
+from ..sampling import cache
 from ..prepare.encode import Range, ranges
 from ...common.progress import Progress
 from .reader import ViewReader
@@ -49,6 +51,8 @@ class Findings:
     ----------
     files, bytes
         How many files, with how many bytes, were compared with their checksums.
+    plans
+        How many cached plans were read.
     decoded
         How many documents were decoded, by compressor.
     encoded
@@ -61,6 +65,7 @@ class Findings:
 
     files: int = 0
     bytes: int = 0
+    plans: int = 0
     decoded: dict[str, int] = field(default_factory=dict)
     encoded: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -75,7 +80,9 @@ class Findings:
             return None
 
 
-def verify(prefix: str, *, deep: bool = False, workers: int = 1, log_interval: int) -> Findings:
+def verify(
+    prefix: str, *, deep: bool = False, workers: int = 1, log_interval: int, plans: Path | None = None
+) -> Findings:
     """Check a prepared dataset.
 
     Parameters
@@ -88,6 +95,8 @@ def verify(prefix: str, *, deep: bool = False, workers: int = 1, log_interval: i
         Threads that read files, and processes that decode.
     log_interval
         Documents between two lines of progress.
+    plans
+        A folder of cached plans, which may be of other datasets too; by default the one beside the data.
 
     Raises
     ------
@@ -97,6 +106,9 @@ def verify(prefix: str, *, deep: bool = False, workers: int = 1, log_interval: i
     content = manifest.read(prefix)
     findings = Findings()
     _check_files(Path(prefix).parent, content.stored_files(), workers, findings)
+    for path in sorted((cache.beside(prefix) if plans is None else plans).glob("*-ProxyPlan.plan")):
+        findings.plans += 1
+        findings.check(cache.check, path)
     raw = findings.check(_open, reader.raw_path(prefix), content.raw, content.documents)
     for name, entry in content.compressed.items():
         compressor = findings.check(manifest.load_compressor, prefix, name)

@@ -1,6 +1,7 @@
 """Verify: all is well with what prepare wrote, and every kind of damage is found and named."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest, reader
 from megatron_proxy.errors import CompressorError, DatasetError
 from megatron_proxy.data.dataset.manifest import StoredFile, sha256_of
+from megatron_proxy.data.sampling import cache
 from megatron_proxy.data.prepare import Job, Recipe, prepare
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.dataset.writer import ViewWriter
@@ -44,6 +46,23 @@ def test_what_was_prepared_is_well(prefix, workers):
     assert found.encoded == {"toy": 3, "whole": 3}
     assert found.notes == []
     assert verify(prefix, log_interval=10**6).decoded == {}
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_every_byte_of_cached_plans_is_read(prefix, tmp_path, beside):
+    folder = cache.beside(prefix) if beside else tmp_path / "plans"
+    for seed in range(3):
+        cache.open_or_build(folder, {"seed": seed}, lambda: iter([{"forms": np.arange(99, dtype=np.uint8)}]))
+    plans = None if beside else folder
+    found = verify(prefix, log_interval=10**6, plans=plans)
+    assert (found.plans, found.problems) == (3, [])
+    # A bit that flips by itself leaves the time as it was.
+    path = cache.path_of(folder, {"seed": 1})
+    times, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (problem,) = verify(prefix, log_interval=10**6, plans=plans).problems
+    assert problem.startswith(f"{path}: this cached plan is not usable: the CRC-32 of forms does not fit")
 
 
 def files(prefix):
