@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "merge": "put the shards of a prefix together",
     "train-compressor": "let a compressor learn from a corpus",
     "verify": "check that a prepared dataset is whole, and decodes to itself",
+    "plan": "make the plans of a training command beforehand",
     "doctor": "tell whether training would start, and the next command",
     "inspect": "look at the views: figures, symbols, stability",
     "evaluate": "bits per byte of held-out documents under a trained model",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import platform
+import shlex
+import sys
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,7 @@ from . import arguments, blends, resume, support
 from .arguments import Settings
 from .data import prepared
 from .data.prepared import Prepared, PreparedViews
+from .patience import Patience
 from .tokenizer import ProxyTokenizer
 
 
@@ -58,6 +62,12 @@ class Run:
     checked: bool = False
     measured: bool = False
     _views: dict[str, PreparedViews] = field(default_factory=dict)
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long the other ranks wait for plans; endless where there are none."""
+        minutes = self.args.distributed_timeout_minutes if self.args.world_size > 1 else math.inf
+        return Patience(60.0 * minutes, partial(_warn_of_waiting, self.args))
 
     @cached_property
     def _by_prefix(self) -> dict[str, Prepared]:
@@ -155,6 +165,16 @@ def _versions() -> list[str]:
         f"torch {torch.__version__}",
         f"Python {platform.python_version()}",
     ]
+
+
+def _warn_of_waiting(args: argparse.Namespace, seconds: float) -> None:
+    command = shlex.join(["megatron-proxy", "plan", "--world-size", str(args.world_size), *sys.argv])
+    tell(
+        args,
+        f"warning: planning takes some {seconds / 60.0:.0f} minutes in all, and the other ranks wait for "
+        f"{args.distributed_timeout_minutes} (--distributed-timeout-minutes) and no longer. Make the plans beforehand, "
+        f"without a GPU, or let them wait longer: {command}",
+    )
 
 
 def _remarks(run: Run) -> list[str]:

@@ -8,8 +8,7 @@ each node's own disk, one rank of every node computes the same plan.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from torch import Tensor
 from ...errors import UnsupportedError
 from ...data.sampling import cache as plan_cache
 from ...data.sampling import filesystems, planner
-from ...data.sampling.plan import Plan, PlanSpec
+from ...data.sampling.plan import Parts, Plan, PlanSpec
 from ...data.sampling.windows import Windows
 from ...data.sampling.schedule import Mode
 from .. import arguments, run, shares
@@ -55,11 +54,11 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         """Plan the samples (Megatron calls this in the constructor, on rank 0 before the others)."""
         spec = self._spec()
         description = spec.description() | self.dataset.identity
-        folder = self.config.path_to_cache or os.path.join(self.dataset.prepared.prefix, "cache", "ProxyGPTDataset")
+        folder = self.config.path_to_cache or plan_cache.beside(self.dataset.prepared.prefix)
         # Megatron has a number here for every document of the split: the plan's description has all that is in them.
         self.indices = np.array([spec.documents.start, spec.documents.stop - 1])
         if _builds() or not filesystems.is_shared(folder):
-            plan = plan_cache.open_or_build(folder, description, lambda: planner.plan_parts(spec, self.dataset.sizes))
+            plan = plan_cache.open_or_build(folder, description, lambda: self._parts(spec))
         else:
             plan = plan_cache.open_built(folder, description, wait=plan_cache.ATTRIBUTES_SECONDS)
         self.unique_identifiers["plan"] = plan_cache.key_of(description)
@@ -67,6 +66,11 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         self._sampler = samples.Sampler(self.config)
         self._use(plan)
         return self.plan.draw_documents, self.plan.sample_index, self.plan.shuffle
+
+    def _parts(self, spec: PlanSpec) -> Iterator[Parts]:
+        parts = planner.plan_parts(spec, self.dataset.sizes)
+        # Nobody waits where plans are made beforehand.
+        return run.current().patience.watch(parts, spec) if torch.distributed.is_initialized() else parts
 
     def _use(self, plan: plan_cache.Arrays) -> None:
         spec, _, _ = self._plan_is_at

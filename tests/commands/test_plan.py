@@ -1,0 +1,65 @@
+"""Plans made before the training, by its own script and flags."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("megatron.training", reason="megatron-core is not installed")
+
+import tiny_data
+import training as launching
+
+pytestmark = pytest.mark.megatron
+
+FLAGS = (
+    f"{launching.TINY} --proxy-compression trie --split 90,5,5 --tensor-model-parallel-size 2 --global-batch-size 16 "
+    "--data-path a --data-cache-path cache"
+)
+
+
+def plan(folder, *words):
+    done = subprocess.run(
+        [sys.executable, "-m", "megatron_proxy.cli", "plan", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(launching.ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tiny_data.prepare(tmp_path / "a", tiny_data.documents(200))
+    return tmp_path
+
+
+def test_training_finds_the_plans(training, folder):
+    code, _, err = plan(folder, "--world-size", "2", str(launching.SCRIPT), *FLAGS.split())
+    assert code == 0, err[-4000:]
+    made = {path.name: path.stat().st_ino for path in (folder / "cache").iterdir()}
+    assert len(made) == 3
+    training.train(FLAGS, training.NO_DROPOUT, processes=2, cwd=folder)
+    assert {path.name: path.stat().st_ino for path in (folder / "cache").iterdir()} == made
+
+
+def test_what_cannot_be_planned_is_told(folder):
+    script = folder / "script.py"
+    script.write_text("print('done')\n")
+    for words, message in (
+        (["none.py", "--proxy-compression", "trie"], "SCRIPT: there is no script 'none.py'"),
+        (["script.py", "--seed", "1"], "--proxy-compression: the command has no --proxy-compression"),
+        (
+            ["script.py", "--proxy-compression", "trie"],
+            "script.py: the script ended without calling Megatron's pretrain",
+        ),
+        (["--world-size", "0", "script.py"], "--world-size: must be at least 1, not 0"),
+    ):
+        code, _, err = plan(folder, *words)
+        assert code == 1, err
+        assert f"megatron-proxy: error: {message}" in err
+        assert "Traceback" not in err
