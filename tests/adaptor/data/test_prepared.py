@@ -2,6 +2,10 @@
 
 import dataclasses
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +97,35 @@ def test_a_table_of_another_size_is_refused(folder):
     entry = dataclasses.replace(found.compressed, symbol_bytes=SymbolBytes(shorter))
     with pytest.raises(DatasetError, match=r"int32: the table has 0 bytes, \d+ symbols need \d+"):
         manifest.symbol_bytes(found.prefix, "trie", entry)
+
+
+OPEN = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
+from megatron_proxy import maps
+from megatron_proxy.adaptor import prepared
+from megatron_proxy.data.sampling import cache, planner
+from megatron_proxy.data.sampling.plan import PlanSpec
+from megatron_proxy.data.sampling.schedule import Schedule
+
+maps.raise_limit()
+held = []
+for one in prepared.open_all([f"p{number}" for number in range(256)], "trie"):
+    views = prepared.PreparedViews(one, with_spans=False)
+    for seed in range(3):
+        spec = PlanSpec(seed, 8, Schedule(), 8, 8, range(4), block=1)
+        build = lambda: planner.plan_parts(spec, views.sizes)
+        held += [views, cache.open_or_build("cache", spec.description() | views.identity, build)]
+print(len(held))
+"""
+
+
+def test_a_blend_of_256_prefixes_is_opened_under_the_limits_of_a_system(tmp_path):
+    small = {option.name: option.default for option in compressors.get("trie").options} | {"symbols": 100}
+    made = compressors.get("trie").build(small, lambda: iter(TEXTS))
+    for number in range(256):
+        tiny_data.prepare_with(tmp_path / f"p{number}", TEXTS, made)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", OPEN]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("1536\n", 0), done.stderr[-4000:]
