@@ -30,7 +30,7 @@ def run_python(code: str, *arguments: str, **environment: str) -> str:
 
 def answers(code: str) -> dict:
     """What ``code`` leaves in ``out`` with the stand-in in force (without Megatron's arguments)."""
-    prelude = "import json; from megatron_proxy.adaptor.cpu import cuda, device, distributed\n"
+    prelude = "import json, os; from megatron_proxy.adaptor.cpu import cuda, device, distributed\n"
     prelude += "import torch; cuda.install(); device.install(); distributed.install()\nout = {}\n"
     printed = run_python(prelude + textwrap.dedent(code) + "\nprint(json.dumps(out))")
     return json.loads(printed.splitlines()[-1])
@@ -144,10 +144,12 @@ def test_nccl_becomes_gloo_and_a_lone_process_a_group_of_one():
         torch.distributed.all_reduce(x, group=group)
         out["backends"] = [torch.distributed.get_backend(), torch.distributed.get_backend(group)]
         out["sum"] = x.tolist()
+        # A port that was free a moment ago may be somebody's now.
+        out["port"] = os.environ["MASTER_PORT"]
         torch.distributed.destroy_process_group()
         """
     )
-    assert out == {"backends": ["gloo", "gloo"], "sum": [1.0, 1.0]}
+    assert out == {"backends": ["gloo", "gloo"], "sum": [1.0, 1.0], "port": "0"}
 
 
 def parser() -> argparse.ArgumentParser:
