@@ -9,15 +9,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("megatron.training", reason="megatron-core is not installed")
-
 import tiny_data
 
 from megatron_proxy.tools import patching
 from megatron_proxy.tools.report import training_log
-
-pytestmark = pytest.mark.megatron
 
 SHIMMED = Path(__file__).parents[1] / "helpers" / "shimmed.py"
 MODEL = (
@@ -67,7 +62,8 @@ def train(training, folder):
 def whole(train, folder):
     """Six steps without a stop, saved after three of them."""
     board = f"--tensorboard-dir {folder / 'board'} --log-validation-ppl-to-tensorboard"
-    log = train(EMBEDDING, ONE, f"--save {folder / 'saved'} --save-interval 3", board)
+    # As users start it, and so is torchrun in test_forking.py.
+    log = train(EMBEDDING, ONE, f"--save {folder / 'saved'} --save-interval 3", board, anew=True)
     assert [entry.iteration for entry in log.training] == [1, 2, 3, 4, 5, 6]
     (folder / "saved" / "latest_checkpointed_iteration.txt").write_text("3")
     return log

@@ -179,7 +179,6 @@ def held_out(tmp_path):
     return path
 
 
-@pytest.mark.megatron
 def test_the_command(trained, held_out, tmp_path, capsys):
     output = tmp_path / "bpb.json"
     command = ["evaluate", "--load", str(trained.folder), "--input", str(held_out), "--output", str(output)]
@@ -203,7 +202,6 @@ def test_the_command(trained, held_out, tmp_path, capsys):
     assert compressed["targets"] < 116
 
 
-@pytest.mark.megatron
 def test_symbols_of_another_compressor_are_refused(trained, held_out, tmp_path, capsys):
     tiny_data.prepare(tmp_path / "other", trained.texts, trained_on=[b"quite other words " * 40])
     command = ["evaluate", "--load", str(trained.folder), "--input", str(held_out), "--view", "compressed"]
@@ -211,12 +209,11 @@ def test_symbols_of_another_compressor_are_refused(trained, held_out, tmp_path, 
     assert "--data-prefix: the model was trained on symbols of another trie compressor" in capsys.readouterr().err
 
 
-@pytest.mark.megatron
-def test_two_processes_find_the_same_number(trained, held_out, tmp_path, training):
+def test_two_processes_find_the_same_number(trained, held_out, tmp_path):
     command = ["evaluate", "--load", str(trained.folder), "--input", str(held_out), "--batch", "1", "--stride", "3"]
     assert cli.main([*command, "--output", str(tmp_path / "one.json")]) == 0
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    launcher += ["--master-port", str(training.free_port()), "-m", "megatron_proxy.cli"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launcher += ["-m", "megatron_proxy.cli"]
     done = subprocess.run(
         [*launcher, *command, "--output", str(tmp_path / "two.json")],
         capture_output=True,
@@ -229,7 +226,6 @@ def test_two_processes_find_the_same_number(trained, held_out, tmp_path, trainin
     assert json.loads((tmp_path / "two.json").read_text()) == json.loads((tmp_path / "one.json").read_text())
 
 
-@pytest.mark.megatron
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -2,11 +2,14 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+import forking
+import torch
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "pretrain_gpt.py"
@@ -22,6 +25,11 @@ LLAMA = (
     "--position-embedding-type rope --normalization RMSNorm --swiglu --untie-embeddings-and-output-weights "
     "--disable-bias-linear"
 )
+SECONDS = 300
+LOADED = ["megatron.training", "numba", "numba.np.arraymath", "scipy.linalg"]
+"""What all runs import, and what takes long to import; nothing of this project."""
+
+_forker: forking.Forker | None = None
 
 
 @dataclass(frozen=True)
@@ -41,36 +49,67 @@ class Run:
         return [float(value) for value in re.findall(r"set \| lm loss value: ([0-9.E+-]+)", self.log)]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def train(
-    *flags: str, processes: int = 1, script: Path = SCRIPT, path: Path | None = None, cwd: Path, code: int = 0
+    *flags: str,
+    processes: int = 1,
+    script: Path = SCRIPT,
+    path: Path | str | None = None,
+    cwd: Path,
+    code: int = 0,
+    anew: bool = False,
 ) -> Run:
     """Run ``script`` under the stand-in for CUDA; each of ``flags`` may hold several words.
 
     ``path`` is put before the installed packages (another Megatron). Fails if the run does not end with ``code``.
+    The processes are forked from one that has Megatron loaded (tests/helpers/forking.py), unless they shall start
+    ``anew``, as users start them.
     """
-    words = " ".join(flags).split()
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", str(free_port())]
-    command = [sys.executable, *(launcher if processes > 1 else []), "-m", "megatron_proxy.adaptor.cpu"]
+    argv = [str(script), *" ".join(flags).split()]
     # This checkout's package, whatever is installed.
     folders = os.pathsep.join(map(str, filter(None, [path, ROOT])))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
-    done = subprocess.run(
-        [*command, str(script), *words],
-        cwd=cwd,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        timeout=300,
-        check=False,
-    )
-    run = Run(done.returncode, done.stdout)
+    start = _start_anew if anew or not _can_fork() else _fork
+    with tempfile.NamedTemporaryFile() as log:
+        ended = start(forking.Request(argv, processes, str(cwd), environment, log.name, SECONDS))
+        run = Run(ended, Path(log.name).read_text(encoding="utf-8", errors="replace"))
     assert run.code == code, run.log[-4000:]
     return run
+
+
+def _start_anew(request: forking.Request) -> int:
+    # The store's port is the system's choice.
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(request.ranks)]
+    command = [sys.executable, *(torchrun if request.ranks > 1 else []), "-m", forking.LAUNCHER, *request.argv]
+    with open(request.log, "ab") as log:
+        done = subprocess.run(
+            command,
+            cwd=request.folder,
+            env=request.environment,
+            stdout=log,
+            stderr=log,
+            timeout=request.seconds,
+            check=False,
+        )
+    return done.returncode
+
+
+def _can_fork() -> bool:
+    """A GPU that a forked process has from its parent does not work."""
+    return sys.platform == "linux" and not torch.cuda.is_available()
+
+
+def _fork(request: forking.Request) -> int:
+    global _forker
+    path = request.environment["PYTHONPATH"]
+    if _forker is None or _forker.path != path:
+        close()
+        _forker = forking.Forker(LOADED, request.environment)
+    return _forker.run(request)
+
+
+def close() -> None:
+    """End the process that forks."""
+    global _forker
+    if _forker is not None:
+        _forker.close()
+        _forker = None

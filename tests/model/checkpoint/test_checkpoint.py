@@ -1,10 +1,7 @@
 """Reading checkpoints: that Megatron wrote, that are damaged, and that mean harm."""
 
-import os
 import pickle
 import shutil
-import subprocess
-import sys
 import warnings
 from argparse import Namespace
 from pathlib import Path
@@ -36,7 +33,6 @@ def copy(trained, tmp_path):
     return tmp_path / "checkpoint" / "iter_0000004"
 
 
-@pytest.mark.megatron
 def test_whole_tensors_under_global_names(opened):
     assert opened.iteration == 4
     assert opened.args.tensor_model_parallel_size == 2
@@ -50,25 +46,16 @@ def test_whole_tensors_under_global_names(opened):
     assert {len(opened.tensors.read(name).shape) for name in shapes} == {1, 2}
 
 
-@pytest.mark.megatron
-def test_logits_are_megatrons(opened, trained, tmp_path):
+def test_logits_are_megatrons(opened, trained, training, tmp_path, monkeypatch):
     """By Megatron's own loading and model, with the hooks in it."""
     ids = torch.randint(64, opened.args.padded_vocab_size, (3, 40), generator=torch.Generator().manual_seed(0))
     ids[:, 0] = RAW_OPEN
     ids[1, 7:10] = torch.tensor([13, 2, 14])  # </raw> eos <compressed>
     torch.save(ids, tmp_path / "ids.pt")
-    environment = {**os.environ, "IDS": str(tmp_path / "ids.pt"), "OUTPUT": str(tmp_path / "logits.pt")}
-    script = str(HELPERS / "megatron_logits.py")
+    monkeypatch.setenv("IDS", str(tmp_path / "ids.pt"))
+    monkeypatch.setenv("OUTPUT", str(tmp_path / "logits.pt"))
     loading = f"--load {trained.folder} --no-load-optim --no-load-rng --make-vocab-size-divisible-by 16"
-    done = subprocess.run(
-        [sys.executable, "-m", "megatron_proxy.adaptor.cpu", script, *trained.flags.split(), *loading.split()],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    training.train(trained.flags, loading, script=HELPERS / "megatron_logits.py", cwd=tmp_path)
     expected = torch.load(tmp_path / "logits.pt", weights_only=True)
     model = ByteModel(Architecture.from_args(opened.args), opened.tensors)
     assert torch.count_nonzero(opened.tensors.read("embedding.tokentype_embeddings.weight")[1:]) > 0
@@ -76,7 +63,6 @@ def test_logits_are_megatrons(opened, trained, tmp_path):
     assert expected.std() > 0.1
 
 
-@pytest.mark.megatron
 def test_the_older_format_holds_the_same(opened, trained, training, tmp_path):
     flags = f"--tensor-model-parallel-size 2 --ckpt-format torch --save {tmp_path / 'c'} --save-interval 4"
     training.train(trained.flags, flags, processes=2, cwd=tmp_path)
@@ -86,7 +72,6 @@ def test_the_older_format_holds_the_same(opened, trained, training, tmp_path):
         assert torch.equal(older.tensors.read(name), opened.tensors.read(name)), name
 
 
-@pytest.mark.megatron
 def test_one_iteration_can_be_named(trained):
     assert open_checkpoint(trained.folder, 4).iteration == 4
     assert open_checkpoint(trained.folder / "iter_0000004").iteration == 4
@@ -118,7 +103,6 @@ def test_a_tracker_that_leaves_the_folder_is_not_followed(tmp_path):
         open_checkpoint(tmp_path / "c")
 
 
-@pytest.mark.megatron
 @pytest.mark.parametrize("missing", [".metadata", "metadata.json", "__1_0.distcp"])
 def test_a_missing_file_is_told(copy, missing):
     (copy / missing).unlink()
@@ -126,7 +110,6 @@ def test_a_missing_file_is_told(copy, missing):
         open_checkpoint(copy.parent)
 
 
-@pytest.mark.megatron
 @pytest.mark.parametrize("cut", [".metadata", "__0_0.distcp"])
 def test_a_truncated_file_is_told(copy, cut):
     content = (copy / cut).read_bytes()
@@ -135,7 +118,6 @@ def test_a_truncated_file_is_told(copy, cut):
         open_checkpoint(copy.parent)
 
 
-@pytest.mark.megatron
 def test_an_index_that_would_run_code_is_not_loaded(copy):
     # What pickle makes of an object whose __reduce__ answers (os.system, ("exit 3",)).
     (copy / ".metadata").write_bytes(
