@@ -2,9 +2,8 @@
 
 import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from megatron_proxy import cli
 from megatron_proxy.adaptor import arguments
@@ -27,53 +26,62 @@ def code_of(page: Path) -> list[str]:
     return [*lines, *re.findall(r"`([^`\n]+)`", FENCE.sub("", text))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_resolve(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
-        if "://" in target:
-            continue
-        path, _, anchor = target.partition("#")
-        file = page.parent / path if path else page
-        assert file.exists(), target
-        assert not anchor or anchor in anchors(file), target
+def code() -> Iterator[tuple[str, str]]:
+    """Each line of code with its page's name."""
+    return ((page.name, line) for page in PAGES for line in code_of(page))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_that_pages_name_are_there(page):
-    named = re.compile(r"\b((?:tests|examples|docs|megatron_proxy|patches)/[\w./-]*\w)")
-    for code in code_of(page):
-        for path in named.findall(code):
-            # Not what a command of the page is told to write, nor a path inside something else.
-            if f"/{path}" in code or f" {path}_" in code:
+def test_links_resolve():
+    dead = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+            if "://" in target:
                 continue
-            assert (ROOT / path).exists(), path
+            path, _, anchor = target.partition("#")
+            file = page.parent / path if path else page
+            if not file.exists() or (anchor and anchor not in anchors(file)):
+                dead.append(f"{page.name}: {target}")
+    assert dead == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_and_their_flags_exist(page):
-    for code in code_of(page):
-        for name, rest in re.findall(r"megatron-proxy ([a-z][\w-]*)([^|;&]*)", code):
-            assert name in cli.COMMANDS, code
-            known = {flag for action in cli.parser_of(name)._actions for flag in action.option_strings}
+def test_files_that_pages_name_are_there():
+    pattern = re.compile(r"\b((?:tests|examples|docs|megatron_proxy|patches)/[\w./-]*\w)")
+    named = [(page, line, path) for page, line in code() for path in pattern.findall(line)]
+    # Not what a command of the page is told to write, nor a path inside something else.
+    ours = [(page, path) for page, line, path in named if f"/{path}" not in line and f" {path}_" not in line]
+    assert [(page, path) for page, path in ours if not (ROOT / path).exists()] == []
+    assert ours
+
+
+def flags_of(parser: argparse.ArgumentParser) -> set[str]:
+    return {flag for action in parser._actions for flag in action.option_strings}
+
+
+def test_commands_and_their_flags_exist():
+    known = {name: flags_of(cli.parser_of(name)) for name in cli.COMMANDS}
+    wrong = []
+    for page, line in code():
+        for name, rest in re.findall(r"megatron-proxy ([a-z][\w-]*)([^|;&]*)", line):
             # What follows a training script are its own flags.
-            for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", rest.partition(".py ")[0]):
-                assert flag in known, code
+            flags = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", rest.partition(".py ")[0]))
+            if name not in known or flags - known[name]:
+                wrong.append(f"{page}: {line}")
+    assert wrong == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_training_flags_exist(page):
-    parser = arguments.add_arguments(argparse.ArgumentParser())
-    known = {flag for action in parser._actions for flag in action.option_strings}
-    for flag in re.findall(r"--proxy-[a-z][\w-]*\w", page.read_text(encoding="utf-8")):
-        assert flag in known, flag
+def test_training_flags_exist():
+    known = flags_of(arguments.add_arguments(argparse.ArgumentParser()))
+    texts = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+    named = [(page, flag) for page, text in texts.items() for flag in re.findall(r"--proxy-[a-z][\w-]*\w", text)]
+    assert [(page, flag) for page, flag in named if flag not in known] == []
+    assert named
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_make_targets_exist(page):
+def test_make_targets_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for code in code_of(page):
-        if code.startswith("make "):
-            assert code.split()[1] in targets, code
+    named = [(page, line.split()[1]) for page, line in code() if line.startswith("make ")]
+    assert [(page, target) for page, target in named if target not in targets] == []
+    assert named
 
 
 def test_the_index_links_every_page():
