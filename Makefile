@@ -18,7 +18,8 @@ MEGATRON_LM ?=
 VERSIONS ?=
 ARGS ?=
 
-.PHONY: help setup preprocess patch demo test check fix bench bench-quick faults fuzz coverage wheels transformers docs errors clean
+.PHONY: help setup preprocess patch demo test test-fast check fix bench bench-quick faults fuzz coverage wheels transformers docs \
+  errors clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,11 +49,17 @@ patch: setup ## add the import line to a Megatron-LM checkout: MEGATRON_LM=/path
 demo: setup ## corpus, prepare, pretrain, evaluate, generate on this machine's CPU, in ten minutes
 	$(BIN)/python examples/demo.py $(ARGS)
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+# A file's tests share what it has trained, so that files are handed out whole, in their order: the long ones come first.
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test: setup ## run the tests, on two cores: WORKERS=2
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+test-fast: setup ## those that neither start Megatron nor take long
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not megatron and not long and not slow' $(ARGS)
 
 faults: setup ## inject faults, the long way: kills, full disks, flipped bits; prints the counts
-	FAULTS=long $(BIN)/python -m pytest -m faults $(ARGS)
+	FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
 
 fuzz: setup ## inputs that nobody meant, thirty times as many as with all tests, and new ones; prints the counts
 	FUZZ=long $(BIN)/python -m pytest tests/fuzz $(ARGS)
@@ -68,7 +75,7 @@ COVERED := tests/test_*.py $(addprefix tests/,commands common compressors data f
 
 coverage: setup ## coverage of the rooms below the adaptor, by the quick tests; fails under 95 %
 	rm -rf build/coverage
-	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -q -m 'not megatron and not faults' --cov \
+	COVERAGE_CORE=sysmon $(BIN)/python -m pytest -q -m 'not megatron' --cov \
 	  --cov-report=term-missing:skip-covered $(COVERED) $(ARGS)
 
 bench: setup ## benchmarks beside their peers, with goals; results in build/bench/results.json [MEGATRON_LM=/path]
@@ -93,7 +100,7 @@ docs: setup ## rewrite the pages and figures that are made from the code
 errors: setup ## run all tests, or ARGS=FILE, note which error messages they produce, list those that none does
 	@mkdir -p build && rm -f build/errors.jsonl
 	MEGATRON_PROXY_ERRORS_SEEN=$(CURDIR)/build/errors.jsonl PYTHONPATH=$(CURDIR)/tests/helpers/recording \
-	  $(BIN)/python -m pytest --run-slow $(ARGS)
+	  $(BIN)/python -m pytest $(PARALLEL) --run-slow $(ARGS)
 	$(BIN)/python docs/make_errors.py $(if $(ARGS),--keep) build/errors.jsonl
 
 clean: ## remove what the other targets made, except the virtual environment

@@ -1,9 +1,13 @@
 """Options and environment shared by all tests."""
 
+import fcntl
 import hashlib
-import importlib
+import importlib.util
 import os
+import shutil
 import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +22,8 @@ hypothesis.settings.load_profile("no deadline")
 # Modules that tests share.
 sys.path.append(str(Path(__file__).parent / "helpers"))
 
+import counting  # noqa: E402
+
 # What a command prints in these processes must not depend on what has been compiled before.
 importlib.import_module("megatron_proxy.common.jit").compiling.told = True
 
@@ -29,20 +35,45 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-slow", action="store_true", help="also run the tests marked slow")
 
 
+# Before pytest's own, which deselects by marker.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--run-slow"):
-        return
+    """Mark what starts Megatron, whatever it is about; skip what is slow unless told otherwise."""
     skip = pytest.mark.skip(reason="slow: give --run-slow to run it")
     for item in items:
-        if "slow" in item.keywords:
+        if {"training", "trained"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("megatron")
+        if "slow" in item.keywords and not config.getoption("--run-slow"):
             item.add_marker(skip)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a report carry what its test has counted."""
+    report = yield
+    report.counts = counting.take()
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    counting.add(report.counts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for section in counting.SECTIONS:
+        if lines := list(counting.lines(section)):
+            terminalreporter.section(section)
+            terminalreporter.write_line("\n".join(lines))
+
+
 @pytest.fixture(scope="session")
-def training() -> ModuleType:
+def training() -> Iterator[ModuleType]:
     """Starts Megatron's training loop: see tests/helpers/training.py."""
-    pytest.importorskip("megatron.training", reason="megatron-core is not installed")
-    return importlib.import_module("training")
+    if importlib.util.find_spec("megatron.training") is None:
+        pytest.skip("megatron-core is not installed")
+    module = importlib.import_module("training")
+    yield module
+    module.close()
 
 
 @pytest.fixture(scope="session")
@@ -68,18 +99,37 @@ class Trained:
     flags: str
 
 
+@contextmanager
+def once(folder: Path) -> Iterator[bool]:
+    """Whether ``folder`` is to be filled. Processes that ask for the same one wait for whoever has been told so."""
+    with Path(f"{folder}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "done"
+        if folder.exists() and not done.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(exist_ok=True)
+        yield not done.exists()
+        done.touch()
+
+
 @pytest.fixture(scope="session")
 def trained(training: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A checkpoint with grouped queries and a format embedding, for all that uses a trained model."""
+    """A checkpoint with grouped queries and a format embedding, for all that uses a trained model.
+
+    It is read only: the workers of pytest-xdist, whose folders have one parent, share it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     tiny_data = importlib.import_module("tiny_data")
-    folder = tmp_path_factory.mktemp("trained")
     texts = tiny_data.documents(200, words=8)
-    tiny_data.prepare(folder / "data", texts)
     flags = (
         f"{training.TINY} {training.LLAMA} {training.NO_DROPOUT} --group-query-attention --num-query-groups 2 "
         f"--proxy-compression trie --proxy-format-embedding --data-path {folder / 'data'} --split 90,5,5 "
         "--lr 1e-2 --init-method-std 0.1"
     )
     parallel = f"--tensor-model-parallel-size 2 --save {folder / 'checkpoint'} --save-interval 4"
-    training.train(flags, parallel, processes=2, cwd=folder)
+    with once(folder) as to_do:
+        if to_do:
+            tiny_data.prepare(folder / "data", texts)
+            training.train(flags, parallel, processes=2, cwd=folder)
     return Trained(folder / "checkpoint", folder / "data", texts, flags)

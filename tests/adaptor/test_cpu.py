@@ -298,7 +298,6 @@ def saved_run(training, tmp_path_factory):
     return run, folder
 
 
-@pytest.mark.megatron
 def test_the_log_says_what_happens(saved_run):
     log = saved_run[0].log
     assert log.count("megatron_proxy: no GPU found: Megatron runs on the CPU with gloo (1 process(es), 1 thread") == 1
@@ -309,7 +308,6 @@ def test_the_log_says_what_happens(saved_run):
     ] == []
 
 
-@pytest.mark.megatron
 @pytest.mark.parametrize("parallel", ["--tensor-model-parallel-size 2", "--pipeline-model-parallel-size 2"])
 def test_two_processes_go_on_where_one_stopped(training, saved_run, tmp_path, parallel):
     whole, folder = saved_run
@@ -321,7 +319,6 @@ def test_two_processes_go_on_where_one_stopped(training, saved_run, tmp_path, pa
     assert resumed.validation == pytest.approx(whole.validation, abs=2e-6)
 
 
-@pytest.mark.megatron
 def test_random_states_of_tensor_parallel_ranks_come_back(training, tmp_path):
     flags = (training.TINY, training.MOCK, "--tensor-model-parallel-size 2", f"--save {tmp_path} --save-interval 2")
     whole = training.train(*flags, processes=2, cwd=tmp_path)

@@ -5,16 +5,11 @@ import platform
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("megatron.training", reason="megatron-core is not installed")
-
 import tiny_data
 import torch
 
 from megatron_proxy import __version__, compressors
 from megatron_proxy.tools.report import settings, training_log
-
-pytestmark = pytest.mark.megatron
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 # One of each kind in every run of the tests: with spans, without, with literals.

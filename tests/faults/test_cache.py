@@ -13,7 +13,7 @@ import pytest
 
 from megatron_proxy.data.sampling import cache
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.long
 
 JOB = Path(__file__).parent.parent / "helpers" / "plan_job.py"
 

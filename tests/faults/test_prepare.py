@@ -21,7 +21,7 @@ from megatron_proxy.data.dataset import manifest
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.errors import ProxyError
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.long
 
 HELPERS = Path(__file__).parent.parent / "helpers"
 NAMES = "gzip,zstd"

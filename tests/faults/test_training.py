@@ -15,14 +15,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("megatron.training", reason="megatron-core is not installed")
-
 import tiny_data
 
 from megatron_proxy.tools.report import training_log
-
-pytestmark = [pytest.mark.megatron, pytest.mark.faults]
 
 ITERATIONS, SAVED_EVERY = (9 if os.environ.get("FAULTS") == "long" else 7), 3
 MEASURES = ("lm loss", "raw bpb", "compressed bpb", "raw bytes seen", "compressed bytes seen")

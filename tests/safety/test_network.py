@@ -53,7 +53,6 @@ def test_preparing_and_looking_reach_nowhere(guarded, tmp_path):
     assert (done.returncode, attempts) == (0, ""), done.stderr
 
 
-@pytest.mark.megatron
 def test_evaluating_generating_and_exporting_reach_nowhere(guarded, trained, tmp_path):
     load = ["--load", str(trained.folder)]
     corpus = write_corpus(tmp_path / "c.jsonl", TEXTS)

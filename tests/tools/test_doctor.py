@@ -36,7 +36,6 @@ def by_subject(findings):
     return {finding.subject: finding for finding in findings}
 
 
-@pytest.mark.megatron
 def test_this_environment_would_train(capsys):
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out

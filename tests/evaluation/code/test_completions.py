@@ -90,7 +90,6 @@ def test_stop_strings_of_human_eval_unless_others_are_given():
     assert standard_limits(Limits(stop=(b"x",))).stop == (b"x",)
 
 
-@pytest.mark.megatron
 def test_the_command(trained, tmp_path, capsys):
     problem = (
         '{"task_id": "a", "prompt": "def f(x):\\n    return 2 * x\\n", "entry_point": "f", "test": '

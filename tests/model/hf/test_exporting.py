@@ -174,7 +174,6 @@ def test_what_llama_cannot_express_is_refused_by_name(changes, flag):
         llama.check(replace(LLAMA, **changes))
 
 
-@pytest.mark.megatron
 def test_a_checkpoint_of_two_ranks_becomes_a_model_that_writes_the_same(trained, tmp_path, capsys):
     folder = tmp_path / "hf"
     assert cli.main(["export", "--load", str(trained.folder), "--output", str(folder), "--max-shard-size", "20KB"]) == 0
@@ -189,7 +188,6 @@ def test_a_checkpoint_of_two_ranks_becomes_a_model_that_writes_the_same(trained,
     assert bytes(int(id_) - 64 for id_ in written if id_ >= 64) == done.text
 
 
-@pytest.mark.megatron
 def test_bpb_of_the_exported_model_is_that_of_evaluate(trained, tmp_path):
     held_out = tmp_path / "held.jsonl"
     text = "while value in range"

@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch")
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.model.checkpoint import open_checkpoint  # noqa: E402
 
-pytestmark = pytest.mark.megatron
 # 420 ids become 432 for one and for two tensor-parallel ranks.
 PADDING = "--make-vocab-size-divisible-by"
 
