@@ -59,7 +59,9 @@ class Forker:
     def run(self, request: Request) -> int:
         """The exit code of a run."""
         print(json.dumps(request._asdict()), file=self._process.stdin, flush=True)
-        return int(self._process.stdout.readline())
+        if not (answer := self._process.stdout.readline()):
+            raise RuntimeError(f"forking: the process that has Megatron loaded has ended ({self._process.wait()})")
+        return int(answer)
 
     def close(self) -> None:
         """End the process."""
