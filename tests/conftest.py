@@ -56,7 +56,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    counting.add(report.counts)
+    # The report of a worker that has died is made by pytest-xdist.
+    counting.add(getattr(report, "counts", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
