@@ -3,7 +3,8 @@
 The model becomes a ``LlamaForCausalLM`` over 320 ids: the specials and the bytes. The compressed symbols are dropped;
 the model reads and writes raw bytes alone, with no compressor and no code of ours.
 
-===================  ==================================================="""
+===================  ===================================================
+"""
 
 from __future__ import annotations
 
