@@ -172,8 +172,7 @@ def _windows(schedule: Schedule, length: int, count: int) -> Iterator[list[Cell]
     spans = [
         np.stack([np.diff(each.byte_ends, prepend=0), np.diff(each.code_ends, prepend=0)], axis=1) for each in encoded
     ]
-    offsets = np.cumsum([0, *map(len, spans)], dtype=np.int64)
-    table = SpanTable(offsets, np.concatenate(spans).astype(np.uint16))
+    table = SpanTable(_View([pairs.astype(np.uint16).ravel() for pairs in spans]))
     raw, codes = _View([np.frombuffer(text, np.uint8) for text in TEXTS]), _View([each.codes for each in encoded])
     sizes = DocumentSizes(raw.sequence_lengths, codes.sequence_lengths, table)
     spec = PlanSpec(5, length, schedule, horizon_samples=100, num_samples=count, documents=range(len(TEXTS)))
@@ -190,11 +189,17 @@ class _View:
     def __init__(self, documents: Sequence[NDArray[Any]]) -> None:
         self._documents = documents
         self.sequence_lengths = np.array([len(document) for document in documents], dtype=np.int32)
+        sizes = [document.nbytes for document in documents]
+        self.sequence_pointers = np.cumsum(sizes, dtype=np.int64) - sizes
 
     def get(self, idx: int, offset: int = 0, length: int | None = None, /) -> NDArray[Any]:
         """Units of one document."""
         end = None if length is None else offset + length
         return self._documents[idx][offset:end]
+
+    def stretch(self, begin: int, end: int) -> NDArray[Any]:
+        """All units of some documents, one after the other."""
+        return np.concatenate(self._documents[begin:end])
 
 
 def _cells(ids: NDArray[np.int64], compressor: Compressor) -> Iterator[Cell]:

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from ..errors import ProxyError
-from . import scripts
+from .checks import scripts
 
 _MARK: Final = "_megatron_proxy_hook"
 

@@ -14,9 +14,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from .. import maps
+from ..common import maps
 from ..errors import UnsupportedError
-from . import cpu, failing, helpers, scripts, support
+from . import cpu, failing, helpers
+from .checks import scripts, support
 
 _MARK: Final = "_megatron_proxy_hook"
 
@@ -41,8 +42,8 @@ class Hook(NamedTuple):
 
 def table() -> list[Hook]:
     """Every hook. The rooms are imported here, once Megatron's version is known to be a supported one."""
-    from . import arguments, embedding, needs, resume, vocabulary
-    from .data import dataset
+    from . import arguments, embedding, resume, vocabulary
+    from .data import dataset, needs
     from .measures import reporting
 
     training = "megatron.training.training"

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from ..errors import ConfigurationError
 from ..model import checkpoint
-from . import rates
 from .arguments import Settings
+from .checks import rates
 
 _MIXING: Final = (
     "seed",

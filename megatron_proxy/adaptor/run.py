@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..data.sampling.schedule import Mode
 from ..errors import UnsupportedError
-from . import arguments, blends, resume, support
+from . import arguments, resume
 from .arguments import Settings
-from .data import prepared
+from .checks import support
+from .data import blends, prepared
 from .data.prepared import Prepared, PreparedViews
 from .patience import Patience
 from .tokenizer import ProxyTokenizer

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..data.prepare.merge import merge
+from ..data.shards.merge import merge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..adaptor import support
+from ..adaptor.checks import support
 from ..errors import UnsupportedError
 from ..tools import patching
 from ..tools.patching import Change, Result

@@ -86,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     # Not for --help.
     from ..data.prepare import Job, prepare
-    from ..data.prepare.on_ray import prepare_on_ray
     from ..data.prepare.recipe import recipes
+    from ..data.shards.on_ray import prepare_on_ray
 
     names = _flags.split_names(args.compressor)
     _flags.check_counts(args, "hidden_size")

@@ -183,7 +183,8 @@ def _torch() -> Iterator[Finding]:
 def _hooks() -> list[Finding]:
     """Megatron's version, and each place that the plugin takes hold of."""
     with _quiet():
-        from ..adaptor import hooks, support
+        from ..adaptor import hooks
+        from ..adaptor.checks import support
 
         megatron = _checked("megatron-core", hooks.megatron_version)
         if megatron.status is Status.FAIL:

@@ -10,7 +10,8 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 
 import megatron_args
 
-from megatron_proxy.adaptor import arguments, resume, support
+from megatron_proxy.adaptor import arguments, resume
+from megatron_proxy.adaptor.checks import support
 from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
 from megatron_proxy.errors import ConfigurationError, ProxyError, UnsupportedError
 

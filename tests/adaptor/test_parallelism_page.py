@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("megatron.core", reason="megatron-core is not installed")
 
-from megatron_proxy.adaptor import support
+from megatron_proxy.adaptor.checks import support
 
 PAGE = (Path(__file__).parents[2] / "docs" / "parallelism.md").read_text(encoding="utf-8")
 

@@ -23,8 +23,8 @@ from harness import Row, report
 from pretraining import stdlib_sources
 
 from megatron_proxy.data.prepare import Job, prepare
-from megatron_proxy.data.prepare.merge import merge
 from megatron_proxy.data.prepare.recipe import recipes
+from megatron_proxy.data.shards.merge import merge
 
 SHARDS = 8
 

@@ -27,7 +27,7 @@ from megatron_proxy.errors import CompressorError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TEXT = (FIXTURES / "text.txt").read_bytes()
-# What stands for another tool's compressor has nothing to keep this contract with: see tests/data/reference/test_codes.py.
+# What stands for another tool's compressor has nothing to keep this contract with: tests/data/reference/test_codes.py.
 NAMES = sorted(set(compressors._BUILT_IN) - {"imported"})
 GOLDEN = sorted(path.parent.name for path in FIXTURES.glob("*/golden.json"))
 

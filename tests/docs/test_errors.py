@@ -95,7 +95,7 @@ def test_an_error_is_recorded_in_whatever_process_it_is_made(tmp_path):
     environment = {
         **os.environ,
         "MEGATRON_PROXY_ERRORS_SEEN": str(recorded),
-        "PYTHONPATH": str(ROOT / "tests" / "helpers" / "recording"),
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "helpers" / "recording"), str(ROOT)]),
         "PYTEST_CURRENT_TEST": "tests/x.py::t[1] (call)",
     }
     command = [sys.executable, "-m", "megatron_proxy.cli", "verify", str(tmp_path / "nothing")]

@@ -22,9 +22,9 @@ from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.prepare import Job, prepare
-from megatron_proxy.data.prepare.merge import merge
 from megatron_proxy.data.prepare.recipe import recipes
 from megatron_proxy.data.prepare.staging import PendingView
+from megatron_proxy.data.shards.merge import merge
 
 CALLS = [
     (os, "replace"),

@@ -1,9 +1,9 @@
 """The dataset that takes the place of Megatron's GPTDataset: windows over two views instead of samples of one.
 
 Megatron's builder stays in charge of splits, blends and ranks; it only builds another class. A dataset of a split is a
-plan (which draws make up each sample, :mod:`megatron_proxy.data.sampling.plan`) over the documents of that split. Rank 0
-computes the plan and stores it in Megatron's cache folder, the other ranks map the stored one. Where that folder is on
-each node's own disk, one rank of every node computes the same plan.
+plan (which draws make up each sample, :mod:`megatron_proxy.data.sampling.plan`) over the documents of that split.
+Rank 0 computes the plan and stores it in Megatron's cache folder, the other ranks map the stored one. Where that folder
+is on each node's own disk, one rank of every node computes the same plan.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from megatron.core.datasets.utils import Split
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import UnsupportedError
+from ...common import filesystems
 from ...data.sampling import cache as plan_cache
-from ...data.sampling import filesystems, planner
+from ...data.sampling import planner
 from ...data.sampling.plan import Parts, Plan, PlanSpec
-from ...data.sampling.windows import Windows
 from ...data.sampling.schedule import Mode
-from .. import arguments, run, shares
-from . import samples, splits
+from ...data.sampling.windows import Windows
+from ...errors import UnsupportedError
+from .. import arguments, run
+from . import samples, shares, splits
 from .prepared import PreparedViews
 
 

@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import vocab, compressors
+from ... import compressors, vocab
 from ...data.dataset import manifest, reader
-from ...errors import ConfigurationError, DatasetError, UnsupportedError
 from ...data.dataset.manifest import CompressedView, Manifest, View
-from ...data.sampling.plan import DocumentSizes
-from ...data.sampling.spans import SpanReader, Spans, SpanTable
-from ...data.sampling.schedule import Mode
 from ...data.dataset.reader import UnmappedView, ViewReader
+from ...data.sampling.plan import DocumentSizes
+from ...data.sampling.schedule import Mode
+from ...data.sampling.spans import SpanReader, Spans, SpanTable
+from ...errors import ConfigurationError, DatasetError, UnsupportedError
 from ...vocab import Vocabulary
 
 _VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", ".idx")

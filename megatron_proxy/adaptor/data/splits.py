@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from megatron.core.datasets.utils import Split
 
-from ...errors import ConfigurationError, DatasetError
 from ...data.sampling.schedule import Schedule
-from .prepared import Prepared
+from ...errors import ConfigurationError, DatasetError
 from ..run import Run
+from .prepared import Prepared
 
 
 class Mix(NamedTuple):

@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from .. import run, swapped
+from .. import run
+from ..checks import swapped
 from ..run import Run
 from . import bytes_seen, losses
 

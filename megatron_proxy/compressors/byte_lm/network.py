@@ -1,7 +1,7 @@
 """A small language model over bytes, read from the start of a window.
 
 It needs torch, so nothing here is imported when a view is made: a trained model is compiled into a trie
-(:mod:`.enumerate_strings`) and left behind.
+(:mod:`megatron_proxy.compressors.strings.enumerate_strings`) and left behind.
 """
 
 from __future__ import annotations

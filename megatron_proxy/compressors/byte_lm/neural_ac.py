@@ -2,7 +2,7 @@
 
 See :mod:`.windows` for what a window is. Bytes of a window that its segment's end cuts short stay literal bytes in
 the compressed view. The way back is fuzzy: windows that begin with one another can share a code, and the likeliest is
-taken. (:mod:`.neural` gives every string a symbol of its own.)
+taken. (:mod:`megatron_proxy.compressors.strings.neural` gives every string a symbol of its own.)
 """
 
 from __future__ import annotations

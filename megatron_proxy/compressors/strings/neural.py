@@ -10,7 +10,7 @@ Of the candidates those become symbols that matches use, in the sample and in th
 readings of a text that start at different places then soon end at the same ones, so that an edit changes few codes.
 
 With ``edits`` a string of n bytes counts as (1 - ``edits``)^n times as probable as it is, which gives room to shorter
-ones. :mod:`.neural_ac` has the paper's way of making symbols from an LM.
+ones. :mod:`megatron_proxy.compressors.byte_lm.neural_ac` has the paper's way of making symbols from an LM.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ _UNREADABLE: Final = "this version of the zstd library writes frames that cannot
 class _Names(NamedTuple):
     """What a string's code is looked up in.
 
-    ``content`` is the dictionary, ``words`` its words (:mod:`.words`), ``suffixes`` its suffix array, ``starts``
+    ``content`` is the dictionary, ``words`` its words (``compressors.words``), ``suffixes`` its suffix array, ``starts``
     that one's buckets, and ``grams`` tells which hashes of three to six bytes there are in it; ``phrases`` are
     joined, ``phrase_words`` are their words, ``ends`` tells where each ends, and ``slots`` is a hash table of their
     numbers. ``memory`` holds what was looked up before, place, length and code in one word, so that threads never see
@@ -120,7 +120,7 @@ class MatchForm:
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The codes of the segments of ``text`` that end at ``ends``, and where each one's codes end.
 
-        ``frames`` and ``text`` end with padding (:data:`.words.PADDING`).
+        ``frames`` and ``text`` end with padding (:data:`megatron_proxy.compressors.words.PADDING`).
 
         Raises
         ------

@@ -50,7 +50,7 @@ def read_phrases(content: bytes) -> list[bytes]:
 def slots_for(phrases: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """A hash table of phrases: the upper half of a phrase's hash and its number from 1, int64; 0 where there is none.
 
-    ``phrases`` are the words (:mod:`.words`) of the joined phrases, and ``ends`` tells where each one ends.
+    ``phrases`` are the words (``compressors.words``) of the joined phrases, and ``ends`` tells where each one ends.
     """
     slots = np.zeros(1 << (2 * len(ends)).bit_length(), dtype=np.int64)
     _fill(phrases, ends, slots)

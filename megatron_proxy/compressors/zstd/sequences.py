@@ -3,7 +3,7 @@
 Only frames that this process has just made are read here, so they are taken to be well formed; what is read is held
 against the text all the same. Literals need no decoding: they are the text between the matches.
 
-Frames end with padding, so that they can be read by words: see :mod:`.words`.
+Frames end with padding, so that they can be read by words: see ``compressors.words``.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def segment_matches(
     Parameters
     ----------
     frames, words
-        Frames with headers of two bytes, one after the other, and padding, and their words (:mod:`.words`).
+        Frames with headers of two bytes, one after the other, and padding, and their words (``compressors.words``).
     at, place, end
         Where the frame begins, and where the segment begins and ends in the text.
     state

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import compressors
-from ...errors import DatasetError
 from ...common.usage import closest
+from ...errors import DatasetError
 from ...vocab import Vocabulary
 
 FORMAT: Final = "megatron_proxy manifest"

@@ -30,9 +30,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.maps import check_limit, map_file
 from ...errors import DatasetError
 from .manifest import Manifest, View, compressed_view
-from ...maps import check_limit, map_file
 
 MAGIC: Final = b"MMIDIDX\x00\x00"
 HEADER: Final = struct.Struct("<9sQBQQ")
@@ -286,8 +286,8 @@ def open_view_as[Kind: (ViewReader, UnmappedView)](
 ) -> Kind:
     """Open a view and check that it is the one that the manifest describes, in constant time.
 
-    Checked are both files' sizes, the dtype, and the counts of documents and units; :mod:`megatron_proxy.data.dataset.verify`
-    checks the content.
+    Checked are both files' sizes, the dtype, and the counts of documents and units; :mod:`.verify` checks the
+    content.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Whether a prepared dataset is what it was when it was written, and decodes to itself.
 
-Training checks sizes, dtypes and counts by itself (:func:`megatron_proxy.data.dataset.reader.check_views`). Here everything is read:
+Training checks sizes, dtypes and counts by itself (:func:`.reader.check_views`). Here everything is read:
 
 * every file's SHA-256 against the manifest;
 * every index: sequences end to end, one per document; spans that add up to their documents;
@@ -26,14 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import jit
-from . import manifest, reader
+from ...common.parallel import Workers
+from ...common.progress import Progress
 from ...compressors import Compressor
 from ...errors import CompressorError, DatasetError, ProxyError
-from .manifest import StoredFile, View
-from ...common.parallel import Workers
-from ..sampling import cache
 from ..prepare.encode import Range, ranges
-from ...common.progress import Progress
+from ..sampling import cache
+from . import manifest, reader
+from .manifest import StoredFile, View
 from .reader import ViewReader
 
 _BLOCK: Final = 1 << 16

@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ..dataset import manifest, reader
+from ...common.progress import Progress
 from ...compressors import Compressor
 from ...errors import DatasetError
+from ..dataset import manifest, reader
 from ..dataset.manifest import CompressedView, Manifest
-from ...common.progress import Progress
 from ..dataset.reader import ViewReader
 from .dataset import Dataset, describe
 from .encode import encode
 from .job import Job
 from .learning import view_to_learn_from
 from .parts import concatenate, finished_part, part_prefix, remove_parts
-from .staging import PendingView, publish_file
 from .recipe import Recipe
 from .repeat import check_samples
+from .staging import PendingView, publish_file
 from .units import SPAN_DTYPE
 
 

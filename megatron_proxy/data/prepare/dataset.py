@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from ... import __version__, compressors
-from ..dataset import manifest, reader
 from ...compressors import Compressor
 from ...errors import DatasetError
+from ..dataset import manifest, reader
 from ..dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
 from .lock import Lock
 from .staging import PendingView, publish_file, writing

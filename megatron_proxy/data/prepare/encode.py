@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 
 from ...common import jit
-from ...compressors import Compressor
 from ...common.parallel import Workers
 from ...common.progress import Progress
+from ...compressors import Compressor
 from ..dataset.reader import ViewReader
-from .staging import PendingView
 from .repeat import check_repeats
+from .staging import PendingView
 from .units import Units, units_of
 
 # Large enough that handing work out costs nothing, small enough that workers end together.

@@ -9,9 +9,9 @@ from typing import Any
 
 from ... import compressors
 from ...common import jit
-from ..corpus import DEFAULT_KEY, CorpusFile, expand
-from ...errors import ConfigurationError
 from ...common.progress import DEFAULT_LOG_INTERVAL
+from ...errors import ConfigurationError
+from ..corpus import DEFAULT_KEY, CorpusFile, expand
 from .parts import shard_prefix
 from .raw_view import Corpus
 from .recipe import Recipe

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ..corpus import documents, expand
 from ...common.progress import DEFAULT_LOG_INTERVAL, Progress
-from ..dataset.reader import ViewReader
 from ...vocab import Vocabulary
+from ..corpus import documents, expand
+from ..dataset.reader import ViewReader
 
 # The usual shape of a transformer: so many units of width for each layer, whose matrices have 12 width² parameters.
 _WIDTH_PER_LAYER: Final = 64

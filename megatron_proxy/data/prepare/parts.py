@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from ..dataset import manifest, reader
+from ...common.hashing import Aside
 from ...compressors import Compressor
 from ...errors import DatasetError
+from ..dataset import manifest, reader
 from ..dataset.manifest import CompressedView, Manifest, View, sha256_of
 from ..dataset.reader import ViewReader
-from ...common.hashing import Aside
 from .staging import PendingView
 
 # A whole number of units, whatever the dtype.

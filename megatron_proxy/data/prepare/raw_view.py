@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import jit
-from ..corpus import CorpusFile, Joined, ScannerError, TextReader, bad_line, chunks, read_joined
-from ..corpus.chunk import Block, Chunk, LineNumbers
-from ...errors import CorpusError
-from ..dataset.manifest import View
 from ...common.parallel import Workers
 from ...common.progress import Progress
+from ...errors import CorpusError
+from ..corpus import CorpusFile, Joined, ScannerError, TextReader, bad_line, chunks, read_joined
+from ..corpus.chunk import Block, Chunk, LineNumbers
+from ..dataset.manifest import View
 from ..dataset.reader import ViewReader
 from .staging import writing
 

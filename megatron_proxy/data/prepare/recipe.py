@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from ... import compressors
-from ..dataset import manifest
 from ...compressors import Compressor
 from ...compressors.base import Corpus
 from ...errors import CompressorError, ConfigurationError, DatasetError
+from ..dataset import manifest
 from ..dataset.manifest import StoredFile
 
 FORMAT: Final = "megatron_proxy compressor"

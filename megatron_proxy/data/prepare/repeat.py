@@ -12,9 +12,9 @@ from functools import partial
 from itertools import accumulate, pairwise
 from typing import Final
 
+from ...common.parallel import Workers
 from ...compressors import Compressor
 from ...errors import CompressorError
-from ...common.parallel import Workers
 from .units import Units, units_of
 
 _PROSE: Final = (

@@ -12,17 +12,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from ..dataset import reader
-from ...errors import ConfigurationError, CorpusError, DatasetError
-from ..dataset.manifest import View
 from ...common.progress import Progress
+from ...errors import ConfigurationError, CorpusError, DatasetError
+from ..dataset import reader
+from ..dataset.manifest import View
+from .compressed_view import check_place, make_view
 from .dataset import Dataset
 from .job import Job
 from .lock import locked
-from .staging import PendingView
 from .raw_view import BadLines, Comparison, Corpus, Different, take
 from .repeat import check_samples
-from .compressed_view import check_place, make_view
+from .staging import PendingView
 
 RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
 

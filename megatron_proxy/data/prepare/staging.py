@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.hashing import Aside
 from ...errors import DatasetError
 from ..dataset.manifest import StoredFile, View, sha256_of
 from ..dataset.writer import ViewWriter
-from ...common.hashing import Aside
 
 
 class PendingView:
@@ -85,8 +85,8 @@ class PendingView:
 def publish_file(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all.
 
-    Unlike :func:`megatron_proxy.data.dataset.manifest.replace_file` it leaves the same name behind whenever it is cut off, which
-    the next run uses again: there is one writer at a time, which holds the lock of the prefix.
+    Unlike :func:`megatron_proxy.data.dataset.manifest.replace_file` it leaves the same name behind whenever it is cut
+    off, which the next run uses again: there is one writer at a time, which holds the lock of the prefix.
     """
     with writing(path):
         pending = Path(_pending_path(path))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compressors.base import Compressor, Encoded
-from ..corpus.jsonl import MAX_DOCUMENT_BYTES
 from ...errors import CompressorError
+from ..corpus.jsonl import MAX_DOCUMENT_BYTES
 
 MAX_SPAN: Final = 65_535
 SPAN_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint16)

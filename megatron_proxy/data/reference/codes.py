@@ -17,9 +17,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.jit import jit
 from ...compressors.imported import ImportedCompressor
 from ...errors import ConfigurationError, CorpusError
-from ...common.jit import jit
 from ..prepare.staging import PendingView
 
 MAX_WINDOW_BITS: Final = 64

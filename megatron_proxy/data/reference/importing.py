@@ -7,15 +7,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 
-from ..dataset import reader
+from ...common.progress import Progress
 from ...compressors.imported import ImportedCompressor
-from ..corpus import chunks, expand, read_chunk
 from ...errors import DatasetError
+from ..corpus import chunks, expand, read_chunk
+from ..dataset import reader
 from ..prepare import Job, prepare
 from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
 from ..prepare.raw_view import BadLines, Comparison, Different, take
-from ...common.progress import Progress
 from .codes import ReferenceSink, codes_of_document
 
 

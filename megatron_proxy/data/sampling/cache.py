@@ -44,9 +44,8 @@ from typing import IO, Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import maps
+from ...common import filesystems, maps
 from ...errors import DatasetError
-from . import filesystems
 from .plan import Parts
 
 FORMAT: Final = b"megatron_proxy plan 2\n"

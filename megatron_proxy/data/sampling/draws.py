@@ -19,7 +19,7 @@ form                    ids (``R``: the bytes, ``C``: the codes of the document)
 ``PARALLEL_CR``         the same, the other way round
 ``VANILLA_RAW``         ``R eos``
 ``VANILLA_COMPRESSED``  ``C eos``
-``INTERLEAVED``         runs of spans, each run in its sentinels, then ``eos``: see :mod:`megatron_proxy.data.sampling.spans`
+``INTERLEAVED``         runs of spans, each run in its sentinels, then ``eos``: see :mod:`.spans`
 ======================  =========================================================================
 
 An empty document keeps its sentinels: ``<raw> </raw> eos``. So every form has at least one id.
@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 
 from ...common import rng
 from ...common.rng import Purpose
-from .schedule import Mode, Setting
 from ...vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
+from .schedule import Mode, Setting
 
 
 class Part(Enum):

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import rng
-from ...errors import DatasetError
 from ...common.rng import Purpose
+from ...errors import DatasetError
 from .sources import FlatSource, Source, outside_file
 from .spans import Spans, SpanTable
 

@@ -44,7 +44,7 @@ def subkey(stream: np.uint64, part: int) -> np.uint64:
 
 @jit
 def is_compressed(key: np.uint64, span: int, threshold: np.uint64) -> bool:
-    """Whether a span is compressed: the arithmetic of :func:`megatron_proxy.common.rng.uniform`, compared as integers."""
+    """Whether a span is compressed: :func:`megatron_proxy.common.rng.uniform`, compared as integers."""
     state = _mix(key + (np.uint64(span) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
     return bool((state >> np.uint64(11)) < threshold)
 

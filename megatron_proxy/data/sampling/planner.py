@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import rng
-from ...errors import DatasetError
 from ...common.rng import Purpose
-from .schedule import Mode, Setting
+from ...errors import DatasetError
 from . import draws, spans
 from .draws import DocumentOrder
 from .plan import DocumentSizes, Parts, Plan, PlanSpec, collect
+from .schedule import Mode, Setting
 
 CHUNK: Final = 1 << 18
 _ENDLESS: Final = 2**62
@@ -227,7 +227,7 @@ def build(spec: PlanSpec, sizes: DocumentSizes) -> Plan:
 
 
 def plan_parts(spec: PlanSpec, sizes: DocumentSizes, chunk: int = CHUNK) -> Iterator[Parts]:
-    """Plan, chunk by chunk: yields the next rows of some arrays of :class:`megatron_proxy.data.sampling.plan.Plan`, by name.
+    """Plan, chunk by chunk: yields the next rows of some arrays of :class:`.plan.Plan`, by name.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Views as windows read them.
 
 Of a view only ``sequence_lengths`` and ``get(document, offset, length)`` are needed, so Megatron's IndexedDataset will
-do as well as :class:`megatron_proxy.data.dataset.reader.ViewReader`, which is also a :class:`FlatView` and read several times faster.
+do as well as :class:`megatron_proxy.data.dataset.reader.ViewReader`, which is also a :class:`FlatView` and read several
+times faster.
 """
 
 from __future__ import annotations

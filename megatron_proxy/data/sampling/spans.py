@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import rng
-from ...errors import ConfigurationError, DatasetError
 from ...common.rng import Purpose
+from ...errors import ConfigurationError, DatasetError
 from .sources import Flat, FlatView, View, outside_file
 
 

@@ -15,11 +15,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .schedule import Mode
 from ...vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
 from .draws import LAYOUTS, Form, Part
 from .interleaved import span_writer
 from .plan import Plan
+from .schedule import Mode
 from .sources import View, open_source
 from .spans import Spans, require_spans, threshold
 

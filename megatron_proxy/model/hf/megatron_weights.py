@@ -1,4 +1,4 @@
-"""Llama's weights under Megatron's names: the inverse of :class:`..llama.LlamaWeights`, exact on all that it holds.
+"""Llama's weights under Megatron's names: the inverse of :class:`.llama.LlamaWeights`, exact on all that it holds.
 
 Rows above specials and bytes (the symbols, and Megatron's padding) are drawn as Megatron draws an embedding: normally,
 with mean 0 and ``--init-method-std``. A row depends on the seed and its number alone.

@@ -1,7 +1,7 @@
 """``python -m megatron_proxy.model.hf.saving FOLDER FLAGS…``: fill Megatron's model from FOLDER and save it.
 
 Megatron keeps its arguments and process groups in global variables, and without a GPU needs a stand-in for CUDA: so it
-runs in a process of its own, which :mod:`.run` starts. FLAGS are Megatron's.
+runs in a process of its own, which :mod:`.importing` starts. FLAGS are Megatron's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``config.json`` → :class:`Architecture` → Megatron's flags: what :func:`..llama.config` writes, read again."""
+"""``config.json`` → :class:`Architecture` → Megatron's flags: what :func:`.llama.config` writes, read again."""
 
 from __future__ import annotations
 

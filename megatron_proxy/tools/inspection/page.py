@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from ...common import plots
-from ...common.html import document
-from ...common.plots import Series
+from ...common.pages import document, plots
+from ...common.pages.plots import Series
 from .alignment import Pair
 from .figures import Figures
 from .text import ROWS, code_name, percent, readable

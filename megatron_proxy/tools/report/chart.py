@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, NamedTuple
 
-from ...common.plots import COLOURS, Axis, short
+from ...common.pages.plots import COLOURS, Axis, short
 from .runs import VIEWS, Run, interpolated
 
 _WIDTH: Final = 940

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from ...common.html import document
+from ...common.pages import document
 from . import flops
 from .chart import Look, chart, swatch
 from .figures import about_table, final_figures, table

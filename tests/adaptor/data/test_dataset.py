@@ -16,15 +16,15 @@ from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig, Moc
 from megatron.training import global_vars  # noqa: E402
 from megatron.training.utils import get_blend_and_blend_per_split  # noqa: E402
 
-from megatron_proxy.data.dataset import manifest  # noqa: E402
 from megatron_proxy import vocab  # noqa: E402
-from megatron_proxy.adaptor.data import dataset  # noqa: E402
-from megatron_proxy.adaptor.measures import bytes_seen  # noqa: E402
 from megatron_proxy.adaptor import run  # noqa: E402
+from megatron_proxy.adaptor.data import dataset  # noqa: E402
 from megatron_proxy.adaptor.data.dataset import ProxyGPTDataset  # noqa: E402
-from megatron_proxy.errors import ConfigurationError, DatasetError, ProxyError, UnsupportedError  # noqa: E402
-from megatron_proxy.data.sampling.schedule import Mode  # noqa: E402
+from megatron_proxy.adaptor.measures import bytes_seen  # noqa: E402
+from megatron_proxy.data.dataset import manifest  # noqa: E402
 from megatron_proxy.data.dataset.reader import UnmappedView, ViewReader  # noqa: E402
+from megatron_proxy.data.sampling.schedule import Mode  # noqa: E402
+from megatron_proxy.errors import ConfigurationError, DatasetError, ProxyError, UnsupportedError  # noqa: E402
 
 
 class Builder(BlendedMegatronDatasetBuilder):

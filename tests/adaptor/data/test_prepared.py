@@ -13,12 +13,12 @@ import tiny_data
 from opened import opened
 
 from megatron_proxy import compressors, vocab
-from megatron_proxy.data.dataset import manifest
 from megatron_proxy.adaptor.data import prepared
 from megatron_proxy.adaptor.data.prepared import PreparedViews
-from megatron_proxy.errors import DatasetError
+from megatron_proxy.data.dataset import manifest
 from megatron_proxy.data.dataset.manifest import SymbolBytes
 from megatron_proxy.data.dataset.reader import ViewReader, compressed_path
+from megatron_proxy.errors import DatasetError
 
 TEXTS = [b"def f(x):\n    return x\n" * 20, b"\xff\x00 odd bytes \xfe", b"", b"def g(y):\n    return y + 1\n" * 9]
 

@@ -11,8 +11,9 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 from megatron.training import global_vars  # noqa: E402
 from megatron.training import training as stock  # noqa: E402
 
-from megatron_proxy.adaptor import run, swapped  # noqa: E402
+from megatron_proxy.adaptor import run  # noqa: E402
 from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
+from megatron_proxy.adaptor.checks import swapped  # noqa: E402
 from megatron_proxy.adaptor.measures import bytes_seen, losses, reporting  # noqa: E402
 from megatron_proxy.data.sampling.schedule import Schedule  # noqa: E402
 from megatron_proxy.tools.report.training_log import parse  # noqa: E402

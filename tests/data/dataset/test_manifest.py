@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest
-from megatron_proxy.errors import CompressorError, DatasetError
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
+from megatron_proxy.errors import CompressorError, DatasetError
 from megatron_proxy.vocab import Vocabulary
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from megatron_proxy.data.dataset import reader
-from megatron_proxy.errors import DatasetError
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, View
 from megatron_proxy.data.dataset.reader import UnmappedView, ViewReader
+from megatron_proxy.errors import DatasetError
 
 DOCUMENTS = [[1, 2, 3], [], [65_535], [7, 8]]
 

@@ -9,12 +9,12 @@ from preparing import TEXTS, write_corpus
 
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest, reader
-from megatron_proxy.errors import CompressorError, DatasetError
 from megatron_proxy.data.dataset.manifest import StoredFile, sha256_of
-from megatron_proxy.data.sampling import cache
-from megatron_proxy.data.prepare import Job, Recipe, prepare
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.dataset.writer import ViewWriter
+from megatron_proxy.data.prepare import Job, Recipe, prepare
+from megatron_proxy.data.sampling import cache
+from megatron_proxy.errors import CompressorError, DatasetError
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from preparing import files_of, leftovers
 
-from megatron_proxy.errors import DatasetError
 from megatron_proxy.data.dataset.manifest import StoredFile, View, sha256_of
+from megatron_proxy.data.dataset.reader import ViewReader
+from megatron_proxy.data.dataset.writer import ViewWriter
 from megatron_proxy.data.prepare.lock import lock_path, locked
 from megatron_proxy.data.prepare.parts import concatenate
 from megatron_proxy.data.prepare.staging import PendingView
-from megatron_proxy.data.dataset.reader import ViewReader
-from megatron_proxy.data.dataset.writer import ViewWriter
+from megatron_proxy.errors import DatasetError
 
 DTYPES = {"uint8": np.uint8, "uint16": np.uint16, "int32": np.int32}
 

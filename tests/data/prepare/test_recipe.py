@@ -6,9 +6,9 @@ import pytest
 from preparing import decoded, files_of, write_corpus
 
 from megatron_proxy.data.dataset import manifest
-from megatron_proxy.errors import CompressorError, ConfigurationError, DatasetError
 from megatron_proxy.data.prepare import Job, prepare
 from megatron_proxy.data.prepare.recipe import load, recipes, save
+from megatron_proxy.errors import CompressorError, ConfigurationError, DatasetError
 
 
 @pytest.fixture

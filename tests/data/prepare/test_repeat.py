@@ -6,10 +6,10 @@ import pytest
 from preparing import files_of, leftovers, write_corpus
 from toy_compressor import ToyCompressor
 
-from megatron_proxy.errors import CompressorError
 from megatron_proxy.data.prepare import encode as encode_module
 from megatron_proxy.data.prepare.repeat import SAMPLES, check_repeats, check_samples
 from megatron_proxy.data.prepare.units import units_of
+from megatron_proxy.errors import CompressorError
 
 MESSAGE = "compressor 'toy' gives the same bytes two encodings"
 

@@ -8,12 +8,12 @@ import pytest
 from preparing import DOCUMENTS, TEXTS, decoded, files_of, leftovers, raw_documents, write_corpus
 
 from megatron_proxy.data import corpus as corpus_module
-from megatron_proxy.data.dataset import manifest, reader
 from megatron_proxy.data.corpus import CorpusFile
-from megatron_proxy.errors import ConfigurationError, CorpusError, DatasetError
+from megatron_proxy.data.dataset import manifest, reader
 from megatron_proxy.data.prepare import Job
 from megatron_proxy.data.prepare import encode as encode_module
 from megatron_proxy.data.prepare import raw_view as raw_module
+from megatron_proxy.errors import ConfigurationError, CorpusError, DatasetError
 
 
 def test_views_spans_and_manifest(tmp_path, corpus, run):

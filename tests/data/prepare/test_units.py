@@ -5,9 +5,9 @@ import pytest
 from toy_compressor import ToyCompressor
 
 from megatron_proxy.compressors.base import Encoded
-from megatron_proxy.errors import CompressorError
 from megatron_proxy.data.prepare import units
 from megatron_proxy.data.prepare.units import code_units, span_units
+from megatron_proxy.errors import CompressorError
 
 TOY = ToyCompressor(1)
 

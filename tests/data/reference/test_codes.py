@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from megatron_proxy import cli, compressors
 from megatron_proxy.data.dataset import manifest, reader
-from megatron_proxy.errors import CompressorError, ConfigurationError
 from megatron_proxy.data.reference import importing
 from megatron_proxy.data.reference.codes import BadCodes, codes_of, compressor_for, unpack
+from megatron_proxy.errors import CompressorError, ConfigurationError
 
 
 def packed(values) -> bytes:

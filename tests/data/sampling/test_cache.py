@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from megatron_proxy.errors import DatasetError
 from megatron_proxy.data.sampling import cache as plan_cache
+from megatron_proxy.errors import DatasetError
 
 DESCRIPTION = {"seed": 1, "views": ["a", "b"], "rate": 0.1}
 KEY = plan_cache.key_of(DESCRIPTION)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_proxy.common import rng
+from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling import draws
 from megatron_proxy.data.sampling.draws import DocumentOrder, Form
-from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling.schedule import Mode, Setting
 
 SEED = 7

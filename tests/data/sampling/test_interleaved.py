@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from span_tables import table_of
 
-from megatron_proxy.errors import DatasetError
 from megatron_proxy.data.sampling.interleaved import FlatSpanWriter, SpanWriter, span_writer
 from megatron_proxy.data.sampling.sources import FlatSource, Source
 from megatron_proxy.data.sampling.spans import threshold
+from megatron_proxy.errors import DatasetError
 
 EOS, R, R_, C, C_, RAW, CODES = 2, 12, 13, 14, 15, 64, 320
 

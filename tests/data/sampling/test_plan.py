@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from span_tables import table_of
 
-from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.data.sampling.draws import Form, form_lengths
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec, default_block
 from megatron_proxy.data.sampling.planner import build, collect, epoch_windows, plan_parts
 from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
+from megatron_proxy.errors import ConfigurationError, DatasetError
 
 
 def sizes_of(count, seed=0, spans=True):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy.errors import ConfigurationError
 from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
+from megatron_proxy.errors import ConfigurationError
 
 
 def test_the_papers_schedule():

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from span_tables import table_of, view_of
 
 from megatron_proxy.common import rng
-from megatron_proxy.errors import DatasetError
+from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling import kernels, spans
 from megatron_proxy.data.sampling.spans import SpanReader, SpanTable
-from megatron_proxy.common.rng import Purpose
+from megatron_proxy.errors import DatasetError
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(0, 2**62), st.integers(0, 2**40), st.floats(0, 1))

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from span_tables import table_of
 
 from megatron_proxy.common import rng
-from megatron_proxy.errors import ConfigurationError, DatasetError
+from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.planner import build
+from megatron_proxy.data.sampling.schedule import Mode, Schedule
 from megatron_proxy.data.sampling.sources import FlatView
 from megatron_proxy.data.sampling.windows import Windows
-from megatron_proxy.common.rng import Purpose
-from megatron_proxy.data.sampling.schedule import Mode, Schedule
+from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.vocab import Vocabulary
 
 EOS, R, R_, C, C_ = 2, 12, 13, 14, 15

@@ -18,12 +18,7 @@ import tiny_data  # noqa: E402
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import CheckpointError, ConfigurationError, ProxyError, UnsupportedError  # noqa: E402
 from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
-from megatron_proxy.model.hf import (  # noqa: E402
-    export,
-    importing,
-    megatron_weights,
-    shape,
-)
+from megatron_proxy.model.hf import export, importing, megatron_weights, shape  # noqa: E402
 from megatron_proxy.model.hf.folder import LlamaFolder  # noqa: E402
 from megatron_proxy.model.network import Architecture  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from megatron_proxy import cli, compressors
-from megatron_proxy.common.plots import Series, bars, lines
+from megatron_proxy.common.pages.plots import Series, bars, lines
 from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.tools.inspection import inspect
 from megatron_proxy.tools.inspection.alignment import align

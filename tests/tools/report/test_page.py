@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from megatron_proxy import cli
-from megatron_proxy.common.plots import Axis
+from megatron_proxy.common.pages.plots import Axis
 from megatron_proxy.tools.report import read_run
 from megatron_proxy.tools.report.chart import Look, alone, chart, spread
 from megatron_proxy.tools.report.page import page
@@ -143,7 +143,7 @@ def test_labels_keep_apart():
 
 
 def test_large_values_on_an_axis():
-    from megatron_proxy.common.plots import short
+    from megatron_proxy.common.pages.plots import short
 
     assert [short(value) for value in (0.25, 15.0, 5e12, 1e15, 2e21)] == ["0.25", "15", "5T", "1e15", "2e21"]
     assert Axis(0, 10, False, 100, 200).place(5) == 150

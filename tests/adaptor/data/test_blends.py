@@ -8,7 +8,7 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 
 import megatron_args
 
-from megatron_proxy.adaptor import blends
+from megatron_proxy.adaptor.data import blends
 from megatron_proxy.errors import ConfigurationError, UnsupportedError
 
 

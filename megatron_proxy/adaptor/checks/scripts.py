@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..errors import UnsupportedError
+from ...errors import UnsupportedError
 
 _FIX: Final = (
     "use the pretraining script of this release, from its Megatron-LM checkout; `megatron-proxy patch` adds ours"
@@ -40,6 +40,6 @@ def hint(error: BaseException) -> str | None:
 
 
 def _version() -> str:
-    from .hooks import megatron_version
+    from ..hooks import megatron_version
 
     return f"Megatron-Core {megatron_version()}"

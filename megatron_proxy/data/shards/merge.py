@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..dataset import manifest, reader
 from ...errors import CorpusError, DatasetError
+from ..dataset import manifest, reader
 from ..dataset.manifest import Manifest
-from .dataset import Dataset
-from .lock import locked
-from .parts import concatenate, shard_prefix
-from .staging import PendingView, publish_file, writing
-from .raw_view import skipped_lines_path
-from .run import RAW_DTYPE
-from .compressed_view import view_files
+from ..prepare.compressed_view import view_files
+from ..prepare.dataset import Dataset
+from ..prepare.lock import locked
+from ..prepare.parts import concatenate, shard_prefix
+from ..prepare.raw_view import skipped_lines_path
+from ..prepare.run import RAW_DTYPE
+from ..prepare.staging import PendingView, publish_file, writing
 
 
 @dataclass(frozen=True)

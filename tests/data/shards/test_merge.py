@@ -8,9 +8,9 @@ import pytest
 from preparing import files_of, leftovers, write_corpus
 
 from megatron_proxy.data.dataset import manifest
-from megatron_proxy.errors import CorpusError, DatasetError
 from megatron_proxy.data.prepare import Job, Recipe, prepare
-from megatron_proxy.data.prepare.merge import merge
+from megatron_proxy.data.shards.merge import merge
+from megatron_proxy.errors import CorpusError, DatasetError
 
 NAMES = ("toy", "whole")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ..errors import ConfigurationError, UnsupportedError
+from ...errors import ConfigurationError, UnsupportedError
 
 _SPLITS: Final = ("train", "valid", "test")
 

@@ -10,8 +10,9 @@ training = pytest.importorskip("megatron.training", reason="megatron-core is not
 from megatron.core import mpu  # noqa: E402
 
 from megatron_proxy import vocab  # noqa: E402
-from megatron_proxy.adaptor import run, swapped, vocabulary  # noqa: E402
+from megatron_proxy.adaptor import run, vocabulary  # noqa: E402
 from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
+from megatron_proxy.adaptor.checks import swapped  # noqa: E402
 from megatron_proxy.adaptor.tokenizer import ProxyTokenizer  # noqa: E402
 from megatron_proxy.data.sampling.schedule import Schedule  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, UnsupportedError  # noqa: E402

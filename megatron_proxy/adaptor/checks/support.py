@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from ..errors import UnsupportedError
-from . import cpu
+from ...errors import UnsupportedError
+from .. import cpu
 
 SUPPORTED: Final = "0.18 and 0.19 from wheels or a checkout, 0.17 and 0.20 from a checkout"
 _SUPPORTED_MINORS: Final = ((0, 17), (0, 18), (0, 19), (0, 20))

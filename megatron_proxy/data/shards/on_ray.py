@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from ..dataset import manifest
-from ..corpus import documents, expand
-from ...errors import ConfigurationError, ProxyError
 from ...common.progress import Progress
-from .job import Job
+from ...errors import ConfigurationError, ProxyError
+from ..corpus import documents, expand
+from ..dataset import manifest
+from ..prepare.job import Job
+from ..prepare.recipe import Recipe
+from ..prepare.run import prepare
 from .merge import check_free, merge
-from .recipe import Recipe
-from .run import prepare
 
 RETRIES: Final = 5
 _TASKS_PER_CORE: Final = 4

@@ -14,8 +14,8 @@ from typing import Any
 
 from megatron.core.datasets.utils import Split
 
-from ..errors import DatasetError
-from . import run
+from ...errors import DatasetError
+from .. import run
 
 
 def count_from_checkpoint(get_train_valid_test_num_samples: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,8 @@ import pytest
 
 pytest.importorskip("megatron.training", reason="megatron-core is not installed")
 
-from megatron_proxy.adaptor import hooks, scripts
+from megatron_proxy.adaptor import hooks
+from megatron_proxy.adaptor.checks import scripts
 from megatron_proxy.errors import UnsupportedError
 
 

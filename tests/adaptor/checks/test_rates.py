@@ -9,7 +9,7 @@ import megatron_args  # noqa: E402
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler  # noqa: E402
 from megatron.training import global_vars, training  # noqa: E402
 
-from megatron_proxy.adaptor import rates  # noqa: E402
+from megatron_proxy.adaptor.checks import rates  # noqa: E402
 from megatron_proxy.errors import ConfigurationError  # noqa: E402
 
 

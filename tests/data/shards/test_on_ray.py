@@ -7,11 +7,11 @@ import sys
 import pytest
 from preparing import files_of, leftovers, write_corpus
 
-from megatron_proxy.errors import CompressorError, ConfigurationError, CorpusError, DatasetError, ProxyError
 from megatron_proxy.data.prepare import Job
-from megatron_proxy.data.prepare import on_ray as module
-from megatron_proxy.data.prepare.on_ray import prepare_on_ray
 from megatron_proxy.data.prepare.recipe import recipes
+from megatron_proxy.data.shards import on_ray as module
+from megatron_proxy.data.shards.on_ray import prepare_on_ray
+from megatron_proxy.errors import CompressorError, ConfigurationError, CorpusError, DatasetError, ProxyError
 
 
 def needs_ray(test):

@@ -8,7 +8,8 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 import megatron_args  # noqa: E402
 from megatron.core.datasets.utils import Split  # noqa: E402
 
-from megatron_proxy.adaptor import needs, run  # noqa: E402
+from megatron_proxy.adaptor import run  # noqa: E402
+from megatron_proxy.adaptor.data import needs  # noqa: E402
 from megatron_proxy.errors import DatasetError  # noqa: E402
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import UnsupportedError
-from . import embedding
-from .measures.losses import Meter
-from .run import Run
-from .tokenizer import ProxyTokenizer
+from ...errors import UnsupportedError
+from .. import embedding
+from ..measures.losses import Meter
+from ..run import Run
+from ..tokenizer import ProxyTokenizer
 
 
 def check_once(current: Run, model: Any) -> None:

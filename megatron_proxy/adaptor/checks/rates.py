@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
 
 class _Value(NamedTuple):

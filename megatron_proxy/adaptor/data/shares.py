@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..data.sampling.schedule import Schedule
-from .measures.bytes_seen import BytesSeen
-from .run import Run
+from ...data.sampling.schedule import Schedule
+from ..measures.bytes_seen import BytesSeen
+from ..run import Run
 
 _RARE: Final = 0.5
 """Less than this part of what the rates ask for is told."""

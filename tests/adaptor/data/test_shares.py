@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("megatron.training", reason="megatron-core is not installed")
 
-from megatron_proxy.adaptor import shares
+from megatron_proxy.adaptor.data import shares
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
 
 

@@ -1,0 +1,1 @@
+"""What is refused, and what must have been taken hold of: found out before the work."""

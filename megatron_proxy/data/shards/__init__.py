@@ -1,0 +1,1 @@
+"""A corpus in parts: put together, or prepared by many machines."""
