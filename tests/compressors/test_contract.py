@@ -65,7 +65,8 @@ def test_every_class_is_registered():
                 isinstance(part, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "name" for t in part.targets)
                 for part in node.body
             ):
-                defined.add((path.stem, node.name))
+                place = path.relative_to(Path(room.__file__).parent).with_suffix("")
+                defined.add((".".join(place.parts), node.name))
     assert defined == registered
 
 

@@ -37,7 +37,7 @@ def files_of(folder, prefix="p"):
 
 def leftovers(folder):
     """Hidden files: locks, half-made views, partitions."""
-    return sorted(path.name for path in Path(folder).iterdir() if path.name.startswith("."))
+    return sorted(path.name for path in Path(folder).glob(".*"))
 
 
 def decoded(prefix, name):

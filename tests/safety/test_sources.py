@@ -8,11 +8,11 @@ import megatron_proxy
 
 PACKAGE = Path(megatron_proxy.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-CONFINED = PACKAGE / "evaluation" / "code" / "_confined.py"
+CONFINED = PACKAGE / "evaluation" / "code" / "confined.py"
 SANDBOX = PACKAGE / "evaluation" / "code" / "sandbox.py"
-LOADING = PACKAGE / "adaptor" / "checkpoint" / "safety.py"
+LOADING = PACKAGE / "model" / "checkpoint" / "safety.py"
 # What comes through these pipes comes from processes that this package has started.
-PIPES = PACKAGE / "pipes.py"
+PIPES = PACKAGE / "common" / "pipes.py"
 
 UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 REACHING_OUT = {"requests", "urllib", "http", "ftplib", "smtplib", "aiohttp", "httpx", "huggingface_hub", "telnetlib"}
@@ -53,7 +53,7 @@ def test_nothing_that_unpickles_or_reaches_out_is_imported():
 
 
 def test_pipes_unpickle_what_a_process_of_ours_has_sent():
-    assert where(lambda name, _: name in ("receive", "pipes.receive")) == {PACKAGE / "parallel.py"}
+    assert where(lambda name, _: name in ("receive", "pipes.receive")) == {PACKAGE / "common" / "parallel.py"}
     assert where(lambda name, _: name.endswith("Connection")) == set()
     sockets = [ast.unparse(node) for node in ast.walk(tree_of(PIPES)) if isinstance(node, ast.Call)]
     assert [call for call in sockets if call.startswith("socket.socket")] == [

@@ -41,7 +41,7 @@ def check_samples(compressor: Compressor, workers: int, preload: Sequence[str] =
         Naming the compressor.
     """
     # The first workers of a process decide what later ones find loaded.
-    modules = [f"{__package__}.{name}" for name in ("raw", "encode", "repeat")]
+    modules = [f"{__package__}.{name}" for name in ("raw_view", "encode", "repeat")]
     with Workers(partial(_encoder, compressor), min(workers, 1), [*modules, *preload]) as pool:
         (first,) = pool.map([list(SAMPLES)])
     check_repeats(compressor, SAMPLES, first)
