@@ -18,7 +18,9 @@ from ...compressors import Compressor
 from ...compressors.base import Corpus
 from ...errors import CompressorError, ConfigurationError, DatasetError
 from ..dataset import manifest
+from ..dataset.layout import MANIFEST
 from ..dataset.manifest import StoredFile
+from ..dataset.opened import PreparedDataset
 
 FORMAT: Final = "megatron_proxy compressor"
 VERSION: Final = 1
@@ -143,12 +145,11 @@ def from_source(source: str, names: Sequence[str]) -> dict[str, Compressor]:
     DatasetError
         If it is neither, or is damaged.
     """
-    if source.endswith(".json") and not source.endswith("_manifest.json"):
+    if source.endswith(".json") and not source.endswith(MANIFEST):
         described = load(Path(source))
         return {described.name: described} if described.name in names else {}
-    prefix = source.removesuffix("_manifest.json")
-    prepared = manifest.read(prefix)
-    return {name: manifest.load_compressor(prefix, name) for name in names if name in prepared.compressed}
+    prepared = PreparedDataset.open(source.removesuffix(MANIFEST))
+    return {name: prepared.compressor(name) for name in names if name in prepared.manifest.compressed}
 
 
 def save(compressor: Compressor, path: Path) -> list[Path]:

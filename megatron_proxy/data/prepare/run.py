@@ -14,7 +14,6 @@ import numpy as np
 
 from ...common.progress import Progress
 from ...errors import ConfigurationError, CorpusError, DatasetError
-from ..dataset import reader
 from ..dataset.manifest import View
 from .compressed_view import check_place, make_view
 from .dataset import Dataset
@@ -97,12 +96,11 @@ def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> N
 def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
     """Write the raw views, or compare with those that are there."""
     with ExitStack() as stack:
-        bad_lines = BadLines([dataset.prefix for dataset in datasets])
+        bad_lines = BadLines([dataset.layout for dataset in datasets])
         stack.callback(bad_lines.discard)
         sinks: list[PendingView | Comparison] = []
         for dataset, there in zip(datasets, compare, strict=True):
-            path = reader.raw_path(dataset.prefix)
-            sinks.append(_comparison(dataset) if there else dataset.pending(path, RAW_DTYPE))
+            sinks.append(_comparison(dataset) if there else dataset.pending(dataset.layout.raw, RAW_DTYPE))
             stack.callback(sinks[-1].discard)
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
         with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
@@ -120,14 +118,12 @@ def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequen
 
 
 def _comparison(dataset: Dataset) -> Comparison:
-    path = reader.raw_path(dataset.prefix)
     try:
-        reader.open_view(path, dataset.prepared.raw, dataset.prepared.documents)
+        return Comparison(dataset.prepared.raw(), dataset.prepared.manifest.raw)
     except DatasetError as error:
         if dataset.overwrite:
             raise Different(str(error)) from error
         raise
-    return Comparison(path, dataset.prepared.raw)
 
 
 def _check_not_empty(job: Job, count: int, finished: Sequence[View]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...common.hashing import Aside
 from ...errors import DatasetError
+from ..dataset.layout import pending
 from ..dataset.manifest import StoredFile, View, sha256_of
 from ..dataset.writer import ViewWriter
 
@@ -35,7 +36,7 @@ class PendingView:
     def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
         self._path = Path(path)
         self._dtype = dtype
-        self._pending = _pending_path(self._path)
+        self._pending = str(pending(self._path))
         self._digest = hashlib.sha256()
         self._aside = Aside()
         self._units = self._below_256 = 0
@@ -79,7 +80,7 @@ class PendingView:
         for ending in ("bin", "idx"):
             # What cannot be removed (a folder of this name, a name too long) is told when it has to be written.
             with suppress(OSError):
-                os.unlink(f"{_pending_path(Path(path))}.{ending}")
+                os.unlink(f"{pending(path)}.{ending}")
 
 
 def publish_file(path: Path, content: bytes) -> None:
@@ -89,20 +90,16 @@ def publish_file(path: Path, content: bytes) -> None:
     off, which the next run uses again: there is one writer at a time, which holds the lock of the prefix.
     """
     with writing(path):
-        pending = Path(_pending_path(path))
+        beside = pending(path)
         try:
-            with pending.open("wb") as file:
+            with beside.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(pending, path)
+            os.replace(beside, path)
             sync(path.parent)
         finally:
-            pending.unlink(missing_ok=True)
-
-
-def _pending_path(path: Path) -> str:
-    return str(path.with_name(f".{path.name}.partial"))
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager

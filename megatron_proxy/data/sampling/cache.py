@@ -153,11 +153,6 @@ def path_of(folder: str | os.PathLike[str], description: Mapping[str, Any]) -> P
     return Path(folder) / f"{key_of(description)}-ProxyPlan.plan"
 
 
-def beside(prefix: str | os.PathLike[str]) -> Path:
-    """Where the plans of a prefix are kept if no folder is given."""
-    return Path(prefix, "cache", "ProxyGPTDataset")
-
-
 def check(path: Path) -> int:
     """Compare every byte of a plan with its CRC-32, whatever its time; returns how many there are.
 
