@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ...common.files import replace_file
 from ...errors import DatasetError
 from ...vocab import Vocabulary
 from .layout import Layout
@@ -250,21 +250,6 @@ def sha256_of(path: str | os.PathLike[str], advance: Callable[[int], None] | Non
             if advance is not None:
                 advance(len(block))
     return digest.hexdigest()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside ``path`` and rename it over ``path``: readers see the old or the new one, whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

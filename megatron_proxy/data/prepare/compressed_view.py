@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +19,7 @@ from .learning import view_to_learn_from
 from .parts import concatenate, finished_part, remove_parts
 from .recipe import Recipe
 from .repeat import check_samples
-from .staging import PendingView, publish_file
-from .units import SPAN_DTYPE
+from .staging import PendingView, pending_views, publish_file, view_files
 
 
 def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
@@ -42,17 +39,12 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
         remove_parts(dataset.layout, recipe.name)
         job.report(f"{dataset.prefix}: the {recipe.name} view is there already")
         return
-    with ExitStack() as stack:
-        pending = []
-        for path, dtype in view_files(dataset.layout, compressor):
-            pending.append(dataset.pending(path, dtype))
-            stack.callback(pending[-1].discard)
+    with dataset.making(compressor) as pending:
         _fill(job, dataset, raw, compressor, pending)
-        stored = [one.finish() for one in pending]
-        dataset.publish_compressed(compressor, pending, stored)
     remove_parts(dataset.layout, recipe.name)
-    ratio = raw.units / max(1, stored[0].units)
-    job.report(f"{dataset.prefix}: {stored[0].units:,} codes in the {recipe.name} view, {ratio:.2f} bytes per code")
+    codes = dataset.prepared.compressed(recipe.name).view.units
+    ratio = raw.units / max(1, codes)
+    job.report(f"{dataset.prefix}: {codes:,} codes in the {recipe.name} view, {ratio:.2f} bytes per code")
 
 
 def check_place(job: Job, dataset: Dataset, recipe: Recipe) -> None:
@@ -106,11 +98,7 @@ def _make_part(
     if finished is not None:
         progress.advance(end - begin, int(raw.sequence_lengths[begin:end].sum(dtype=np.int64)))
         return layout, finished
-    with ExitStack() as stack:
-        pending = []
-        for path, dtype in view_files(layout, compressor):
-            pending.append(PendingView(path, dtype))
-            stack.callback(pending[-1].discard)
+    with pending_views(layout, compressor) as pending:
         encode(raw, (begin, end), compressor, pending, job.workers, progress)
         stored = [one.finish() for one in pending]
         for one in pending:
@@ -119,9 +107,3 @@ def _make_part(
         part_manifest = Manifest(end - begin, whole.raw, {compressor.name: entry})
         publish_file(layout.manifest, part_manifest.to_json().encode())
     return layout, entry
-
-
-def view_files(layout: Layout, compressor: Compressor) -> list[tuple[str, np.dtype[Any]]]:
-    """The views of a compressor as (path without ending, dtype): its codes, and its spans if it has any."""
-    codes = (layout.codes(compressor.name), compressor.vocabulary.code_dtype)
-    return [codes, (layout.spans(compressor.name), SPAN_DTYPE)] if compressor.spans else [codes]

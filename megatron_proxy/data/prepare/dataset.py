@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from ... import __version__, compressors
 from ...compressors import Compressor
@@ -22,8 +25,9 @@ from ..dataset.layout import Layout
 from ..dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
 from ..dataset.opened import PreparedDataset
 from .lock import Lock
-from .staging import PendingView, publish_file, writing
+from .staging import PendingView, pending_views, publish_file, view_files, writing
 
+RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
 _PACKAGES: Final = ("megatron-core", "numpy", "orjson", "sentencepiece", "zstandard")
 
 
@@ -78,10 +82,22 @@ class Dataset:
             raise LookupError(f"{self.prefix} has no raw view yet")
         return PreparedDataset(self.layout, self.manifest)
 
-    def pending(self, path: str, dtype: Any) -> PendingView:
-        """Begin a view that will be at ``path``; see :meth:`check_free` for what is refused."""
-        self.check_free(path)
-        return PendingView(path, dtype)
+    def pending_raw(self) -> PendingView:
+        """Begin a raw view, for :meth:`publish_raw`; see :meth:`check_free` for what is refused."""
+        self.check_free(self.layout.raw)
+        return PendingView(self.layout.raw, RAW_DTYPE)
+
+    @contextmanager
+    def making(self, compressor: Compressor) -> Iterator[list[PendingView]]:
+        """Views of a compressor (its codes, and its spans if it has any) to be filled.
+
+        Then they are added, or take the place of those that are there; if filling them fails, nothing is left.
+        """
+        for path, _ in view_files(self.layout, compressor):
+            self.check_free(path)
+        with pending_views(self.layout, compressor) as pending:
+            yield pending
+            self._publish_compressed(compressor, pending, [one.finish() for one in pending])
 
     def check_free(self, path: str) -> None:
         """Refuse to make a view at ``path`` where something else is.
@@ -114,10 +130,9 @@ class Dataset:
         pending.publish()
         self._write(Manifest(documents, raw, {}, source, versions()))
 
-    def publish_compressed(
+    def _publish_compressed(
         self, compressor: Compressor, pending: Sequence[PendingView], stored: Sequence[View]
     ) -> None:
-        """Add a compressed view (its codes, and its spans if it has any), or replace one."""
         self._lock.publishing = True
         content = self.prepared.manifest
         old = content.compressed.get(compressor.name)

@@ -24,7 +24,7 @@ from ..corpus.chunk import Block, Chunk, LineNumbers
 from ..dataset.layout import Layout, pending
 from ..dataset.manifest import View
 from ..dataset.reader import ViewReader
-from .staging import writing
+from .staging import Pending, writing
 
 _SHOWN_BAD_LINES: Final = 20
 # The scanner saves a second on 800 MB. With numba it takes 0.8 s to load; where numba is needed anyway, 10 ms.
@@ -121,7 +121,7 @@ def _parse(reader: Callable[[Chunk], Joined], warning: str | None, chunk: Chunk)
     return Read(replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found, warning)
 
 
-class BadLines:
+class BadLines(Pending):
     """Counts and lists the lines passed over: all in a file of each dataset, the first few on ``stream`` too."""
 
     def __init__(self, datasets: Sequence[Layout], stream: TextIO | None = None) -> None:
@@ -212,7 +212,7 @@ def _check_unchanged(files: Sequence[CorpusFile]) -> None:
             raise CorpusError("the file changed while it was read", where=file.path, fix="run the command again")
 
 
-class Comparison:
+class Comparison(Pending):
     """A sink that checks that the documents are those of a raw view.
 
     Parameters

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ... import compressors
+from ...common.files import replace_file
 from ...compressors import Compressor
 from ...compressors.base import Corpus
 from ...errors import CompressorError, ConfigurationError, DatasetError
@@ -172,9 +173,9 @@ def save(compressor: Compressor, path: Path) -> list[Path]:
         "files": {suffix: asdict(file) for suffix, file in stored.items()},
     }
     for suffix, place in places.items():
-        manifest.replace_file(place, content[suffix])
+        replace_file(place, content[suffix])
     described = Path(f"{path}.json")
-    manifest.replace_file(described, (json.dumps(description, indent=2) + "\n").encode())
+    replace_file(described, (json.dumps(description, indent=2) + "\n").encode())
     return [*places.values(), described]
 
 

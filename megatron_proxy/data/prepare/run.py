@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Final
-
-import numpy as np
 
 from ...common.progress import Progress
 from ...errors import ConfigurationError, CorpusError, DatasetError
@@ -22,8 +19,6 @@ from .lock import locked
 from .raw_view import BadLines, Comparison, Corpus, Different, take
 from .repeat import check_samples
 from .staging import PendingView
-
-RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
 
 
 def prepare(job: Job) -> list[str]:
@@ -96,12 +91,12 @@ def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> N
 def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
     """Write the raw views, or compare with those that are there."""
     with ExitStack() as stack:
-        bad_lines = BadLines([dataset.layout for dataset in datasets])
-        stack.callback(bad_lines.discard)
+        bad_lines = stack.enter_context(BadLines([dataset.layout for dataset in datasets]))
         sinks: list[PendingView | Comparison] = []
         for dataset, there in zip(datasets, compare, strict=True):
-            sinks.append(_comparison(dataset) if there else dataset.pending(dataset.layout.raw, RAW_DTYPE))
-            stack.callback(sinks[-1].discard)
+            sink = _comparison(dataset) if there else dataset.pending_raw()
+            stack.callback(sink.discard)
+            sinks.append(sink)
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
         with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
             count = take(corpus, sinks, bad_lines, job.workers, progress, preload=job.worker_modules)

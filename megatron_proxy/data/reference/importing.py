@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 
@@ -38,28 +37,27 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     job = replace(job, compressed_key=compressor.key)
     _check_first(job, compressor)
     prepare(job)
-    with ExitStack() as stack:
-        dataset = Dataset(job.prefix, stack.enter_context(locked(job.prefix)), overwrite=job.overwrite)
+    with locked(job.prefix) as lock:
+        dataset = Dataset(job.prefix, lock, overwrite=job.overwrite)
         _refuse_another(dataset, compressor)
-        raw = Comparison(dataset.prepared.raw(), dataset.prepared.manifest.raw)
-        stack.callback(raw.discard)
-        pending = dataset.pending(dataset.layout.codes(compressor.name), compressor.vocabulary.code_dtype)
-        stack.callback(pending.discard)
-        # They were told in the first pass.
-        bad_lines = BadLines([dataset.layout], io.StringIO())
-        stack.callback(bad_lines.discard)
-        corpus = job.corpus()
+        raw, corpus = dataset.prepared.raw(), job.corpus()
         label = f"{job.prefix}: importing {compressor.key}"
-        try:
-            with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
-                take(corpus, [raw, ReferenceSink(pending, compressor)], bad_lines, job.workers, progress)
-            raw_units = raw.finish().units
-        except Different as error:
-            raise DatasetError(f"the corpus changed while it was read ({error})", where=job.prefix) from None
-        stored = pending.finish()
-        dataset.publish_compressed(compressor, [pending], [stored])
-        ratio = raw_units / max(1, stored.units)
-        job.report(f"{job.prefix}: {stored.units:,} codes in the imported view, {ratio:.2f} bytes per code")
+        with (
+            dataset.making(compressor) as (pending,),
+            Comparison(raw, dataset.prepared.manifest.raw) as comparison,
+            # They were told in the first pass.
+            BadLines([dataset.layout], io.StringIO()) as bad_lines,
+            Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress,
+        ):
+            try:
+                take(corpus, [comparison, ReferenceSink(pending, compressor)], bad_lines, job.workers, progress)
+                comparison.finish()
+            except Different as error:
+                raise DatasetError(f"the corpus changed while it was read ({error})", where=job.prefix) from None
+        codes = dataset.prepared.compressed(compressor.name).view.units
+        job.report(
+            f"{job.prefix}: {codes:,} codes in the imported view, {raw.units / max(1, codes):.2f} bytes per code"
+        )
 
 
 def _check_first(job: Job, compressor: ImportedCompressor) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ from ...errors import CorpusError, DatasetError
 from ..dataset.layout import Layout
 from ..dataset.manifest import Manifest
 from ..dataset.opened import PreparedDataset
-from ..prepare.compressed_view import view_files
 from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
 from ..prepare.parts import concatenate
-from ..prepare.run import RAW_DTYPE
-from ..prepare.staging import PendingView, publish_file, writing
+from ..prepare.staging import publish_file, view_files, writing
 
 
 def merge(
@@ -141,16 +138,13 @@ def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str,
 def _merge_raw(dataset: Dataset, shards: Sequence[PreparedDataset]) -> None:
     source = {key: value for key, value in shards[0].manifest.source.items() if key != "shard"}
     source["skipped_lines"] = sum(int(shard.manifest.source["skipped_lines"]) for shard in shards)
-    pending = dataset.pending(dataset.layout.raw, RAW_DTYPE)
-    try:
+    with dataset.pending_raw() as pending:
         concatenate([shard.layout.raw for shard in shards], [shard.manifest.raw for shard in shards], pending)
         raw = pending.finish()
         if not raw.units:
             raise CorpusError("all shards are empty", where=dataset.prefix)
         _merge_skipped_lines(dataset.layout.skipped_lines, shards, source["skipped_lines"])
         dataset.publish_raw(pending, raw, sum(shard.manifest.documents for shard in shards), source)
-    finally:
-        pending.discard()
 
 
 def _merge_skipped_lines(path: Path, shards: Sequence[PreparedDataset], count: int) -> None:
@@ -165,14 +159,10 @@ def _merge_skipped_lines(path: Path, shards: Sequence[PreparedDataset], count: i
 def _merge_view(dataset: Dataset, shards: Sequence[PreparedDataset], name: str) -> None:
     compressor = shards[0].compressor(name)
     entries = [shard.manifest.compressed[name] for shard in shards]
-    with ExitStack() as stack:
-        pending: list[PendingView] = []
-        for number, (path, dtype) in enumerate(view_files(dataset.layout, compressor)):
-            pending.append(dataset.pending(path, dtype))
-            stack.callback(pending[-1].discard)
+    with dataset.making(compressor) as pending:
+        for number, one in enumerate(pending):
             paths = [view_files(shard.layout, compressor)[number][0] for shard in shards]
-            concatenate(paths, [entry.stored_views()[number] for entry in entries], pending[-1])
-        dataset.publish_compressed(compressor, pending, [one.finish() for one in pending])
+            concatenate(paths, [entry.stored_views()[number] for entry in entries], one)
 
 
 def _remove(shard: PreparedDataset) -> None:

@@ -225,17 +225,3 @@ def test_a_compressor_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(compressors, "_registry", lambda: {"zstd": "x:y"})
     with pytest.raises(CompressorError, match="no compressor is called 'toy'; known: zstd"):
         PreparedDataset.open(tmp_path / "p").compressor("toy")
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    manifest.replace_file(path, b"old")
-
-    def fail(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
-        manifest.replace_file(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [found.name for found in tmp_path.iterdir()] == ["file"]
