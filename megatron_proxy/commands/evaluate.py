@@ -107,7 +107,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor | None:
     """The compressor of the prepared dataset, if it is asked for."""
-    from ..data.dataset.manifest import load_compressor
+    from ..data.dataset.opened import PreparedDataset
 
     if not args.data_prefix:
         return None
@@ -115,7 +115,7 @@ def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor 
         raise ConfigurationError(
             "a model trained without sentinels cannot be told what to translate", where="--translate"
         )
-    compressor = load_compressor(args.data_prefix, checkpoint.args.proxy_compression)
+    compressor = PreparedDataset.open(args.data_prefix).compressor(checkpoint.args.proxy_compression)
     if compressor.vocabulary.size > checkpoint.args.padded_vocab_size:
         raise ConfigurationError(
             f"the {compressor.name} view of this dataset has {compressor.vocabulary.size:,} ids, the model "

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..common import readable_json
 from ..data.dataset import manifest
+from ..data.dataset.layout import Layout
 from ..errors import ConfigurationError
 from ..tools.inspection import Figures, inspect
 from ..tools.inspection.page import page
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if not names:
         raise ConfigurationError(
             "no compressed view is prepared",
-            where=str(manifest.path_of(args.prefix)),
+            where=str(Layout(args.prefix).manifest),
             fix=manifest.prepare_command(args.prefix, "zstd"),
         )
     several = [inspect(args.prefix, name, document=args.document, pieces=args.pieces, seed=args.seed) for name in names]

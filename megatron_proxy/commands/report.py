@@ -78,7 +78,7 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _write(path: Path, content: str, flag: str) -> None:
-    from ..data.dataset.manifest import replace_file
+    from ..common.files import replace_file
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

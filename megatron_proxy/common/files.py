@@ -1,4 +1,4 @@
-"""What commands write: nothing is replaced unasked, and a folder is whole or not there."""
+"""What is written: nothing is replaced unasked, and a file or folder is whole or not there."""
 
 from __future__ import annotations
 
@@ -50,6 +50,50 @@ def _told_as(path: str | os.PathLike[str], flag: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigurationError(f"{os.fspath(path)!r} cannot be written ({error.strerror})", where=flag) from error
+
+
+@contextmanager
+def appearing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
+    """A place beside ``path`` to write a file to, which then takes its name: readers see the old or the new one, whole.
+
+    If writing it fails, it goes.
+
+    Parameters
+    ----------
+    path
+        Where the file will be.
+    beside
+        The place, for one writer at a time, who may be cut off: the next run uses it again. By default a new one.
+    """
+    made = beside is None
+    if beside is None:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(descriptor)
+        beside = Path(name)
+    try:
+        yield beside
+        sync(beside)
+        if made:
+            beside.chmod(0o644)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def replace_file(path: Path, content: bytes, *, beside: Path | None = None) -> None:
+    """Write a file by :func:`appearing`."""
+    with appearing(path, beside=beside) as place:
+        place.write_bytes(content)
+
+
+def sync(path: str | os.PathLike[str]) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

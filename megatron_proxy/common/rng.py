@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _CHUNK: Final = 1 << 18
@@ -39,7 +39,8 @@ class Purpose(IntEnum):
     NEW_ROWS = 11
 
 
-def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix[State: (np.uint64, NDArray[np.uint64])](state: State) -> State:
+    """Spread the bits of a state over all 64; integers overflow in it, and numba can compile it."""
     state = (state ^ (state >> np.uint64(30))) * _MIX_1
     state = (state ^ (state >> np.uint64(27))) * _MIX_2
     return state ^ (state >> np.uint64(31))
@@ -60,7 +61,7 @@ def key(seed: int, purpose: Purpose, *parts: int) -> np.uint64:
     state = np.zeros(1, dtype=np.uint64)
     with np.errstate(over="ignore"):
         for part in (seed, int(purpose), *parts):
-            state = _mix((state ^ np.uint64(part % 2**64)) + _GOLDEN_GAMMA)
+            state = mix((state ^ np.uint64(part % 2**64)) + GOLDEN_GAMMA)
     return np.uint64(state[0])
 
 
@@ -80,7 +81,7 @@ def bits(stream: np.uint64 | NDArray[np.uint64], counters: ArrayLike) -> NDArray
     """
     counters = np.asarray(counters, dtype=np.uint64)
     with np.errstate(over="ignore"):
-        return _mix(np.asarray(stream) + (counters + np.uint64(1)) * _GOLDEN_GAMMA)
+        return mix(np.asarray(stream) + (counters + np.uint64(1)) * GOLDEN_GAMMA)
 
 
 def uniform(stream: np.uint64 | NDArray[np.uint64], counters: ArrayLike) -> NDArray[np.float64]:
@@ -92,7 +93,7 @@ def subkeys(stream: np.uint64, parts: ArrayLike) -> NDArray[np.uint64]:
     """Many keys at once: ``subkeys(key(seed, purpose), [p])[0] == key(seed, purpose, p)``, for integers p >= 0."""
     parts = np.asarray(parts, dtype=np.uint64)
     with np.errstate(over="ignore"):
-        return _mix((parts ^ stream) + _GOLDEN_GAMMA)
+        return mix((parts ^ stream) + GOLDEN_GAMMA)
 
 
 def permutation(stream: np.uint64, size: int) -> NDArray[np.int32]:

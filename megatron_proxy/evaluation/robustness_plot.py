@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from ..data.dataset.manifest import replace_file
+from ..common.files import replace_file
 from ..errors import ConfigurationError
 from .robustness import CLEAN
 

@@ -92,13 +92,14 @@ def best_compressor(prefix: str | None) -> str | None:
 
     None if the prefix is not prepared or has no view that can be used.
     """
-    from ..data.dataset import manifest
+    from ..data.dataset.opened import PreparedDataset
 
     if prefix is None:
         return None
     try:
-        views = manifest.read(prefix).compressed
-        controls = {name: manifest.load_compressor(prefix, name).control for name in views}
+        dataset = PreparedDataset.open(prefix)
+        views = dataset.manifest.compressed
+        controls = {name: dataset.compressor(name).control for name in views}
     except ProxyError:
         return None
     return min(views, key=lambda name: (controls[name], views[name].view.units, name), default=None)
@@ -230,14 +231,14 @@ def _is_patched(megatron_lm: Path) -> bool:
 
 
 def _dataset(prefix: str) -> Iterator[Finding]:
-    from ..data.dataset import manifest
-    from ..data.dataset import reader as views
+    from ..data.dataset.opened import PreparedDataset
 
     try:
-        prepared = manifest.read(prefix)
+        dataset = PreparedDataset.open(prefix)
     except ProxyError as error:
         yield _failure(prefix, error)
         return
+    prepared = dataset.manifest
     yield Finding(Status.OK, prefix, f"{prepared.documents:,} documents, {prepared.raw.units:,} bytes")
     if not prepared.compressed:
         fix = f"megatron-proxy prepare --output-prefix {prefix} --compressor zstd"
@@ -246,8 +247,8 @@ def _dataset(prefix: str) -> Iterator[Finding]:
         ratio = prepared.raw.units / max(1, entry.view.units)
 
         def check(name: str = name, ratio: float = ratio) -> str:
-            views.check_views(prefix, prepared, name)
-            manifest.load_compressor(prefix, name)
+            dataset.check(name)
+            dataset.compressor(name)
             return f"fits the raw view; {ratio:.2f} source bytes per code"
 
         yield _checked(f"{prefix} {name}", check)

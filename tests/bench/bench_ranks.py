@@ -31,7 +31,7 @@ import tiny_data
 from harness import Row, report
 
 from megatron_proxy.adaptor.data import prepared
-from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.sampling import cache, planner
 from megatron_proxy.data.sampling.plan import Plan, PlanSpec
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
@@ -54,7 +54,7 @@ def write_data(folder: Path, prefixes: int, spans: bool) -> list[str]:
         content = json.loads(base.to_json().replace('"base_', f'"p{number}_'))
         del content["checksum"]
         checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        manifest.path_of(folder / f"p{number}").write_text(json.dumps({**content, "checksum": checksum}))
+        Layout(folder / f"p{number}").manifest.write_text(json.dumps({**content, "checksum": checksum}))
     return [str(folder / f"p{number}") for number in range(prefixes)]
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import harness
 
-from megatron_proxy.data.dataset import manifest
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, View
+from megatron_proxy.data.dataset.opened import PreparedDataset
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def main() -> None:
     parser.add_argument("--ids", type=float, default=100e9, help="ids to train on")
     parser.add_argument("--cores", type=int, default=64, help="cores that prepare")
     args = parser.parse_args()
-    sample = manifest.read(args.sample)
-    view = manifest.compressed_view(args.sample, sample, args.compressor)
+    prepared = PreparedDataset.open(args.sample)
+    sample, view = prepared.manifest, prepared.compressed(args.compressor)
     mean = args.document_bytes or sample.raw.units / sample.documents
     documents = args.bytes / mean
     stored = sum(size_of(one, sample, args.bytes, documents) for one in (sample.raw, *view.stored_views()))

@@ -1,10 +1,11 @@
 """What commands write: not replaced unasked, whole or not there."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from megatron_proxy.common.files import replacing, require_file, require_free
+from megatron_proxy.common.files import appearing, replace_file, replacing, require_file, require_free
 from megatron_proxy.errors import ConfigurationError
 
 
@@ -58,3 +59,26 @@ def fail_halfway(folder):
     with replacing(folder) as beside:
         (beside / "new").write_text("new")
         raise KeyError
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    replace_file(path, b"old")
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_may_wait_under_a_name_of_its_own(tmp_path):
+    beside = tmp_path / ".file.partial"
+    beside.write_bytes(b"left by a run that was cut off")
+    with appearing(tmp_path / "file", beside=beside) as place:
+        place.write_bytes(b"new")
+        assert [found.name for found in tmp_path.iterdir()] == [".file.partial"]
+    assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == {"file": b"new"}

@@ -18,6 +18,7 @@ from preparing import files_of, leftovers, write_corpus
 from processes import still_running
 
 from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.errors import ProxyError
 
@@ -91,7 +92,7 @@ def finish_well(process):
 
 def check_whole(prefix):
     """Whatever the manifest names, if there is one, is whole."""
-    if manifest.path_of(prefix).exists():
+    if Layout(prefix).manifest.exists():
         assert verify(str(prefix), deep=True, workers=0, log_interval=10**9).problems == []
 
 

@@ -11,7 +11,8 @@ from fuzzing import damaged, inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.sampling import planner
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
@@ -96,24 +97,21 @@ def use(prefix):
         verify(str(prefix), deep=True, workers=0, log_interval=10**9)
     for name in NAMES:
         with suppress(ProxyError):
-            manifest.load_compressor(prefix, name).symbol_bytes()
+            PreparedDataset.open(prefix).compressor(name).symbol_bytes()
         with suppress(ProxyError):
             train(prefix, name)
 
 
 def train(prefix, name):
     """Plan a short run as training does, and read its windows."""
-    content = manifest.read(prefix)
-    reader.check_views(prefix, content, name)
-    entry = content.compressed[name]
-    raw = reader.open_view(reader.raw_path(prefix), content.raw, content.documents)
-    codes = reader.open_view(reader.compressed_path(prefix, name), entry.view, content.documents)
-    spans = None
-    if entry.spans is not None:
-        spans = SpanTable(reader.open_view(reader.spans_path(prefix, name), entry.spans, content.documents))
+    dataset = PreparedDataset.open(prefix)
+    dataset.check(name)
+    entry = dataset.compressed(name)
+    raw, codes = dataset.raw(), dataset.codes(name)
+    spans = None if entry.spans is None else SpanTable(dataset.spans(name))
     for mode in [Mode.SENTINEL, *([Mode.INTERLEAVED] if spans else [])]:
         schedule = Schedule.constant(0.5, mode)
-        spec = PlanSpec(1, 32, schedule, horizon_samples=8, num_samples=8, documents=range(content.documents))
+        spec = PlanSpec(1, 32, schedule, horizon_samples=8, num_samples=8, documents=range(len(raw)))
         plan = planner.build(spec, DocumentSizes(raw.sequence_lengths, codes.sequence_lengths, spans))
         windows = Windows(plan, raw, codes, entry.vocabulary, spans)
         for sample in range(len(plan)):

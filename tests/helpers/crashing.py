@@ -19,7 +19,7 @@ from pathlib import Path
 from preparing import TEXTS, files_of, leftovers, write_corpus
 
 from megatron_proxy import compressors
-from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.prepare import Job, prepare
 from megatron_proxy.data.prepare.recipe import recipes
@@ -122,7 +122,7 @@ def crash(run, folder, point, before):
 
 def check_whole(folder):
     """Whatever the manifest names, if there is one, is whole."""
-    if manifest.path_of(folder / "p").exists():
+    if Layout(folder / "p").manifest.exists():
         found = verify(str(folder / "p"), deep=True, workers=0, log_interval=10**9)
         assert not found.problems, found.problems
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset import reader
+from megatron_proxy.data.dataset.layout import Layout
+from megatron_proxy.data.dataset.opened import PreparedDataset
 
 TEXTS = [
     "def f():\r\n\treturn 0\n",
@@ -42,12 +44,12 @@ def leftovers(folder):
 
 def decoded(prefix, name):
     """The documents as the compressor in the manifest gives them back."""
-    compressor = manifest.load_compressor(prefix, name)
-    view = reader.ViewReader(reader.compressed_path(prefix, name))
+    compressor = PreparedDataset.open(prefix).compressor(name)
+    view = reader.ViewReader(Layout(prefix).codes(name))
     return [compressor.decode(np.array(view.get(index))) for index in range(len(view))]
 
 
 def raw_documents(prefix):
     """The documents of the raw view."""
-    view = reader.ViewReader(reader.raw_path(prefix))
+    view = reader.ViewReader(Layout(prefix).raw)
     return [view.get(index).tobytes() for index in range(len(view))]

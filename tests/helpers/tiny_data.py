@@ -8,6 +8,7 @@ import numpy as np
 
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
 
 WORDS = ["def", "return", "import", "self", "value", "list", "range", "print", "total", "index", "name", "while"]
@@ -42,14 +43,12 @@ def prepare_with(
     """Write both views of ``texts`` and the manifest."""
     name = compressor.name
     encoded = [compressor.encode_spans(text) for text in texts]
-    raw = _write(reader.raw_path(prefix), [np.frombuffer(text, np.uint8) for text in texts], np.uint8)
-    codes = _write(
-        reader.compressed_path(prefix, name), [one.codes for one in encoded], compressor.vocabulary.code_dtype
-    )
+    raw = _write(Layout(prefix).raw, [np.frombuffer(text, np.uint8) for text in texts], np.uint8)
+    codes = _write(Layout(prefix).codes(name), [one.codes for one in encoded], compressor.vocabulary.code_dtype)
     spans = None
     if compressor.spans:
         pairs = [np.stack([np.diff(one.byte_ends, prepend=0), np.diff(one.code_ends, prepend=0)], 1) for one in encoded]
-        spans = _write(reader.spans_path(prefix, name), [pair.ravel() for pair in pairs], np.uint16)
+        spans = _write(Layout(prefix).spans(name), [pair.ravel() for pair in pairs], np.uint16)
     files = {
         suffix: _stored(Path(f"{prefix}_{name}_{suffix}"), content) for suffix, content in compressor.files().items()
     }

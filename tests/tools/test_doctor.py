@@ -75,7 +75,7 @@ def test_a_missing_package(monkeypatch):
 def test_without_numpy_it_says_so(tmp_path):
     """In an interpreter where nothing is installed at all."""
     script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from megatron_proxy import cli; sys.exit(cli.main())"
-    root = str(Path(doctor.__file__).parents[1])
+    root = str(Path(doctor.__file__).parents[2])
     command = [sys.executable, "-I", "-S", "-c", script, root, "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")

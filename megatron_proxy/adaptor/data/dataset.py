@@ -55,7 +55,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         """Plan the samples (Megatron calls this in the constructor, on rank 0 before the others)."""
         spec = self._spec()
         description = spec.description() | self.dataset.identity
-        folder = self.config.path_to_cache or plan_cache.beside(self.dataset.prepared.prefix)
+        folder = self.config.path_to_cache or self.dataset.prepared.dataset.layout.plans
         # Megatron has a number here for every document of the split: the plan's description has all that is in them.
         self.indices = np.array([spec.documents.start, spec.documents.stop - 1])
         if _builds() or not filesystems.is_shared(folder):

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import compressors, vocab
-from ...data.dataset import manifest, reader
-from ...data.dataset.manifest import CompressedView, Manifest, View
+from ...data.dataset.layout import Layout
+from ...data.dataset.manifest import CompressedView, Manifest, View, prepare_command
+from ...data.dataset.opened import PreparedDataset
 from ...data.dataset.reader import UnmappedView, ViewReader
 from ...data.sampling.plan import DocumentSizes
 from ...data.sampling.schedule import Mode
@@ -30,12 +31,25 @@ _VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One prefix with its manifest and the compressed view in use."""
+    """One prepared prefix and the compressed view in use."""
 
-    prefix: str
+    dataset: PreparedDataset
     compressor: str
-    manifest: Manifest
-    compressed: CompressedView
+
+    @property
+    def prefix(self) -> str:
+        """As it was given."""
+        return self.dataset.layout.prefix
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the prefix."""
+        return self.dataset.manifest
+
+    @property
+    def compressed(self) -> CompressedView:
+        """What the manifest says of the view in use."""
+        return self.manifest.compressed[self.compressor]
 
 
 class PreparedViews:
@@ -58,10 +72,9 @@ class PreparedViews:
         self._mapped = mapped
         self._stored_spans = prepared.compressed.spans if with_spans else None
         kind: type[Any] = ViewReader if mapped else UnmappedView
-        prefix, name, documents = prepared.prefix, prepared.compressor, prepared.manifest.documents
-        self.raw = reader.open_view_as(kind, reader.raw_path(prefix), prepared.manifest.raw, documents)
-        compressed = reader.compressed_path(prefix, name)
-        self.codes = reader.open_view_as(kind, compressed, prepared.compressed.view, documents)
+        dataset, name = prepared.dataset, prepared.compressor
+        self.raw = dataset.open_view(kind, dataset.layout.raw, prepared.manifest.raw)
+        self.codes = dataset.open_view(kind, dataset.layout.codes(name), prepared.compressed.view)
         self.spans: Spans | None = self._table() if mapped else self._reader()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -81,8 +94,8 @@ class PreparedViews:
         return None if self._stored_spans is None else SpanReader(self._open_spans(UnmappedView, self._stored_spans))
 
     def _open_spans(self, kind: type[Any], stored: View) -> Any:
-        path = reader.spans_path(self.prepared.prefix, self.prepared.compressor)
-        return reader.open_view_as(kind, path, stored, self.prepared.manifest.documents)
+        dataset = self.prepared.dataset
+        return dataset.open_view(kind, dataset.layout.spans(self.prepared.compressor), stored)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -115,13 +128,13 @@ def open_all(prefixes: Iterable[str], compressor: str, *, check_views: bool = Tr
     prepared = [_read(prefix, compressor) for prefix in dict.fromkeys(prefixes)]
     if check_views:
         for one in prepared:
-            reader.check_views(one.prefix, one.manifest, compressor)
+            one.dataset.check(compressor)
     for other in prepared[1:]:
         if other.compressed.vocabulary != prepared[0].compressed.vocabulary:
             raise DatasetError(
                 f"the {compressor} views have different vocabularies: {_describe(prepared[0])}, {_describe(other)}",
-                where=str(manifest.path_of(other.prefix)),
-                fix=f"prepare one with the other's: {manifest.prepare_command('NEW', compressor)} "
+                where=str(other.dataset.layout.manifest),
+                fix=f"prepare one with the other's: {prepare_command('NEW', compressor)} "
                 f"--compressor-from {shlex.quote(prepared[0].prefix)}",
             )
     return prepared
@@ -131,8 +144,9 @@ def _read(prefix: str, compressor: str) -> Prepared:
     if "://" in prefix:
         raise UnsupportedError("views are read from a file system, not from object storage", where=prefix)
     try:
-        found = manifest.read(prefix)
-        return Prepared(prefix, compressor, found, manifest.compressed_view(prefix, found, compressor))
+        dataset = PreparedDataset.open(prefix)
+        dataset.compressed(compressor)
+        return Prepared(dataset, compressor)
     except DatasetError as error:
         # A compressor that nobody knows has no views anywhere. To look for its name takes reading what is installed.
         compressors.get(compressor)
@@ -142,14 +156,14 @@ def _read(prefix: str, compressor: str) -> Prepared:
 
 
 def _not_prepared(prefix: str, compressor: str) -> DatasetError:
-    command = manifest.prepare_command(prefix, compressor)
+    command = prepare_command(prefix, compressor)
     for ending in (f"_{compressor}_document", *_VIEW_ENDINGS):
         shorter = prefix.removesuffix(ending)
-        if shorter != prefix and manifest.path_of(shorter).exists():
+        if shorter != prefix and Layout(shorter).manifest.exists():
             command = f"give the prefix {shorter!r}, without the ending of a view"
             break
     return DatasetError(
-        f"{prefix!r} is not a prepared dataset: there is no {manifest.path_of(prefix).name}",
+        f"{prefix!r} is not a prepared dataset: there is no {Layout(prefix).manifest.name}",
         where="--data-path",
         fix=command,
     )
@@ -199,7 +213,7 @@ def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.fl
     -------
     float64, shape (vocabulary size,).
     """
-    tables = [manifest.symbol_bytes(one.prefix, compressor, one.compressed) for one in _distinct(prepared)]
+    tables = [one.dataset.symbol_bytes(compressor) for one in _distinct(prepared)]
     first = tables[0]
     if first is not None and not all(np.array_equal(first, other) for other in tables[1:] if other is not None):
         first = None

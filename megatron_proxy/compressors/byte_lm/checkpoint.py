@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ...common.files import appearing
 from ...errors import CompressorError
 from .network import ByteLM
 
@@ -43,10 +44,10 @@ class State:
     def save(self, path: Path, identity: str) -> None:
         """Write a checkpoint beside ``path`` and rename it."""
         progress = {"step": self.step, "best_loss": self.best_loss, "misses": self.misses}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            save_file(self._tensors(), temporary, {"identity": identity, "progress": json.dumps(progress)})
-            os.replace(temporary, path)
+            with appearing(path, beside=beside):
+                save_file(self._tensors(), beside, {"identity": identity, "progress": json.dumps(progress)})
         except (SafetensorError, OSError) as error:
             raise CompressorError(f"the checkpoint cannot be written ({error})", where=str(path)) from error
 

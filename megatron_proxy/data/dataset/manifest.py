@@ -3,10 +3,7 @@
 The manifest is written last and atomically, so views without a manifest entry are not a dataset. It names every file
 by its base name: paths in a manifest cannot leave its folder. It holds the checksums of all files, and its own.
 
-For a prefix ``data/stdlib`` and the compressor ``zstd`` the files are ``data/stdlib_raw_document.{bin,idx}``,
-``data/stdlib_zstd_document.{bin,idx}``, ``data/stdlib_zstd_spans.{bin,idx}`` (only of compressors with spans), and
-``data/stdlib_zstd_<suffix>`` for each file of the compressor; where symbols stand for bytes of their own,
-``data/stdlib_zstd_symbol-bytes.int32`` says how many. Entries that a release adds are optional for later ones to read.
+:mod:`.layout` says how the files are called. Entries that a release adds are optional for later ones to read.
 """
 
 from __future__ import annotations
@@ -15,24 +12,20 @@ import hashlib
 import json
 import os
 import shlex
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ... import compressors
-from ...common.usage import closest
+from ...common.files import replace_file
 from ...errors import DatasetError
 from ...vocab import Vocabulary
+from .layout import Layout
 
 FORMAT: Final = "megatron_proxy manifest"
 VERSION: Final = 1
 
-_PREPARE_AGAIN: Final = "prepare the view again"
+PREPARE_AGAIN: Final = "prepare the view again"
 _PREPARE_ALL: Final = "prepare the corpus again"
 _READ_BYTES: Final = 1 << 20
 
@@ -205,11 +198,6 @@ class Manifest:
         return manifest
 
 
-def path_of(prefix: str | os.PathLike[str]) -> Path:
-    """``PREFIX_manifest.json``."""
-    return Path(f"{os.fspath(prefix)}_manifest.json")
-
-
 def read(prefix: str | os.PathLike[str]) -> Manifest:
     """The manifest of a prepared prefix.
 
@@ -218,7 +206,7 @@ def read(prefix: str | os.PathLike[str]) -> Manifest:
     DatasetError
         If the prefix is not prepared (with the command that prepares it), or its manifest cannot be used.
     """
-    path = path_of(prefix)
+    path = Layout(prefix).manifest
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -232,16 +220,7 @@ def read(prefix: str | os.PathLike[str]) -> Manifest:
 
 def write(prefix: str | os.PathLike[str], manifest: Manifest) -> None:
     """Write ``PREFIX_manifest.json`` atomically and durably."""
-    replace_file(path_of(prefix), manifest.to_json().encode())
-
-
-def own_paths(prefix: str | os.PathLike[str], files: Iterable[StoredFile]) -> list[Path]:
-    """Where those of some files are that bear the prefix's name: the ones that may be removed with it.
-
-    A manifest by somebody else may name any file of its folder; that must not cost another dataset its files.
-    """
-    path = Path(prefix)
-    return [path.parent / stored.name for stored in files if stored.name.startswith(f"{path.name}_")]
+    replace_file(Layout(prefix).manifest, manifest.to_json().encode())
 
 
 def prepare_command(prefix: str | os.PathLike[str], name: str) -> str:
@@ -250,81 +229,15 @@ def prepare_command(prefix: str | os.PathLike[str], name: str) -> str:
     return f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {quoted} --compressor {name}"
 
 
-def compressed_view(prefix: str | os.PathLike[str], manifest: Manifest, name: str) -> CompressedView:
-    """The compressed view called ``name``, or a DatasetError that says how to make it."""
-    if name not in manifest.compressed:
-        meant = closest(name, manifest.compressed)
-        make = prepare_command(prefix, name)
-        raise DatasetError(
-            f"{os.fspath(prefix)!r} has no {name} view; it has: {', '.join(manifest.compressed) or 'none'}",
-            where=str(path_of(prefix)),
-            fix=make if meant is None else f"did you mean {meant!r}? If not: {make}",
-        )
-    return manifest.compressed[name]
-
-
-def load_compressor(prefix: str | os.PathLike[str], name: str) -> compressors.Compressor:
-    """The compressor that made the view ``name`` of ``prefix``, its files checked by their SHA-256.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing or damaged, or the compressor built from them has another fingerprint.
-    """
-    return build_compressor(prefix, name, compressed_view(prefix, read(prefix), name))
-
-
-def build_compressor(prefix: str | os.PathLike[str], name: str, entry: CompressedView) -> compressors.Compressor:
-    """:func:`load_compressor`, where the manifest has been read already."""
-    folder = Path(prefix).parent
-    files = {suffix: read_checked(folder, stored) for suffix, stored in entry.files.items()}
-    compressor = compressors.load(name, entry.config, files)
-    if compressor.fingerprint != entry.fingerprint:
-        raise DatasetError(
-            f"the {name} compressor in this manifest has another fingerprint than the view it made",
-            where=str(path_of(prefix)),
-            fix=f"prepare the {name} view again",
-        )
-    return compressor
-
-
-def symbol_bytes(prefix: str | os.PathLike[str], name: str, entry: CompressedView) -> NDArray[np.int32] | None:
-    """Source bytes that each symbol of a view stands for; None where that depends on context.
-
-    Only for a dataset that does not keep them is the compressor built.
-
-    Returns
-    -------
-    int32, shape (num_symbols,).
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing or damaged.
-    """
-    if entry.symbol_bytes is None:
-        return build_compressor(prefix, name, entry).symbol_bytes()
-    if (stored := entry.symbol_bytes.table) is None:
-        return None
-    content = read_checked(Path(prefix).parent, stored)
-    if len(content) != 4 * entry.num_symbols:
-        raise DatasetError(
-            f"the table has {len(content):,} bytes, {entry.num_symbols:,} symbols need {4 * entry.num_symbols:,}",
-            where=str(Path(prefix).parent / stored.name),
-            fix=_PREPARE_AGAIN,
-        )
-    return np.frombuffer(content, dtype="<i4")
-
-
 def read_checked(folder: Path, stored: StoredFile) -> bytes:
     """The content of a stored file, if it is what the manifest says."""
     path = folder / stored.name
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path), fix=_PREPARE_AGAIN) from error
+        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path), fix=PREPARE_AGAIN) from error
     if hashlib.sha256(content).hexdigest() != stored.sha256:
-        raise DatasetError("the content is not what the manifest says", where=str(path), fix=_PREPARE_AGAIN)
+        raise DatasetError("the content is not what the manifest says", where=str(path), fix=PREPARE_AGAIN)
     return content
 
 
@@ -337,21 +250,6 @@ def sha256_of(path: str | os.PathLike[str], advance: Callable[[int], None] | Non
             if advance is not None:
                 advance(len(block))
     return digest.hexdigest()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside ``path`` and rename it over ``path``: readers see the old or the new one, whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _checksum(content: Mapping[str, Any]) -> str:

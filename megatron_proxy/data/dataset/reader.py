@@ -32,7 +32,6 @@ from numpy.typing import NDArray
 
 from ...common.maps import check_limit, map_file
 from ...errors import DatasetError
-from .manifest import Manifest, View, compressed_view
 
 MAGIC: Final = b"MMIDIDX\x00\x00"
 HEADER: Final = struct.Struct("<9sQBQQ")
@@ -41,7 +40,7 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
     for code, name in enumerate(("uint8", "int8", "int16", "int32", "int64", "float64", "float32", "uint16"), start=1)
 }
 
-_PREPARE_AGAIN: Final = "prepare the view again, or restore the file"
+PREPARE_AGAIN: Final = "prepare the view again, or restore the file"
 
 
 class Index:
@@ -90,7 +89,7 @@ class Index:
             raise DatasetError(
                 f"the file has {size:,} bytes, its index says {expected:,}",
                 where=f"{self.path}.bin",
-                fix=_PREPARE_AGAIN,
+                fix=PREPARE_AGAIN,
             )
 
     def _place(self, index: int, offset: int, length: int | None) -> tuple[int, int]:
@@ -103,9 +102,7 @@ class Index:
         return int(self.sequence_pointers[index]) // self.dtype.itemsize + offset, length
 
     def _outside(self, index: int) -> DatasetError:
-        return DatasetError(
-            f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=_PREPARE_AGAIN
-        )
+        return DatasetError(f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=PREPARE_AGAIN)
 
 
 class ViewReader(Index):
@@ -176,11 +173,11 @@ class ViewReader(Index):
                 for size in (self.sequence_lengths[begin:end].astype(np.int64) * self.dtype.itemsize).tolist():
                     content = file.read(size)
                     if len(content) != size:
-                        raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=_PREPARE_AGAIN)
+                        raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=PREPARE_AGAIN)
                     yield content
         except OSError as error:
             raise DatasetError(
-                f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=_PREPARE_AGAIN
+                f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=PREPARE_AGAIN
             ) from error
 
     def check_index(self) -> None:
@@ -199,23 +196,8 @@ class ViewReader(Index):
         )
         if not good:
             raise DatasetError(
-                "its sequences are not laid end to end, one per document", where=f"{self.path}.idx", fix=_PREPARE_AGAIN
+                "its sequences are not laid end to end, one per document", where=f"{self.path}.idx", fix=PREPARE_AGAIN
             )
-
-
-def raw_path(prefix: str | os.PathLike[str]) -> str:
-    """``PREFIX_raw_document``: the raw view's files without their ending."""
-    return f"{os.fspath(prefix)}_raw_document"
-
-
-def compressed_path(prefix: str | os.PathLike[str], name: str) -> str:
-    """``PREFIX_<name>_document``: a compressed view's files without their ending."""
-    return f"{os.fspath(prefix)}_{name}_document"
-
-
-def spans_path(prefix: str | os.PathLike[str], name: str) -> str:
-    """``PREFIX_<name>_spans``: the files of a compressed view's spans without their ending."""
-    return f"{os.fspath(prefix)}_{name}_spans"
 
 
 class UnmappedView(Index):
@@ -269,71 +251,22 @@ class UnmappedView(Index):
         except OSError as error:
             raise self._unreadable(error) from error
         if len(content) != length * self.dtype.itemsize:
-            raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=_PREPARE_AGAIN)
+            raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=PREPARE_AGAIN)
         return np.frombuffer(content, dtype=self.dtype)
 
     def _unreadable(self, error: OSError) -> DatasetError:
-        return DatasetError(f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=_PREPARE_AGAIN)
+        return DatasetError(f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=PREPARE_AGAIN)
 
 
-def open_view(path: str | os.PathLike[str], view: View, documents: int) -> ViewReader:
-    """Open a view, mapped: see :func:`open_view_as`."""
-    return open_view_as(ViewReader, path, view, documents)
-
-
-def open_view_as[Kind: (ViewReader, UnmappedView)](
-    kind: type[Kind], path: str | os.PathLike[str], view: View, documents: int
-) -> Kind:
-    """Open a view and check that it is the one that the manifest describes, in constant time.
-
-    Checked are both files' sizes, the dtype, and the counts of documents and units; :mod:`.verify` checks the
-    content.
-
-    Raises
-    ------
-    DatasetError
-        If a file is missing, truncated, foreign, or of another view.
-    """
-    for ending, stored in (("idx", view.idx), ("bin", view.bin)):
-        _check_size(Path(f"{os.fspath(path)}.{ending}"), stored.size)
-    reader = kind(path)
-    found = (reader.dtype.name, len(reader), len(reader.document_indices) - 1, reader.units)
-    expected = (view.dtype, documents, documents, view.units)
-    if found != expected:
-        raise DatasetError(
-            f"this is not the view that the manifest describes: (dtype, sequences, documents, units) are {found}, "
-            f"the manifest says {expected}",
-            where=f"{reader.path}.idx",
-            fix=_PREPARE_AGAIN,
-        )
-    return reader
-
-
-def check_views(prefix: str | os.PathLike[str], manifest: Manifest, name: str) -> None:
-    """Check, in constant time, that the raw view and the compressed view ``name`` are what the manifest says.
-
-    Raises
-    ------
-    DatasetError
-        If a file of them is missing, truncated, swapped or foreign.
-    """
-    entry = compressed_view(prefix, manifest, name)
-    open_view(raw_path(prefix), manifest.raw, manifest.documents)
-    open_view(compressed_path(prefix, name), entry.view, manifest.documents)
-    if entry.spans is not None:
-        open_view(spans_path(prefix, name), entry.spans, manifest.documents)
-    for stored in entry.files.values():
-        _check_size(Path(os.fspath(prefix)).parent / stored.name, stored.size)
-
-
-def _check_size(path: Path, expected: int) -> None:
+def check_size(path: Path, expected: int) -> None:
+    """Check the size of a file against the manifest's; a DatasetError if it is another, or there is no such file."""
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path), fix=_PREPARE_AGAIN) from error
+        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path), fix=PREPARE_AGAIN) from error
     if size != expected:
         raise DatasetError(
-            f"the file has {size:,} bytes, the manifest says {expected:,}", where=str(path), fix=_PREPARE_AGAIN
+            f"the file has {size:,} bytes, the manifest says {expected:,}", where=str(path), fix=PREPARE_AGAIN
         )
 
 
@@ -344,25 +277,25 @@ def _map(path: str) -> NDArray[np.uint8]:
             return map_file(file) if os.fstat(file.fileno()).st_size else np.empty(0, dtype=np.uint8)
     except OSError as error:
         check_limit(error)
-        raise DatasetError(f"cannot be read ({error.strerror})", where=path, fix=_PREPARE_AGAIN) from error
+        raise DatasetError(f"cannot be read ({error.strerror})", where=path, fix=PREPARE_AGAIN) from error
 
 
 def _parse_header(idx: NDArray[np.uint8], path: str) -> tuple[np.dtype[Any], int]:
     """The dtype and the number of sequences; the file's size is checked against them."""
     if len(idx) < HEADER.size or bytes(idx[: len(MAGIC)]) != MAGIC:
-        raise DatasetError("this is not the index of an IndexedDataset", where=path, fix=_PREPARE_AGAIN)
+        raise DatasetError("this is not the index of an IndexedDataset", where=path, fix=PREPARE_AGAIN)
     _, version, code, sequences, indices = HEADER.unpack(idx[: HEADER.size].tobytes())
     if version != 1 or code not in DTYPES:
         raise DatasetError(
             f"index version {version} with dtype code {code} is unknown (known: version 1, codes 1 to {len(DTYPES)})",
             where=path,
-            fix=_PREPARE_AGAIN,
+            fix=PREPARE_AGAIN,
         )
     expected = HEADER.size + 12 * sequences + 8 * indices
     if len(idx) != expected:
         raise DatasetError(
             f"the file has {len(idx):,} bytes, its header says {expected:,} ({sequences:,} sequences)",
             where=path,
-            fix=_PREPARE_AGAIN,
+            fix=PREPARE_AGAIN,
         )
     return DTYPES[code], sequences

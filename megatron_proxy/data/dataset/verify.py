@@ -1,6 +1,6 @@
 """Whether a prepared dataset is what it was when it was written, and decodes to itself.
 
-Training checks sizes, dtypes and counts by itself (:func:`.reader.check_views`). Here everything is read:
+Training checks sizes, dtypes and counts by itself (:meth:`.PreparedDataset.check`). Here everything is read:
 
 * every file's SHA-256 against the manifest;
 * every index: sequences end to end, one per document; spans that add up to their documents;
@@ -32,8 +32,8 @@ from ...compressors import Compressor
 from ...errors import CompressorError, DatasetError, ProxyError
 from ..prepare.encode import Range, ranges
 from ..sampling import cache
-from . import manifest, reader
-from .manifest import StoredFile, View
+from .manifest import StoredFile, sha256_of
+from .opened import PreparedDataset
 from .reader import ViewReader
 
 _BLOCK: Final = 1 << 16
@@ -103,21 +103,22 @@ def verify(
     DatasetError
         If there is no manifest, or it cannot be read.
     """
-    content = manifest.read(prefix)
+    dataset = PreparedDataset.open(prefix)
+    content, layout = dataset.manifest, dataset.layout
     findings = Findings()
-    _check_files(Path(prefix).parent, content.stored_files(), workers, findings)
-    for path in sorted((cache.beside(prefix) if plans is None else plans).glob("*-ProxyPlan.plan")):
+    _check_files(layout.folder, content.stored_files(), workers, findings)
+    for path in sorted((layout.plans if plans is None else plans).glob("*-ProxyPlan.plan")):
         findings.plans += 1
         findings.check(cache.check, path)
-    raw = findings.check(_open, reader.raw_path(prefix), content.raw, content.documents)
+    raw = findings.check(_whole, dataset.raw)
     for name, entry in content.compressed.items():
-        compressor = findings.check(manifest.load_compressor, prefix, name)
-        codes = findings.check(_open, reader.compressed_path(prefix, name), entry.view, content.documents)
+        compressor = findings.check(dataset.compressor, name)
+        codes = findings.check(_whole, partial(dataset.codes, name))
         if raw is None or codes is None:
             continue
         spans = None
         if entry.spans is not None:
-            spans = findings.check(_open, reader.spans_path(prefix, name), entry.spans, content.documents)
+            spans = findings.check(_whole, partial(dataset.spans, name))
             if spans is None or findings.check(_check_spans, raw, codes, spans) is None:
                 continue
         if deep and compressor is not None and compressor.decodes:
@@ -162,16 +163,17 @@ def _check_file(folder: Path, advance: Callable[[int], None], stored: StoredFile
         size = path.stat().st_size
         if size != stored.size:
             return [f"{path}: the file has {size:,} bytes, the manifest says {stored.size:,}"]
-        if manifest.sha256_of(path, advance) != stored.sha256:
+        if sha256_of(path, advance) != stored.sha256:
             return [f"{path}: the content is not what the manifest says (SHA-256)"]
     except OSError as error:
         return [f"{path}: cannot be read ({error.strerror})"]
     return []
 
 
-def _open(path: str, view: View, documents: int) -> ViewReader:
-    opened = reader.open_view(path, view, documents)
-    opened.check_index()
+def _whole[View: ViewReader | None](opener: Callable[[], View]) -> View:
+    """A view, with all of its index checked."""
+    if (opened := opener()) is not None:
+        opened.check_index()
     return opened
 
 

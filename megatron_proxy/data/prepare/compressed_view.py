@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 
 from ...common.progress import Progress
 from ...compressors import Compressor
 from ...errors import DatasetError
-from ..dataset import manifest, reader
+from ..dataset.layout import Layout
 from ..dataset.manifest import CompressedView, Manifest
 from ..dataset.reader import ViewReader
 from .dataset import Dataset, describe
 from .encode import encode
 from .job import Job
 from .learning import view_to_learn_from
-from .parts import concatenate, finished_part, part_prefix, remove_parts
+from .parts import concatenate, finished_part, remove_parts
 from .recipe import Recipe
 from .repeat import check_samples
-from .staging import PendingView, publish_file
-from .units import SPAN_DTYPE
+from .staging import PendingView, pending_views, publish_file, view_files
 
 
 def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
@@ -33,26 +30,21 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
     ProxyError
         Whatever the user can mend. Nothing half-made is left behind, except finished partitions.
     """
-    raw = reader.open_view(reader.raw_path(dataset.prefix), dataset.prepared.raw, dataset.prepared.documents)
+    raw = dataset.prepared.raw()
     label = f"{dataset.prefix}: reading what {recipe.name} learns from"
     compressor = recipe.make(lambda: view_to_learn_from(raw, label, job.log_interval))
     if recipe.made is None:
         check_samples(compressor, job.workers, job.worker_modules)
     if _is_there(job, dataset, compressor):
-        remove_parts(dataset.prefix, recipe.name)
+        remove_parts(dataset.layout, recipe.name)
         job.report(f"{dataset.prefix}: the {recipe.name} view is there already")
         return
-    with ExitStack() as stack:
-        pending = []
-        for path, dtype in view_files(dataset.prefix, compressor):
-            pending.append(dataset.pending(path, dtype))
-            stack.callback(pending[-1].discard)
+    with dataset.making(compressor) as pending:
         _fill(job, dataset, raw, compressor, pending)
-        stored = [one.finish() for one in pending]
-        dataset.publish_compressed(compressor, pending, stored)
-    remove_parts(dataset.prefix, recipe.name)
-    ratio = raw.units / max(1, stored[0].units)
-    job.report(f"{dataset.prefix}: {stored[0].units:,} codes in the {recipe.name} view, {ratio:.2f} bytes per code")
+    remove_parts(dataset.layout, recipe.name)
+    codes = dataset.prepared.compressed(recipe.name).view.units
+    ratio = raw.units / max(1, codes)
+    job.report(f"{dataset.prefix}: {codes:,} codes in the {recipe.name} view, {ratio:.2f} bytes per code")
 
 
 def check_place(job: Job, dataset: Dataset, recipe: Recipe) -> None:
@@ -65,12 +57,12 @@ def check_place(job: Job, dataset: Dataset, recipe: Recipe) -> None:
     """
     if recipe.made is not None and dataset.manifest is not None:
         _is_there(job, dataset, recipe.made)
-    for path in (reader.compressed_path(dataset.prefix, recipe.name), reader.spans_path(dataset.prefix, recipe.name)):
+    for path in (dataset.layout.codes(recipe.name), dataset.layout.spans(recipe.name)):
         dataset.check_free(path)
 
 
 def _is_there(job: Job, dataset: Dataset, compressor: Compressor) -> bool:
-    entry = dataset.prepared.compressed.get(compressor.name)
+    entry = dataset.prepared.manifest.compressed.get(compressor.name)
     if entry is None or job.overwrite:
         return False
     if entry.fingerprint != compressor.fingerprint:
@@ -79,7 +71,7 @@ def _is_there(job: Job, dataset: Dataset, compressor: Compressor) -> bool:
             where=dataset.prefix,
             fix="choose another --output-prefix, or replace the view with --overwrite",
         )
-    reader.check_views(dataset.prefix, dataset.prepared, compressor.name)
+    dataset.prepared.check(compressor.name)
     return True
 
 
@@ -91,37 +83,27 @@ def _fill(job: Job, dataset: Dataset, raw: ViewReader, compressor: Compressor, p
             return
         parts = [_make_part(job, dataset, raw, compressor, part, progress) for part in range(job.partitions)]
     for number, one in enumerate(pending):
-        paths = [view_files(prefix, compressor)[number][0] for prefix, _ in parts]
+        paths = [view_files(layout, compressor)[number][0] for layout, _ in parts]
         concatenate(paths, [entry.stored_views()[number] for _, entry in parts], one)
 
 
 def _make_part(
     job: Job, dataset: Dataset, raw: ViewReader, compressor: Compressor, part: int, progress: Progress
-) -> tuple[str, CompressedView]:
-    """Encode one partition, unless a run before this one has finished it; returns its prefix and what was stored."""
+) -> tuple[Layout, CompressedView]:
+    """Encode one partition, unless a run before this one has finished it; returns its place and what was stored."""
     begin, end = (number * len(raw) // job.partitions for number in (part, part + 1))
-    prefix = part_prefix(dataset.prefix, compressor.name, part, job.partitions)
-    whole = dataset.prepared
-    finished = finished_part(prefix, compressor, whole, end - begin)
+    layout = dataset.layout.part(compressor.name, part, job.partitions)
+    whole = dataset.prepared.manifest
+    finished = finished_part(layout, compressor, whole, end - begin)
     if finished is not None:
         progress.advance(end - begin, int(raw.sequence_lengths[begin:end].sum(dtype=np.int64)))
-        return prefix, finished
-    with ExitStack() as stack:
-        pending = []
-        for path, dtype in view_files(prefix, compressor):
-            pending.append(PendingView(path, dtype))
-            stack.callback(pending[-1].discard)
+        return layout, finished
+    with pending_views(layout, compressor) as pending:
         encode(raw, (begin, end), compressor, pending, job.workers, progress)
         stored = [one.finish() for one in pending]
         for one in pending:
             one.publish()
         entry = describe(compressor, stored, {})
         part_manifest = Manifest(end - begin, whole.raw, {compressor.name: entry})
-        publish_file(manifest.path_of(prefix), part_manifest.to_json().encode())
-    return prefix, entry
-
-
-def view_files(prefix: str, compressor: Compressor) -> list[tuple[str, np.dtype[Any]]]:
-    """The views of a compressor as (path without ending, dtype): its codes, and its spans if it has any."""
-    codes = (reader.compressed_path(prefix, compressor.name), compressor.vocabulary.code_dtype)
-    return [codes, (reader.spans_path(prefix, compressor.name), SPAN_DTYPE)] if compressor.spans else [codes]
+        publish_file(layout.manifest, part_manifest.to_json().encode())
+    return layout, entry

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from ... import __version__, compressors
 from ...compressors import Compressor
 from ...errors import DatasetError
-from ..dataset import manifest, reader
+from ..dataset import manifest
+from ..dataset.layout import Layout
 from ..dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
+from ..dataset.opened import PreparedDataset
 from .lock import Lock
-from .staging import PendingView, publish_file, writing
+from .staging import PendingView, pending_views, publish_file, view_files, writing
 
+RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
 _PACKAGES: Final = ("megatron-core", "numpy", "orjson", "sentencepiece", "zstandard")
 
 
@@ -45,13 +51,14 @@ class Dataset:
 
     def __init__(self, prefix: str, lock: Lock, *, overwrite: bool) -> None:
         self.prefix = prefix
+        self.layout = Layout(prefix)
         self.overwrite = overwrite
         self._lock = lock
         self.manifest = self._read()
         self._remove_leftovers()
 
     def _read(self) -> Manifest | None:
-        if not manifest.path_of(self.prefix).exists():
+        if not self.layout.manifest.exists():
             return None
         try:
             return manifest.read(self.prefix)
@@ -64,21 +71,33 @@ class Dataset:
     def _remove_leftovers(self) -> None:
         """Half-made views of a run that was cut off."""
         for name in compressors.names():
-            for path in (reader.compressed_path(self.prefix, name), reader.spans_path(self.prefix, name)):
+            for path in (self.layout.codes(name), self.layout.spans(name)):
                 PendingView.remove(path)
-        PendingView.remove(reader.raw_path(self.prefix))
+        PendingView.remove(self.layout.raw)
 
     @property
-    def prepared(self) -> Manifest:
-        """The manifest of a prefix that has a raw view."""
+    def prepared(self) -> PreparedDataset:
+        """What there is; it has a raw view at least."""
         if self.manifest is None:
             raise LookupError(f"{self.prefix} has no raw view yet")
-        return self.manifest
+        return PreparedDataset(self.layout, self.manifest)
 
-    def pending(self, path: str, dtype: Any) -> PendingView:
-        """Begin a view that will be at ``path``; see :meth:`check_free` for what is refused."""
-        self.check_free(path)
-        return PendingView(path, dtype)
+    def pending_raw(self) -> PendingView:
+        """Begin a raw view, for :meth:`publish_raw`; see :meth:`check_free` for what is refused."""
+        self.check_free(self.layout.raw)
+        return PendingView(self.layout.raw, RAW_DTYPE)
+
+    @contextmanager
+    def making(self, compressor: Compressor) -> Iterator[list[PendingView]]:
+        """Views of a compressor (its codes, and its spans if it has any) to be filled.
+
+        Then they are added, or take the place of those that are there; if filling them fails, nothing is left.
+        """
+        for path, _ in view_files(self.layout, compressor):
+            self.check_free(path)
+        with pending_views(self.layout, compressor) as pending:
+            yield pending
+            self._publish_compressed(compressor, pending, [one.finish() for one in pending])
 
     def check_free(self, path: str) -> None:
         """Refuse to make a view at ``path`` where something else is.
@@ -103,48 +122,50 @@ class Dataset:
     def publish_raw(self, pending: PendingView, raw: View, documents: int, source: dict[str, Any]) -> None:
         """Make a raw view, and nothing else, the dataset."""
         self._lock.publishing = True
-        with writing(manifest.path_of(self.prefix)):
-            manifest.path_of(self.prefix).unlink(missing_ok=True)
+        with writing(self.layout.manifest):
+            self.layout.manifest.unlink(missing_ok=True)
         if self.manifest is not None:
             for name in self.manifest.compressed:
                 self._remove_view(self.manifest.compressed[name])
         pending.publish()
         self._write(Manifest(documents, raw, {}, source, versions()))
 
-    def publish_compressed(
+    def _publish_compressed(
         self, compressor: Compressor, pending: Sequence[PendingView], stored: Sequence[View]
     ) -> None:
-        """Add a compressed view (its codes, and its spans if it has any), or replace one."""
         self._lock.publishing = True
-        old = self.prepared.compressed.get(compressor.name)
+        content = self.prepared.manifest
+        old = content.compressed.get(compressor.name)
         if old is not None:
-            rest = {name: view for name, view in self.prepared.compressed.items() if name != compressor.name}
-            publish_file(manifest.path_of(self.prefix), self.prepared.with_views(rest).to_json().encode())
+            rest = {name: view for name, view in content.compressed.items() if name != compressor.name}
+            publish_file(self.layout.manifest, content.with_views(rest).to_json().encode())
             self._remove_view(old)
         for one in pending:
             one.publish()
-        files = {suffix: self._store(compressor.name, suffix, file) for suffix, file in compressor.files().items()}
+        files = {
+            suffix: self._store(self.layout.compressor_file(compressor.name, suffix), file)
+            for suffix, file in compressor.files().items()
+        }
         entry = replace(describe(compressor, stored, files), symbol_bytes=self._store_symbol_bytes(compressor))
-        self._write(self.prepared.with_compressed(compressor.name, entry))
+        self._write(content.with_compressed(compressor.name, entry))
 
     def _store_symbol_bytes(self, compressor: Compressor) -> SymbolBytes:
         table = compressor.symbol_bytes()
         if table is None:
             return SymbolBytes(None)
-        return SymbolBytes(self._store(compressor.name, "symbol-bytes.int32", table.astype("<i4").tobytes()))
+        return SymbolBytes(self._store(self.layout.symbol_bytes(compressor.name), table.astype("<i4").tobytes()))
 
-    def _store(self, name: str, suffix: str, content: bytes) -> StoredFile:
-        path = Path(f"{self.prefix}_{name}_{suffix}")
+    def _store(self, path: Path, content: bytes) -> StoredFile:
         publish_file(path, content)
         return StoredFile(path.name, len(content), hashlib.sha256(content).hexdigest())
 
     def _remove_view(self, view: CompressedView) -> None:
-        for path in manifest.own_paths(self.prefix, view.stored_files()):
+        for path in self.layout.own(stored.name for stored in view.stored_files()):
             with writing(path):
                 path.unlink(missing_ok=True)
 
     def _write(self, new: Manifest) -> None:
-        publish_file(manifest.path_of(self.prefix), new.to_json().encode())
+        publish_file(self.layout.manifest, new.to_json().encode())
         self.manifest = new
         self._lock.publishing = False
 

@@ -12,7 +12,7 @@ from ...common import jit
 from ...common.progress import DEFAULT_LOG_INTERVAL
 from ...errors import ConfigurationError
 from ..corpus import DEFAULT_KEY, CorpusFile, expand
-from .parts import shard_prefix
+from ..dataset.layout import Layout
 from .raw_view import Corpus
 from .recipe import Recipe
 
@@ -124,12 +124,12 @@ class Job:
     @property
     def shown_prefix(self) -> str:
         """The prefix, with the shard's name, but without a key's."""
-        return self.prefix if self.shard is None else shard_prefix(self.prefix, self.shard)
+        return self.prefix if self.shard is None else Layout(self.prefix).shard(*self.shard).prefix
 
     def dataset_prefix(self, key: str) -> str:
         """The prefix of the dataset of one key."""
         prefix = self.prefix if len(self.keys) == 1 else f"{self.prefix}_{key}"
-        return prefix if self.shard is None else shard_prefix(prefix, self.shard)
+        return prefix if self.shard is None else Layout(prefix).shard(*self.shard).prefix
 
     def source(self, files: Sequence[CorpusFile], key: str, skipped: int) -> dict[str, Any]:
         """What the manifest says of where the documents came from."""

@@ -12,13 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DatasetError
+from ..dataset.layout import Layout
 from .staging import writing
-
-
-def lock_path(prefix: str) -> Path:
-    """``.PREFIX.lock``, beside the dataset's files."""
-    path = Path(prefix)
-    return path.with_name(f".{path.name}.lock")
 
 
 @dataclass
@@ -50,7 +45,7 @@ def locked(prefix: str) -> Iterator[Lock]:
     DatasetError
         If another process holds the lock, or the folder cannot be written to.
     """
-    path = lock_path(prefix)
+    path = Layout(prefix).lock
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquire(path, prefix)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,8 +12,9 @@ import numpy as np
 from ...common.hashing import Aside
 from ...compressors import Compressor
 from ...errors import DatasetError
-from ..dataset import manifest, reader
+from ..dataset.layout import Layout
 from ..dataset.manifest import CompressedView, Manifest, View, sha256_of
+from ..dataset.opened import PreparedDataset
 from ..dataset.reader import ViewReader
 from .staging import PendingView
 
@@ -24,33 +23,24 @@ _BLOCK_BYTES: Final = 4 << 20
 _BLOCK_LENGTHS: Final = 1 << 16
 
 
-def part_prefix(prefix: str, name: str, part: int, parts: int) -> str:
-    """The hidden prefix of one partition of the compressed view ``name``."""
-    path = Path(prefix)
-    return str(path.with_name(f".{path.name}.{name}.part-{part:04d}-of-{parts:04d}"))
-
-
-def finished_part(prefix: str, compressor: Compressor, whole: Manifest, documents: int) -> CompressedView | None:
+def finished_part(layout: Layout, compressor: Compressor, whole: Manifest, documents: int) -> CompressedView | None:
     """A partition that was finished, with this compressor and of this dataset's raw view; None otherwise."""
     try:
-        part = manifest.read(prefix)
-        entry = part.compressed[compressor.name]
-        if (part.raw, part.documents, entry.fingerprint) != (whole.raw, documents, compressor.fingerprint):
+        part = PreparedDataset.open(layout.prefix)
+        content, entry = part.manifest, part.compressed(compressor.name)
+        if (content.raw, content.documents, entry.fingerprint) != (whole.raw, documents, compressor.fingerprint):
             return None
-        reader.open_view(reader.compressed_path(prefix, compressor.name), entry.view, documents)
-        if entry.spans is not None:
-            reader.open_view(reader.spans_path(prefix, compressor.name), entry.spans, documents)
-    except (DatasetError, KeyError):
+        part.codes(compressor.name)
+        part.spans(compressor.name)
+    except DatasetError:
         return None
     return entry
 
 
-def remove_parts(prefix: str, name: str) -> None:
+def remove_parts(layout: Layout, name: str) -> None:
     """Remove all partitions of a compressed view."""
-    path = Path(prefix)
-    for hidden in (".", ".."):  # Finished and half-made ones.
-        for found in glob.glob(f"{hidden}{glob.escape(path.name)}.{name}.part-*", root_dir=path.parent):
-            (path.parent / found).unlink(missing_ok=True)
+    for path in layout.files_of_parts(name):
+        path.unlink(missing_ok=True)
 
 
 def concatenate(paths: Iterable[str], stored: Iterable[View], pending: PendingView) -> None:
@@ -86,9 +76,3 @@ def _append_units(path: str, pending: PendingView, block: memoryview, aside: Asi
             with aside.doing(digest.update, block[:size], size):
                 pending.add(block[:size], none)
     return digest.hexdigest()
-
-
-def shard_prefix(prefix: str, shard: tuple[int, int]) -> str:
-    """``PREFIX_shard-00003-of-00008``: the prefix of a shard."""
-    index, count = shard
-    return f"{prefix}_shard-{index:05d}-of-{count:05d}"

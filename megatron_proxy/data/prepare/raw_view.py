@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Final, Protocol, TextIO
 
 import numpy as np
@@ -22,9 +21,10 @@ from ...common.progress import Progress
 from ...errors import CorpusError
 from ..corpus import CorpusFile, Joined, ScannerError, TextReader, bad_line, chunks, read_joined
 from ..corpus.chunk import Block, Chunk, LineNumbers
+from ..dataset.layout import Layout, pending
 from ..dataset.manifest import View
 from ..dataset.reader import ViewReader
-from .staging import writing
+from .staging import Pending, writing
 
 _SHOWN_BAD_LINES: Final = 20
 # The scanner saves a second on 800 MB. With numba it takes 0.8 s to load; where numba is needed anyway, 10 ms.
@@ -121,18 +121,13 @@ def _parse(reader: Callable[[Chunk], Joined], warning: str | None, chunk: Chunk)
     return Read(replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found, warning)
 
 
-def skipped_lines_path(prefix: str) -> Path:
-    """``PREFIX_skipped_lines.txt``: the list of the bad lines that were passed over."""
-    return Path(f"{prefix}_skipped_lines.txt")
-
-
-class BadLines:
+class BadLines(Pending):
     """Counts and lists the lines passed over: all in a file of each dataset, the first few on ``stream`` too."""
 
-    def __init__(self, prefixes: Sequence[str], stream: TextIO | None = None) -> None:
+    def __init__(self, datasets: Sequence[Layout], stream: TextIO | None = None) -> None:
         self.count = 0
-        self.path, *self._copies = map(skipped_lines_path, prefixes)
-        self._pending = self.path.with_name(f".{self.path.name}.partial")
+        self.path, *self._copies = (layout.skipped_lines for layout in datasets)
+        self._pending = pending(self.path)
         self._stream = sys.stderr if stream is None else stream
         with writing(self.path):
             self._file = self._pending.open("w", encoding="utf-8", errors="surrogateescape")
@@ -217,21 +212,21 @@ def _check_unchanged(files: Sequence[CorpusFile]) -> None:
             raise CorpusError("the file changed while it was read", where=file.path, fix="run the command again")
 
 
-class Comparison:
+class Comparison(Pending):
     """A sink that checks that the documents are those of a raw view.
 
     Parameters
     ----------
-    path
-        The raw view's files without their ending.
+    view
+        The raw view.
     stored
         What the manifest says of it.
     """
 
-    def __init__(self, path: str, stored: View) -> None:
-        self._view = ViewReader(path)
+    def __init__(self, view: ViewReader, stored: View) -> None:
+        self._view = view
         self._stored = stored
-        self._bin = open(f"{path}.bin", "rb")  # noqa: SIM115 - closed by close()
+        self._bin = open(f"{view.path}.bin", "rb")  # noqa: SIM115 - closed by close()
         self._documents = 0
 
     def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:

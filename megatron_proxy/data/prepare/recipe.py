@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from ... import compressors
+from ...common.files import replace_file
 from ...compressors import Compressor
 from ...compressors.base import Corpus
 from ...errors import CompressorError, ConfigurationError, DatasetError
 from ..dataset import manifest
+from ..dataset.layout import MANIFEST
 from ..dataset.manifest import StoredFile
+from ..dataset.opened import PreparedDataset
 
 FORMAT: Final = "megatron_proxy compressor"
 VERSION: Final = 1
@@ -143,12 +146,11 @@ def from_source(source: str, names: Sequence[str]) -> dict[str, Compressor]:
     DatasetError
         If it is neither, or is damaged.
     """
-    if source.endswith(".json") and not source.endswith("_manifest.json"):
+    if source.endswith(".json") and not source.endswith(MANIFEST):
         described = load(Path(source))
         return {described.name: described} if described.name in names else {}
-    prefix = source.removesuffix("_manifest.json")
-    prepared = manifest.read(prefix)
-    return {name: manifest.load_compressor(prefix, name) for name in names if name in prepared.compressed}
+    prepared = PreparedDataset.open(source.removesuffix(MANIFEST))
+    return {name: prepared.compressor(name) for name in names if name in prepared.manifest.compressed}
 
 
 def save(compressor: Compressor, path: Path) -> list[Path]:
@@ -171,9 +173,9 @@ def save(compressor: Compressor, path: Path) -> list[Path]:
         "files": {suffix: asdict(file) for suffix, file in stored.items()},
     }
     for suffix, place in places.items():
-        manifest.replace_file(place, content[suffix])
+        replace_file(place, content[suffix])
     described = Path(f"{path}.json")
-    manifest.replace_file(described, (json.dumps(description, indent=2) + "\n").encode())
+    replace_file(described, (json.dumps(description, indent=2) + "\n").encode())
     return [*places.values(), described]
 
 

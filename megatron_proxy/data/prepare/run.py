@@ -8,13 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Final
-
-import numpy as np
 
 from ...common.progress import Progress
 from ...errors import ConfigurationError, CorpusError, DatasetError
-from ..dataset import reader
 from ..dataset.manifest import View
 from .compressed_view import check_place, make_view
 from .dataset import Dataset
@@ -23,8 +19,6 @@ from .lock import locked
 from .raw_view import BadLines, Comparison, Corpus, Different, take
 from .repeat import check_samples
 from .staging import PendingView
-
-RAW_DTYPE: Final[np.dtype[Any]] = np.dtype(np.uint8)
 
 
 def prepare(job: Job) -> list[str]:
@@ -97,13 +91,12 @@ def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> N
 def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
     """Write the raw views, or compare with those that are there."""
     with ExitStack() as stack:
-        bad_lines = BadLines([dataset.prefix for dataset in datasets])
-        stack.callback(bad_lines.discard)
+        bad_lines = stack.enter_context(BadLines([dataset.layout for dataset in datasets]))
         sinks: list[PendingView | Comparison] = []
         for dataset, there in zip(datasets, compare, strict=True):
-            path = reader.raw_path(dataset.prefix)
-            sinks.append(_comparison(dataset) if there else dataset.pending(path, RAW_DTYPE))
-            stack.callback(sinks[-1].discard)
+            sink = _comparison(dataset) if there else dataset.pending_raw()
+            stack.callback(sink.discard)
+            sinks.append(sink)
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
         with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
             count = take(corpus, sinks, bad_lines, job.workers, progress, preload=job.worker_modules)
@@ -120,14 +113,12 @@ def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequen
 
 
 def _comparison(dataset: Dataset) -> Comparison:
-    path = reader.raw_path(dataset.prefix)
     try:
-        reader.open_view(path, dataset.prepared.raw, dataset.prepared.documents)
+        return Comparison(dataset.prepared.raw(), dataset.prepared.manifest.raw)
     except DatasetError as error:
         if dataset.overwrite:
             raise Different(str(error)) from error
         raise
-    return Comparison(path, dataset.prepared.raw)
 
 
 def _check_not_empty(job: Job, count: int, finished: Sequence[View]) -> None:

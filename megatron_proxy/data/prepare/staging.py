@@ -8,20 +8,38 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.files import replace_file, sync
 from ...common.hashing import Aside
+from ...compressors import Compressor
 from ...errors import DatasetError
+from ..dataset.layout import Layout, pending
 from ..dataset.manifest import StoredFile, View, sha256_of
 from ..dataset.writer import ViewWriter
+from .units import SPAN_DTYPE
 
 
-class PendingView:
+class Pending:
+    """What is half-made, or held open, as a context manager: at the end it is discarded."""
+
+    def discard(self) -> None:
+        """Close it, and remove what is not published."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.discard()
+
+
+class PendingView(Pending):
     """A view that is being written.
 
     Parameters
@@ -35,7 +53,7 @@ class PendingView:
     def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
         self._path = Path(path)
         self._dtype = dtype
-        self._pending = _pending_path(self._path)
+        self._pending = str(pending(self._path))
         self._digest = hashlib.sha256()
         self._aside = Aside()
         self._units = self._below_256 = 0
@@ -79,30 +97,27 @@ class PendingView:
         for ending in ("bin", "idx"):
             # What cannot be removed (a folder of this name, a name too long) is told when it has to be written.
             with suppress(OSError):
-                os.unlink(f"{_pending_path(Path(path))}.{ending}")
+                os.unlink(f"{pending(path)}.{ending}")
+
+
+def view_files(layout: Layout, compressor: Compressor) -> list[tuple[str, np.dtype[Any]]]:
+    """The views of a compressor as (path without ending, dtype): its codes, and its spans if it has any."""
+    codes = (layout.codes(compressor.name), compressor.vocabulary.code_dtype)
+    return [codes, (layout.spans(compressor.name), SPAN_DTYPE)] if compressor.spans else [codes]
+
+
+@contextmanager
+def pending_views(layout: Layout, compressor: Compressor) -> Iterator[list[PendingView]]:
+    """The views of a compressor, to be filled and published; those that are not are discarded."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(PendingView(*file)) for file in view_files(layout, compressor)]
 
 
 def publish_file(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all.
-
-    Unlike :func:`megatron_proxy.data.dataset.manifest.replace_file` it leaves the same name behind whenever it is cut
-    off, which the next run uses again: there is one writer at a time, which holds the lock of the prefix.
-    """
+    """Write a small file whole or not at all, as the one writer that holds the lock of the prefix."""
     with writing(path):
-        pending = Path(_pending_path(path))
-        try:
-            with pending.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(pending, path)
-            sync(path.parent)
-        finally:
-            pending.unlink(missing_ok=True)
-
-
-def _pending_path(path: Path) -> str:
-    return str(path.with_name(f".{path.name}.partial"))
+        replace_file(path, content, beside=pending(path))
+        sync(path.parent)
 
 
 @contextmanager
@@ -122,15 +137,6 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
             where=os.fspath(path),
             fix="make room or choose another --output-prefix, and run the command again: nothing half-made is left",
         ) from error
-
-
-def sync(path: str | os.PathLike[str]) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stored(path: str, name: str, sha256: str) -> StoredFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import islice
 
@@ -11,7 +10,6 @@ from ...common.progress import Progress
 from ...compressors.imported import ImportedCompressor
 from ...errors import DatasetError
 from ..corpus import chunks, expand, read_chunk
-from ..dataset import reader
 from ..prepare import Job, prepare
 from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
@@ -39,29 +37,27 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     job = replace(job, compressed_key=compressor.key)
     _check_first(job, compressor)
     prepare(job)
-    with ExitStack() as stack:
-        dataset = Dataset(job.prefix, stack.enter_context(locked(job.prefix)), overwrite=job.overwrite)
+    with locked(job.prefix) as lock:
+        dataset = Dataset(job.prefix, lock, overwrite=job.overwrite)
         _refuse_another(dataset, compressor)
-        raw = Comparison(reader.raw_path(job.prefix), dataset.prepared.raw)
-        stack.callback(raw.discard)
-        path = reader.compressed_path(job.prefix, compressor.name)
-        pending = dataset.pending(path, compressor.vocabulary.code_dtype)
-        stack.callback(pending.discard)
-        # They were told in the first pass.
-        bad_lines = BadLines([job.prefix], io.StringIO())
-        stack.callback(bad_lines.discard)
-        corpus = job.corpus()
+        raw, corpus = dataset.prepared.raw(), job.corpus()
         label = f"{job.prefix}: importing {compressor.key}"
-        try:
-            with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
-                take(corpus, [raw, ReferenceSink(pending, compressor)], bad_lines, job.workers, progress)
-            raw.finish()
-        except Different as error:
-            raise DatasetError(f"the corpus changed while it was read ({error})", where=job.prefix) from None
-        stored = pending.finish()
-        dataset.publish_compressed(compressor, [pending], [stored])
-        ratio = dataset.prepared.raw.units / max(1, stored.units)
-        job.report(f"{job.prefix}: {stored.units:,} codes in the imported view, {ratio:.2f} bytes per code")
+        with (
+            dataset.making(compressor) as (pending,),
+            Comparison(raw, dataset.prepared.manifest.raw) as comparison,
+            # They were told in the first pass.
+            BadLines([dataset.layout], io.StringIO()) as bad_lines,
+            Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress,
+        ):
+            try:
+                take(corpus, [comparison, ReferenceSink(pending, compressor)], bad_lines, job.workers, progress)
+                comparison.finish()
+            except Different as error:
+                raise DatasetError(f"the corpus changed while it was read ({error})", where=job.prefix) from None
+        codes = dataset.prepared.compressed(compressor.name).view.units
+        job.report(
+            f"{job.prefix}: {codes:,} codes in the imported view, {raw.units / max(1, codes):.2f} bytes per code"
+        )
 
 
 def _check_first(job: Job, compressor: ImportedCompressor) -> None:
@@ -74,7 +70,7 @@ def _check_first(job: Job, compressor: ImportedCompressor) -> None:
 
 def _refuse_another(dataset: Dataset, compressor: ImportedCompressor) -> None:
     """An imported view that was read otherwise is replaced only if asked."""
-    entry = dataset.prepared.compressed.get(compressor.name)
+    entry = dataset.prepared.manifest.compressed.get(compressor.name)
     if entry is not None and entry.fingerprint != compressor.fingerprint and not dataset.overwrite:
         raise DatasetError(
             "has an imported view already, of another key or with other bits",

@@ -45,6 +45,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import filesystems, maps
+from ...common.files import appearing
 from ...errors import DatasetError
 from .plan import Parts
 
@@ -151,11 +152,6 @@ def open_built(folder: str | os.PathLike[str], description: Mapping[str, Any], w
 def path_of(folder: str | os.PathLike[str], description: Mapping[str, Any]) -> Path:
     """Where the plan of a description is kept."""
     return Path(folder) / f"{key_of(description)}-ProxyPlan.plan"
-
-
-def beside(prefix: str | os.PathLike[str]) -> Path:
-    """Where the plans of a prefix are kept if no folder is given."""
-    return Path(prefix, "cache", "ProxyGPTDataset")
 
 
 def check(path: Path) -> int:
@@ -364,22 +360,14 @@ def _publish(path: Path, description: Mapping[str, Any], arrays: Mapping[str, _A
         place = entries[name].place + entries[name].size
     head = _Head(description, int(time.time()) - _EARLIER, entries)
     content = head.to_bytes()
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    with appearing(path) as beside:
+        with beside.open("wb") as file:
             file.write(content)
             for name, array in arrays.items():
                 file.write(bytes(len(content) + entries[name].place - file.tell()))
                 array.file.seek(0)
                 shutil.copyfileobj(array.file, file, _READ_SIZE)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.utime(temporary, (head.written, head.written))
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        os.utime(beside, (head.written, head.written))
 
 
 @contextmanager

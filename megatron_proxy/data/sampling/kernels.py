@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.jit import jit
+from ...common.rng import GOLDEN_GAMMA, mix
 from ...vocab import BYTE_OFFSET, COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
 from .sources import Flat
 
@@ -29,23 +30,19 @@ OUTSIDE: Final = -2
 _ENDLESS: Final = 2**62
 
 
-@jit
-def _mix(state: np.uint64) -> np.uint64:
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+_mix = jit(mix)
 
 
 @jit
 def subkey(stream: np.uint64, part: int) -> np.uint64:
-    """The arithmetic of :func:`megatron_proxy.common.rng.subkeys`, for one part."""
-    return _mix((stream ^ np.uint64(part)) + np.uint64(0x9E3779B97F4A7C15))
+    """:func:`megatron_proxy.common.rng.subkeys`, for one part."""
+    return _mix((stream ^ np.uint64(part)) + GOLDEN_GAMMA)
 
 
 @jit
 def is_compressed(key: np.uint64, span: int, threshold: np.uint64) -> bool:
     """Whether a span is compressed: :func:`megatron_proxy.common.rng.uniform`, compared as integers."""
-    state = _mix(key + (np.uint64(span) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+    state = _mix(key + (np.uint64(span) + np.uint64(1)) * GOLDEN_GAMMA)
     return bool((state >> np.uint64(11)) < threshold)
 
 

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...errors import CorpusError, DatasetError
-from ..dataset import manifest, reader
+from ..dataset.layout import Layout
 from ..dataset.manifest import Manifest
-from ..prepare.compressed_view import view_files
+from ..dataset.opened import PreparedDataset
 from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
-from ..prepare.parts import concatenate, shard_prefix
-from ..prepare.raw_view import skipped_lines_path
-from ..prepare.run import RAW_DTYPE
-from ..prepare.staging import PendingView, publish_file, writing
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One shard: its prefix and its manifest."""
-
-    prefix: str
-    manifest: Manifest
+from ..prepare.parts import concatenate
+from ..prepare.staging import publish_file, view_files, writing
 
 
 def merge(
@@ -61,14 +48,14 @@ def merge(
         _check_same(shards[0], shard)
     for shard in shards:
         for name in shard.manifest.compressed:
-            reader.check_views(shard.prefix, shard.manifest, name)
+            shard.check(name)
     with locked(prefix) as lock:
         dataset = Dataset(prefix, lock, overwrite=overwrite)
         _merge_raw(dataset, shards)
-        report(f"{prefix}: {dataset.prepared.documents:,} documents of {len(shards)} shards in the raw view")
+        report(f"{prefix}: {dataset.prepared.manifest.documents:,} documents of {len(shards)} shards in the raw view")
         for name in first.compressed:
             _merge_view(dataset, shards, name)
-            report(f"{prefix}: {dataset.prepared.compressed[name].view.units:,} codes in the {name} view")
+            report(f"{prefix}: {dataset.prepared.manifest.compressed[name].view.units:,} codes in the {name} view")
     if remove_shards:
         for shard in shards:
             _remove(shard)
@@ -82,11 +69,11 @@ def check_free(prefix: str, *, overwrite: bool) -> None:
     DatasetError
         If it is.
     """
-    if manifest.path_of(prefix).exists() and not overwrite:
+    if Layout(prefix).manifest.exists() and not overwrite:
         raise DatasetError("is prepared already", where=prefix, fix="replace it with --overwrite")
 
 
-def find_shards(prefix: str) -> list[Shard]:
+def find_shards(prefix: str) -> list[PreparedDataset]:
     """All shards of a prefix, in order.
 
     Raises
@@ -94,10 +81,12 @@ def find_shards(prefix: str) -> list[Shard]:
     DatasetError
         If there are none, or some of them are missing, or there are those of several divisions.
     """
-    path = Path(prefix)
-    pattern = re.compile(re.escape(path.name) + r"_shard-(\d+)-of-(\d+)_manifest\.json")
-    matches = [match for name in sorted(_names(path.parent)) if (match := pattern.fullmatch(name))]
-    counts = sorted({int(match[2]) for match in matches})
+    layout = Layout(prefix)
+    try:
+        found = layout.shards()
+    except OSError as error:
+        raise DatasetError(f"cannot be read ({error.strerror})", where=str(layout.folder)) from error
+    counts = sorted({count for _, count in found})
     if len(counts) != 1:
         what = f"shards of {' and of '.join(map(str, counts))} are there" if counts else "there are no shards"
         raise DatasetError(
@@ -105,42 +94,34 @@ def find_shards(prefix: str) -> list[Shard]:
             where=f"{prefix}_shard-*",
             fix="remove those of another division" if counts else "prepare … --shard i/n, for every i",
         )
-    missing = sorted(set(range(counts[0])) - {int(match[1]) for match in matches})
+    missing = sorted(set(range(counts[0])) - {index for index, _ in found})
     if missing:
         raise DatasetError(
             f"{len(missing)} of {counts[0]} shards are missing or unfinished: {', '.join(map(str, missing[:20]))}",
             where=f"{prefix}_shard-*",
             fix=f"prepare … --shard {missing[0]}/{counts[0]}, and so on",
         )
-    prefixes = [shard_prefix(prefix, (index, counts[0])) for index in range(counts[0])]
-    return [_checked_shard(one, [index, counts[0]]) for index, one in enumerate(prefixes)]
+    return [_checked_shard(layout.shard(index, counts[0]).prefix, [index, counts[0]]) for index in range(counts[0])]
 
 
-def _names(folder: Path) -> list[str]:
-    try:
-        return [path.name for path in folder.iterdir()]
-    except OSError as error:
-        raise DatasetError(f"cannot be read ({error.strerror})", where=str(folder)) from error
-
-
-def _checked_shard(prefix: str, expected: list[int]) -> Shard:
-    content = manifest.read(prefix)
-    if content.source.get("shard") != expected:
+def _checked_shard(prefix: str, expected: list[int]) -> PreparedDataset:
+    shard = PreparedDataset.open(prefix)
+    if shard.manifest.source.get("shard") != expected:
         raise DatasetError(
-            f"says that it is shard {content.source.get('shard')}, not {expected}",
-            where=str(manifest.path_of(prefix)),
+            f"says that it is shard {shard.manifest.source.get('shard')}, not {expected}",
+            where=str(shard.layout.manifest),
             fix="a renamed shard cannot be merged: prepare it again",
         )
-    return Shard(prefix, content)
+    return shard
 
 
-def _check_same(first: Shard, other: Shard) -> None:
+def _check_same(first: PreparedDataset, other: PreparedDataset) -> None:
     """Check that two shards come from one corpus, one compressor each and one environment."""
     for what, found, expected in zip(_FACTS, _facts(other.manifest), _facts(first.manifest), strict=True):
         if found != expected:
             raise DatasetError(
-                f"does not belong to {first.prefix}: {what} differ ({found} and {expected})",
-                where=str(manifest.path_of(other.prefix)),
+                f"does not belong to {first.layout.prefix}: {what} differ ({found} and {expected})",
+                where=str(other.layout.manifest),
                 fix="prepare all shards with one command line (but for --shard), one --compressor-from and one release",
             )
 
@@ -154,49 +135,40 @@ def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str,
     return corpus, content.versions, fingerprints
 
 
-def _merge_raw(dataset: Dataset, shards: Sequence[Shard]) -> None:
+def _merge_raw(dataset: Dataset, shards: Sequence[PreparedDataset]) -> None:
     source = {key: value for key, value in shards[0].manifest.source.items() if key != "shard"}
     source["skipped_lines"] = sum(int(shard.manifest.source["skipped_lines"]) for shard in shards)
-    pending = dataset.pending(reader.raw_path(dataset.prefix), RAW_DTYPE)
-    try:
-        concatenate(
-            [reader.raw_path(shard.prefix) for shard in shards], [shard.manifest.raw for shard in shards], pending
-        )
+    with dataset.pending_raw() as pending:
+        concatenate([shard.layout.raw for shard in shards], [shard.manifest.raw for shard in shards], pending)
         raw = pending.finish()
         if not raw.units:
             raise CorpusError("all shards are empty", where=dataset.prefix)
-        _merge_skipped_lines(dataset.prefix, shards, source["skipped_lines"])
+        _merge_skipped_lines(dataset.layout.skipped_lines, shards, source["skipped_lines"])
         dataset.publish_raw(pending, raw, sum(shard.manifest.documents for shard in shards), source)
-    finally:
-        pending.discard()
 
 
-def _merge_skipped_lines(prefix: str, shards: Sequence[Shard], count: int) -> None:
-    path = skipped_lines_path(prefix)
+def _merge_skipped_lines(path: Path, shards: Sequence[PreparedDataset], count: int) -> None:
     with writing(path):
         if count:
-            lists = (skipped_lines_path(shard.prefix) for shard in shards)
+            lists = (shard.layout.skipped_lines for shard in shards)
             publish_file(path, b"".join(one.read_bytes() for one in lists if one.exists()))
         else:
             path.unlink(missing_ok=True)
 
 
-def _merge_view(dataset: Dataset, shards: Sequence[Shard], name: str) -> None:
-    compressor = manifest.load_compressor(shards[0].prefix, name)
+def _merge_view(dataset: Dataset, shards: Sequence[PreparedDataset], name: str) -> None:
+    compressor = shards[0].compressor(name)
     entries = [shard.manifest.compressed[name] for shard in shards]
-    with ExitStack() as stack:
-        pending: list[PendingView] = []
-        for number, (path, dtype) in enumerate(view_files(dataset.prefix, compressor)):
-            pending.append(dataset.pending(path, dtype))
-            stack.callback(pending[-1].discard)
-            paths = [view_files(shard.prefix, compressor)[number][0] for shard in shards]
-            concatenate(paths, [entry.stored_views()[number] for entry in entries], pending[-1])
-        dataset.publish_compressed(compressor, pending, [one.finish() for one in pending])
+    with dataset.making(compressor) as pending:
+        for number, one in enumerate(pending):
+            paths = [view_files(shard.layout, compressor)[number][0] for shard in shards]
+            concatenate(paths, [entry.stored_views()[number] for entry in entries], one)
 
 
-def _remove(shard: Shard) -> None:
+def _remove(shard: PreparedDataset) -> None:
     """Remove a shard, its manifest first: what is left then is no dataset."""
-    paths = [manifest.path_of(shard.prefix), skipped_lines_path(shard.prefix)]
-    for path in [*paths, *manifest.own_paths(shard.prefix, shard.manifest.stored_files())]:
+    layout = shard.layout
+    stored = layout.own(stored.name for stored in shard.manifest.stored_files())
+    for path in [layout.manifest, layout.skipped_lines, *stored]:
         with writing(path):
             path.unlink(missing_ok=True)

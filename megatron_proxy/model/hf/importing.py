@@ -13,7 +13,7 @@ from typing import Final
 import torch
 
 from ...common.files import replacing, require_free
-from ...data.dataset import manifest
+from ...data.dataset.opened import PreparedDataset
 from ...errors import CheckpointError, ConfigurationError, ProxyError
 from ..network import Architecture
 from . import megatron_weights
@@ -82,7 +82,7 @@ def import_folder(
     """
     require_free(target, overwrite=overwrite)
     llama = LlamaFolder(source)
-    vocabulary = manifest.compressed_view(prefix, manifest.read(prefix), compressor).vocabulary
+    vocabulary = PreparedDataset.open(prefix).compressed(compressor).vocabulary
     shape = shape_of(llama)
     model = megatron_flags(shape)
     data = ["--data-path", os.path.abspath(prefix), "--proxy-compression", compressor]

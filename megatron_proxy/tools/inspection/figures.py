@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compressors import Compressor
-from ...data.dataset import manifest, reader
+from ...data.dataset.opened import PreparedDataset
 from ...data.dataset.reader import ViewReader
 from ...errors import CompressorError, ConfigurationError
 from ...vocab import NUM_BYTES, Vocabulary
@@ -140,11 +140,9 @@ def inspect(
     DatasetError
         If the prefix or the view is not there, or damaged.
     """
-    content = manifest.read(prefix)
-    entry = manifest.compressed_view(prefix, content, name)
-    raw = reader.open_view(reader.raw_path(prefix), content.raw, content.documents)
-    coded = reader.open_view(reader.compressed_path(prefix, name), entry.view, content.documents)
-    compressor = manifest.load_compressor(prefix, name)
+    dataset = PreparedDataset.open(prefix)
+    entry = dataset.compressed(name)
+    raw, coded, compressor = dataset.raw(), dataset.codes(name), dataset.compressor(name)
     chosen = evenly_spaced(_telling(raw), pieces)
     shown = _shown(raw, document)
     return Figures(
@@ -153,7 +151,7 @@ def inspect(
         literals=entry.literals,
         lossless=entry.lossless,
         spans=entry.spans is not None,
-        documents=content.documents,
+        documents=len(raw),
         bytes=raw.units,
         codes=coded.units,
         by_length=by_length(raw.sequence_lengths, coded.sequence_lengths),
@@ -161,7 +159,7 @@ def inspect(
         way_back=_way_back(raw, coded, compressor, chosen),
         stability=stability(compressor, (raw.get(int(i)).tobytes() for i in chosen), pieces=pieces, seed=seed),
         document=shown,
-        pairs=align(compressor, raw.get(shown).tobytes()) if content.documents else [],
+        pairs=align(compressor, raw.get(shown).tobytes()) if len(raw) else [],
     )
 
 

@@ -22,6 +22,7 @@ from megatron_proxy.adaptor.data import dataset  # noqa: E402
 from megatron_proxy.adaptor.data.dataset import ProxyGPTDataset  # noqa: E402
 from megatron_proxy.adaptor.measures import bytes_seen  # noqa: E402
 from megatron_proxy.data.dataset import manifest  # noqa: E402
+from megatron_proxy.data.dataset.opened import PreparedDataset  # noqa: E402
 from megatron_proxy.data.dataset.reader import UnmappedView, ViewReader  # noqa: E402
 from megatron_proxy.data.sampling.schedule import Mode  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, DatasetError, ProxyError, UnsupportedError  # noqa: E402
@@ -425,7 +426,7 @@ def test_without_the_flag_the_hooks_see_no_run(data, monkeypatch):
 def test_source_bytes_of_ids(build, data):
     build(f"--data-path {data / 'a'}")
     table = run.current().source_bytes
-    compressor = manifest.load_compressor(data / "a", "trie")
+    compressor = PreparedDataset.open(data / "a").compressor("trie")
     assert table[: vocab.NUM_SPECIALS].sum() == 0
     assert set(table[vocab.BYTE_OFFSET : vocab.SYMBOL_OFFSET]) == {1.0}
     assert np.array_equal(table[vocab.SYMBOL_OFFSET :], compressor.symbol_bytes())

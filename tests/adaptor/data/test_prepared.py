@@ -16,8 +16,9 @@ from megatron_proxy import compressors, vocab
 from megatron_proxy.adaptor.data import prepared
 from megatron_proxy.adaptor.data.prepared import PreparedViews
 from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.manifest import SymbolBytes
-from megatron_proxy.data.dataset.reader import ViewReader, compressed_path
+from megatron_proxy.data.dataset.reader import ViewReader
 from megatron_proxy.errors import DatasetError
 
 TEXTS = [b"def f(x):\n    return x\n" * 20, b"\xff\x00 odd bytes \xfe", b"", b"def g(y):\n    return y + 1\n" * 9]
@@ -29,7 +30,7 @@ def test_the_table_adds_up_to_the_raw_bytes(tmp_path, name, old):
     tiny_data.prepare(tmp_path / "tiny", TEXTS, name, old=old)
     opened = prepared.open_all([str(tmp_path / "tiny")], name)
     table = prepared.source_bytes(opened, name)
-    view = ViewReader(compressed_path(tmp_path / "tiny", name))
+    view = ViewReader(Layout(tmp_path / "tiny").codes(name))
     codes = np.concatenate([view.get(document) for document in range(len(TEXTS))]).astype(np.int64)
     ids = codes + opened[0].compressed.vocabulary.code_offset
     assert table[ids].sum() == pytest.approx(sum(map(len, TEXTS)))
@@ -95,15 +96,16 @@ def test_a_table_of_another_size_is_refused(folder):
         prepared.source_bytes([found], "trie")
     shorter = dataclasses.replace(stored, sha256=hashlib.sha256(b"").hexdigest())
     entry = dataclasses.replace(found.compressed, symbol_bytes=SymbolBytes(shorter))
+    other = dataclasses.replace(found.dataset, manifest=found.manifest.with_compressed("trie", entry))
     with pytest.raises(DatasetError, match=r"int32: the table has 0 bytes, \d+ symbols need \d+"):
-        manifest.symbol_bytes(found.prefix, "trie", entry)
+        other.symbol_bytes("trie")
 
 
 OPEN = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
-from megatron_proxy import maps
-from megatron_proxy.adaptor import prepared
+from megatron_proxy.adaptor.data import prepared
+from megatron_proxy.common import maps
 from megatron_proxy.data.sampling import cache, planner
 from megatron_proxy.data.sampling.plan import PlanSpec
 from megatron_proxy.data.sampling.schedule import Schedule

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
+from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.errors import CompressorError, DatasetError
 from megatron_proxy.vocab import Vocabulary
 
@@ -46,7 +48,7 @@ def register(monkeypatch):
 def test_survives_writing_and_reading(tmp_path):
     manifest.write(tmp_path / "p", FULL)
     assert manifest.read(tmp_path / "p") == FULL
-    assert manifest.path_of(tmp_path / "p").stat().st_mode & 0o777 == 0o644
+    assert Layout(tmp_path / "p").manifest.stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.iterdir()] == ["p_manifest.json"]
 
 
@@ -90,11 +92,11 @@ def test_an_unprepared_prefix_names_the_command(tmp_path):
 
 def test_a_missing_view_names_the_command():
     with pytest.raises(DatasetError, match=r"'p' has no gzip view; it has: toy(.|\n)*--compressor gzip"):
-        manifest.compressed_view("p", FULL, "gzip")
+        PreparedDataset(Layout("p"), FULL).compressed("gzip")
     with pytest.raises(DatasetError, match="it has: none"):
-        manifest.compressed_view("p", FULL.with_views({}), "gzip")
+        PreparedDataset(Layout("p"), FULL.with_views({})).compressed("gzip")
     with pytest.raises(DatasetError, match=r"did you mean 'toy'\? If not: megatron-proxy prepare "):
-        manifest.compressed_view("p", FULL, "tyo")
+        PreparedDataset(Layout("p"), FULL).compressed("tyo")
 
 
 def changed(path, value):
@@ -202,38 +204,24 @@ def stored_toy(folder, shift=4, fingerprint=None):
 
 def test_loads_the_compressor_that_made_a_view(tmp_path):
     stored_toy(tmp_path)
-    assert manifest.load_compressor(tmp_path / "p", "toy").shift == 4
+    assert PreparedDataset.open(tmp_path / "p").compressor("toy").shift == 4
 
 
 def test_a_compressor_whose_files_or_fingerprint_differ_is_refused(tmp_path):
     stored_toy(tmp_path, fingerprint="0" * 64)
     with pytest.raises(DatasetError, match=r"p_manifest\.json: the toy compressor .* has another fingerprint"):
-        manifest.load_compressor(tmp_path / "p", "toy")
+        PreparedDataset.open(tmp_path / "p").compressor("toy")
     stored_toy(tmp_path)
     (tmp_path / "p_toy_table.bin").write_bytes(b"\x05")
     with pytest.raises(DatasetError, match=r"p_toy_table\.bin: the content is not what the manifest says"):
-        manifest.load_compressor(tmp_path / "p", "toy")
+        PreparedDataset.open(tmp_path / "p").compressor("toy")
     (tmp_path / "p_toy_table.bin").unlink()
     with pytest.raises(DatasetError, match=r"p_toy_table\.bin: cannot be read"):
-        manifest.load_compressor(tmp_path / "p", "toy")
+        PreparedDataset.open(tmp_path / "p").compressor("toy")
 
 
 def test_a_compressor_that_is_not_installed_is_named(tmp_path, monkeypatch):
     stored_toy(tmp_path)
     monkeypatch.setattr(compressors, "_registry", lambda: {"zstd": "x:y"})
     with pytest.raises(CompressorError, match="no compressor is called 'toy'; known: zstd"):
-        manifest.load_compressor(tmp_path / "p", "toy")
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    manifest.replace_file(path, b"old")
-
-    def fail(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"):
-        manifest.replace_file(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+        PreparedDataset.open(tmp_path / "p").compressor("toy")

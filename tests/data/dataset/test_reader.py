@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from megatron_proxy.data.dataset import reader
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, View
+from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.data.dataset.reader import UnmappedView, ViewReader
 from megatron_proxy.errors import DatasetError
 
@@ -186,21 +187,21 @@ def test_a_damaged_pointer_is_never_followed_out_of_the_file(tmp_path):
 
 
 def dataset(folder):
-    raw = write(reader.raw_path(folder / "p"), [[1, 2], [3]], "uint8", 1)
-    codes = write(reader.compressed_path(folder / "p", "toy"), [[300], [7]])
-    spans = write(reader.spans_path(folder / "p", "toy"), [[2, 1], [1, 1]])
+    raw = write(Layout(folder / "p").raw, [[1, 2], [3]], "uint8", 1)
+    codes = write(Layout(folder / "p").codes("toy"), [[300], [7]])
+    spans = write(Layout(folder / "p").spans("toy"), [[2, 1], [1, 1]])
     (folder / "p_toy_table").write_bytes(b"abc")
     entry = CompressedView({}, "f", 512, False, True, codes, spans, {"table": StoredFile("p_toy_table", 3, "0")})
     return Manifest(2, raw, {"toy": entry})
 
 
 def test_views_fit_their_manifest(tmp_path):
-    reader.check_views(tmp_path / "p", dataset(tmp_path), "toy")
+    PreparedDataset(Layout(tmp_path / "p"), dataset(tmp_path)).check("toy")
 
 
 def test_an_unknown_view_names_the_command(tmp_path):
     with pytest.raises(DatasetError, match=r"has no zstd view; it has: toy(.|\n)*prepare .*--compressor zstd"):
-        reader.check_views(tmp_path / "p", dataset(tmp_path), "zstd")
+        PreparedDataset(Layout(tmp_path / "p"), dataset(tmp_path)).check("zstd")
 
 
 @pytest.mark.parametrize(
@@ -211,17 +212,17 @@ def test_a_file_of_another_size_is_not_accepted(tmp_path, file):
     with (tmp_path / file).open("ab") as stream:
         stream.write(b"x")
     with pytest.raises(DatasetError, match=rf"{file}: the file has .* bytes, the manifest says"):
-        reader.check_views(tmp_path / "p", manifest, "toy")
+        PreparedDataset(Layout(tmp_path / "p"), manifest).check("toy")
     (tmp_path / file).unlink()
     with pytest.raises(DatasetError, match=f"{file}: cannot be read"):
-        reader.check_views(tmp_path / "p", manifest, "toy")
+        PreparedDataset(Layout(tmp_path / "p"), manifest).check("toy")
 
 
 def test_a_swapped_view_of_the_same_size_is_not_accepted(tmp_path):
     manifest = dataset(tmp_path)
-    write(reader.compressed_path(tmp_path / "p", "toy"), [[300], [7]], "int16", 3)
+    write(Layout(tmp_path / "p").codes("toy"), [[300], [7]], "int16", 3)
     with pytest.raises(DatasetError, match=r"not the view that the manifest describes: .*'int16'"):
-        reader.check_views(tmp_path / "p", manifest, "toy")
+        PreparedDataset(Layout(tmp_path / "p"), manifest).check("toy")
 
 
 def test_sequences_are_read_without_mapping(path):

@@ -9,6 +9,7 @@ from preparing import TEXTS, write_corpus
 
 from megatron_proxy import compressors
 from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.manifest import StoredFile, sha256_of
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.dataset.writer import ViewWriter
@@ -50,7 +51,7 @@ def test_what_was_prepared_is_well(prefix, workers):
 
 @pytest.mark.parametrize("beside", [True, False])
 def test_every_byte_of_cached_plans_is_read(prefix, tmp_path, beside):
-    folder = cache.beside(prefix) if beside else tmp_path / "plans"
+    folder = Layout(prefix).plans if beside else tmp_path / "plans"
     for seed in range(3):
         cache.open_or_build(folder, {"seed": seed}, lambda: iter([{"forms": np.arange(99, dtype=np.uint8)}]))
     plans = None if beside else folder
@@ -145,7 +146,7 @@ def too_few(sequences):
 )
 @pytest.mark.parametrize("workers", [0, 1])
 def test_codes_that_decode_to_something_else_are_found_only_by_decoding(prefix, edit, message, workers):
-    path = reader.compressed_path(prefix, "toy")
+    path = Layout(prefix).codes("toy")
     forge(prefix, path, edit, "view")
     assert problems(prefix, deep=False) == []
     assert problems(prefix, workers=workers) == [f"{path}.bin: {message}"]
@@ -159,7 +160,7 @@ def other_codes(sequences):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_codes_that_only_encoding_again_finds(prefix, workers):
-    path = reader.compressed_path(prefix, "toy")
+    path = Layout(prefix).codes("toy")
     forge(prefix, path, other_codes, "view")
     assert problems(prefix, deep=False) == []
     what = "is encoded to other codes now than the view has: the compressor that made it gave other codes"
@@ -170,8 +171,8 @@ def test_spans_that_only_encoding_again_finds(prefix):
     def whole(sequences):
         sequences[0] = np.array([20, 20])
 
-    forge(prefix, reader.spans_path(prefix, "toy"), whole, "spans")
-    path = reader.compressed_path(prefix, "toy")
+    forge(prefix, Layout(prefix).spans("toy"), whole, "spans")
+    path = Layout(prefix).codes("toy")
     assert problems(prefix) == [f"{path}.bin: document 0: is cut into other spans now than the view has"]
 
 
@@ -182,7 +183,7 @@ def test_documents_that_cannot_be_encoded_again(prefix, monkeypatch):
         return np.empty(0, dtype=np.uint16)
 
     monkeypatch.setattr("toy_compressor.ToyCompressor.encode", refusing)
-    path = reader.compressed_path(prefix, "whole")
+    path = Layout(prefix).codes("whole")
     assert f"{path}.bin: document 0: cannot be encoded again (this document is too much)" in problems(prefix)
 
 
@@ -191,7 +192,7 @@ def test_of_many_wrong_documents_a_few_are_shown(prefix):
         for sequence in sequences:
             sequence[:1] += 1
 
-    path = reader.compressed_path(prefix, "toy")
+    path = Layout(prefix).codes("toy")
     forge(prefix, path, edit, "view")
     found = problems(prefix)
     assert len(found) == 11
@@ -216,14 +217,14 @@ def missing(sequences):
 
 @pytest.mark.parametrize(("edit", "document"), [(too_long, 8), (odd, 4), (missing, 5)])
 def test_spans_that_do_not_add_up_are_found(prefix, edit, document):
-    path = reader.spans_path(prefix, "toy")
+    path = Layout(prefix).spans("toy")
     forge(prefix, path, edit, "spans")
     expected = [f"{path}.bin: document {document}: its spans do not add up to its bytes and codes"]
     assert problems(prefix, deep=False) == expected
 
 
 def test_spans_that_do_not_stand_for_their_bytes_are_found_by_decoding(prefix):
-    forge(prefix, reader.spans_path(prefix, "toy"), shifted_borders, "spans")
+    forge(prefix, Layout(prefix).spans("toy"), shifted_borders, "spans")
     assert problems(prefix, deep=False) == []
     (found,) = problems(prefix)
     assert "document 0: span 0 decodes to something else than the raw view has (10 bytes instead of 11)" in found

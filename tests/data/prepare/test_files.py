@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from preparing import files_of, leftovers
 
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.manifest import StoredFile, View, sha256_of
 from megatron_proxy.data.dataset.reader import ViewReader
 from megatron_proxy.data.dataset.writer import ViewWriter
-from megatron_proxy.data.prepare.lock import lock_path, locked
+from megatron_proxy.data.prepare.lock import locked
 from megatron_proxy.data.prepare.parts import concatenate
 from megatron_proxy.data.prepare.staging import PendingView
 from megatron_proxy.errors import DatasetError
@@ -167,7 +168,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
-    assert lock_path(prefix).exists()
+    assert Layout(prefix).lock.exists()
     assert enter(prefix) is True
     assert enter(prefix) is False
 
@@ -187,7 +188,7 @@ def interrupted(prefix):
 
 def test_a_lock_that_is_removed_while_it_is_awaited_is_made_anew(tmp_path, monkeypatch):
     prefix = str(tmp_path / "p")
-    path = lock_path(prefix)
+    path = Layout(prefix).lock
     removed = []
 
     def remove_once(descriptor, operation):

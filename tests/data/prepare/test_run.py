@@ -10,6 +10,8 @@ from preparing import DOCUMENTS, TEXTS, decoded, files_of, leftovers, raw_docume
 from megatron_proxy.data import corpus as corpus_module
 from megatron_proxy.data.corpus import CorpusFile
 from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset.layout import Layout
+from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.data.prepare import Job
 from megatron_proxy.data.prepare import encode as encode_module
 from megatron_proxy.data.prepare import raw_view as raw_module
@@ -21,10 +23,10 @@ def test_views_spans_and_manifest(tmp_path, corpus, run):
     prefix = tmp_path / "p"
     assert raw_documents(prefix) == DOCUMENTS
     assert decoded(prefix, "toy") == decoded(prefix, "whole") == DOCUMENTS
-    codes = reader.ViewReader(reader.compressed_path(prefix, "toy"))
+    codes = reader.ViewReader(Layout(prefix).codes("toy"))
     assert codes.dtype == np.uint16
     assert codes.get(0).tolist() == [byte + 1 for byte in DOCUMENTS[0]]
-    spans = reader.ViewReader(reader.spans_path(prefix, "toy"))
+    spans = reader.ViewReader(Layout(prefix).spans("toy"))
     assert [spans.get(index).tolist() for index in range(6)] == [
         [10, 10, 10, 10],
         [],
@@ -39,7 +41,7 @@ def test_views_spans_and_manifest(tmp_path, corpus, run):
     assert found.source == {"inputs": ["corpus.jsonl"], "json_key": "text", "max_documents": None, "skipped_lines": 0}
     assert found.compressed["whole"].spans is None
     for name in ("toy", "whole"):
-        reader.check_views(prefix, found, name)
+        PreparedDataset.open(prefix).check(name)
     assert sorted(files_of(tmp_path)) == sorted(
         ["_manifest.json", *(stored.name.removeprefix("p") for stored in found.stored_files())]
     )
@@ -324,7 +326,7 @@ def test_spans_too_long_to_be_stored_are_an_error(tmp_path, run):
 def test_ranges_cover_all_documents_once(tmp_path, run, monkeypatch):
     corpus = write_corpus(tmp_path / "c.jsonl", ["x" * (number * 37 % 400) for number in range(200)] + ["", "", ""])
     run(corpus, compressors=())
-    view = reader.ViewReader(reader.raw_path(tmp_path / "p"))
+    view = reader.ViewReader(Layout(tmp_path / "p").raw)
     for smallest in (1, 100, 1000, 10**6):
         monkeypatch.setattr(encode_module, "_SMALLEST_RANGE", smallest)
         for begin, end in [(0, 203), (50, 100), (200, 203), (7, 7)]:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_proxy import cli, compressors
-from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.data.reference import importing
 from megatron_proxy.data.reference.codes import BadCodes, codes_of, compressor_for, unpack
 from megatron_proxy.errors import CompressorError, ConfigurationError
@@ -106,12 +107,12 @@ def test_becomes_a_dataset(tmp_path, capsys):
     assert run(tmp_path) == 0
     assert "--proxy-compression imported" in capsys.readouterr().out
     prefix = str(tmp_path / "p")
-    content = manifest.read(prefix)
-    entry = content.compressed["imported"]
+    dataset = PreparedDataset.open(prefix)
+    entry = dataset.compressed("imported")
     assert (entry.num_symbols, entry.literals, entry.lossless) == (65_536, True, False)
-    coded = reader.open_view(reader.compressed_path(prefix, "imported"), entry.view, content.documents)
+    coded = dataset.codes("imported")
     assert [coded.get(i).tolist() for i in range(3)] == [[100, 256 + 0x1234, 256 + 0xFF01, 120], [], [97, 98]]
-    raw = reader.open_view(reader.raw_path(prefix), content.raw, content.documents)
+    raw = dataset.raw()
     assert [raw.get(i).tobytes() for i in range(3)] == [b"deux x", b"", b"ab"]
     assert cli.main(["verify", prefix, "--deep", "--workers", "0"]) == 0
 

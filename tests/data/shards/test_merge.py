@@ -8,6 +8,7 @@ import pytest
 from preparing import files_of, leftovers, write_corpus
 
 from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.prepare import Job, Recipe, prepare
 from megatron_proxy.data.shards.merge import merge
 from megatron_proxy.errors import CorpusError, DatasetError
@@ -93,9 +94,9 @@ def refused(tmp_path, message, kind=DatasetError, **settings):
 
 
 def test_missing_shards_are_counted(tmp_path, shards, run):
-    manifest.path_of(tmp_path / "p_shard-00001-of-00002").unlink()
+    Layout(tmp_path / "p_shard-00001-of-00002").manifest.unlink()
     refused(tmp_path, r"1 of 2 shards are missing or unfinished: 1(.|\n)*--shard 1/2")
-    manifest.path_of(tmp_path / "p_shard-00000-of-00002").unlink()
+    Layout(tmp_path / "p_shard-00000-of-00002").manifest.unlink()
     refused(tmp_path, r"there are no shards(.|\n)*prepare … --shard i/n")
 
 

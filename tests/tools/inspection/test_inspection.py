@@ -9,6 +9,7 @@ import pytest
 
 from megatron_proxy import cli, compressors
 from megatron_proxy.common.pages.plots import Series, bars, lines
+from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.tools.inspection import inspect
 from megatron_proxy.tools.inspection.alignment import align
@@ -103,9 +104,8 @@ def test_evenly_spaced():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_alignment_covers_the_beginning_in_both_views(prefix, name):
-    from megatron_proxy.data.dataset import manifest
 
-    compressor = manifest.load_compressor(prefix, name)
+    compressor = PreparedDataset.open(prefix).compressor(name)
     document = "".join(TEXTS).encode()
     pairs = align(compressor, document, limit=1_000)
     beginning = b"".join(pair.bytes for pair in pairs)
