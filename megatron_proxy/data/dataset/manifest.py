@@ -278,7 +278,7 @@ def build_compressor(prefix: str | os.PathLike[str], name: str, entry: Compresse
     """:func:`load_compressor`, where the manifest has been read already."""
     folder = Path(prefix).parent
     files = {suffix: read_checked(folder, stored) for suffix, stored in entry.files.items()}
-    compressor = compressors.load(name, entry.config, files)
+    compressor = compressors.load(name, entry.config, files, str(path_of(prefix)))
     if compressor.fingerprint != entry.fingerprint:
         raise DatasetError(
             f"the {name} compressor in this manifest has another fingerprint than the view it made",
