@@ -19,6 +19,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from ...common.characters import byte_characters
 from ...errors import CompressorError
 from ...vocab import NUM_BYTES
 from .. import checks
@@ -31,6 +32,7 @@ from .word_cache import Borders, borders_of
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 _SPACE: Final = "\u2581"
+_BYTE_OF: Final = {character: byte for byte, character in enumerate(byte_characters())}
 _BYTE_PIECE: Final = re.compile("<0x([0-9A-F]{2})>")
 # Settings of a model (BPE's, Unigram's) that make it draw at random.
 _DRAWING: Final = ("dropout", "alpha", "nbest_size")
@@ -168,13 +170,3 @@ def _bytes(token: str, byte_level: bool, spaces: bool) -> bytes:
     if byte_level and all(character in _BYTE_OF for character in token):
         return bytes(_BYTE_OF[character] for character in token)
     return (token.replace(_SPACE, " ") if spaces else token).encode("utf-8", "surrogatepass")
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's alphabet: printable Latin-1 characters stand for themselves, others from U+0100 on in their order."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-_BYTE_OF: Final = _byte_alphabet()

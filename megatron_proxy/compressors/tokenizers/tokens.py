@@ -22,6 +22,7 @@ from typing import Annotated, Any, ClassVar, Final, Self, override
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.characters import border_before
 from ...common.jit import jit
 from ...errors import CompressorError
 from ...vocab import NUM_BYTES
@@ -325,9 +326,7 @@ def _ends_of_parts(document: bytes) -> list[int]:
     while end + PART_BYTES < len(document):
         stop = end + PART_BYTES
         newline = document.rfind(b"\n", end, stop)
-        while newline < 0 and stop > end + 1 and document[stop] & 0xC0 == 0x80:
-            stop -= 1
-        end = stop if newline < 0 else newline + 1
+        end = border_before(document, stop, end) if newline < 0 else newline + 1
         ends.append(end)
     return [*ends, len(document)]
 
