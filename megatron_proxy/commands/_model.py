@@ -77,3 +77,17 @@ def context(args: argparse.Namespace, model: ByteModel) -> int:
             f"the model has learned positions for {model.architecture.context} ids, not for {asked}", where="--context"
         )
     return asked
+
+
+def stride(args: argparse.Namespace, context: int) -> int:
+    """How many ids of each window of ``context`` are scored, as ``--stride`` asks for.
+
+    Raises
+    ------
+    ConfigurationError
+        None, or more than a window has.
+    """
+    asked = max(1, context // 2) if args.stride is None else int(args.stride)
+    if not 1 <= asked <= context:
+        raise ConfigurationError(f"must be between 1 and the context, {context}, not {asked}", where="--stride")
+    return asked

@@ -78,9 +78,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
     checkpoint, model = _model.load(args)
     context = _model.context(args, model)
-    stride = max(1, context // 2) if args.stride is None else args.stride
-    if not 1 <= stride <= context:
-        raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
+    stride = _model.stride(args, context)
     compressor = _compressor(args, checkpoint)
     view = bits.raw_view(checkpoint.sentinels)
     if args.view == "compressed" and compressor is not None:

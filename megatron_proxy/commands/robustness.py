@@ -72,9 +72,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if not checkpoint.sentinels:
         raise ConfigurationError("the model was trained without sentinels", where="--load", fix="use `evaluate`")
     context = _model.context(args, model)
-    stride = max(1, context // 2) if args.stride is None else args.stride
-    if not 1 <= stride <= context:
-        raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
+    stride = _model.stride(args, context)
     texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines)
     documents = list(itertools.islice(texts, args.max_documents))
     total = (1 + len(names)) * robustness.scored_bytes(documents, context, stride)

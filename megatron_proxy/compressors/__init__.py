@@ -69,9 +69,21 @@ def get(name: str) -> type[Compressor]:
     return found
 
 
-def load(name: str, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Compressor:
-    """The compressor that a manifest describes."""
-    return get(name).from_config(config, files)
+def load(
+    name: str, config: Mapping[str, Any], files: Mapping[str, bytes], described_in: str | None = None
+) -> Compressor:
+    """The compressor that a manifest describes.
+
+    Raises
+    ------
+    CompressorError
+        What cannot be restored; where that does not name its file, it names ``described_in``.
+    """
+    kind = get(name)
+    try:
+        return kind.from_config(config, files)
+    except CompressorError as error:
+        raise CompressorError(error.what, where=error.where or described_in, fix=error.fix) from error
 
 
 __all__ = ["ENTRY_POINT_GROUP", "Compressor", "get", "load", "names"]

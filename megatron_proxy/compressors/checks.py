@@ -1,69 +1,16 @@
-"""Checks of options and of configurations that come from outside."""
+"""Checks of codes, files and libraries that come from outside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import CompressorError
-
-
-def option(options: Mapping[str, Any], compressor: str, name: str, low: int, high: int) -> int:
-    """The whole number that was given for an option.
-
-    Raises
-    ------
-    CompressorError
-        Naming the flag, if it is not between ``low`` and ``high``.
-    """
-    value = options.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise CompressorError(f"{value!r} is not a whole number from {low} to {high}", where=f"--{compressor}-{name}")
-    return value
-
-
-def number(options: Mapping[str, Any], compressor: str, name: str, low: float, high: float) -> float:
-    """The number that was given for an option.
-
-    Raises
-    ------
-    CompressorError
-        Naming the flag, if it is not between ``low`` and ``high``.
-    """
-    value = options[name]
-    if not isinstance(value, int | float) or not low <= value <= high:
-        raise CompressorError(f"{value!r} is not a number from {low:g} to {high:g}", where=f"--{compressor}-{name}")
-    return float(value)
-
-
-def choice(options: Mapping[str, Any], compressor: str, name: str, choices: Sequence[str]) -> str:
-    """The word that was given for an option.
-
-    Raises
-    ------
-    CompressorError
-        Naming the flag, if it is none of ``choices``.
-    """
-    value = options.get(name)
-    if not isinstance(value, str) or value not in choices:
-        raise CompressorError(f"{value!r} is none of {', '.join(choices)}", where=f"--{compressor}-{name}")
-    return value
-
-
-def entry(config: Mapping[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:
-    """The entry ``key`` of a stored configuration.
-
-    Raises
-    ------
-    CompressorError
-        If it is missing or of another type.
-    """
-    value = config.get(key)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):
-        raise CompressorError(f"the compressor's configuration has no usable {key!r}: {value!r}")
-    return value
 
 
 def file(files: Mapping[str, bytes], suffix: str) -> bytes:
@@ -77,6 +24,20 @@ def file(files: Mapping[str, bytes], suffix: str) -> bytes:
     if suffix not in files:
         raise CompressorError(f"the compressor's file {suffix!r} is missing; there are: {', '.join(files) or 'none'}")
     return files[suffix]
+
+
+def codes_below(codes: NDArray[Any], limit: int) -> NDArray[Any]:
+    """``codes`` in a row.
+
+    Raises
+    ------
+    CompressorError
+        If one is not in ``range(limit)``.
+    """
+    codes = np.ascontiguousarray(codes)
+    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < limit:
+        raise CompressorError("codes out of range")
+    return codes
 
 
 def read(path: Path, where: str) -> bytes:

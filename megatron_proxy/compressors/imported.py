@@ -6,18 +6,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn, Self, override
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, NoReturn, Self, override
 
 from numpy.typing import NDArray
 
 from ..errors import CompressorError
 from ..vocab import NUM_BYTES
-from . import checks
 from .base import Compressor, Corpus
-
-MAX_BITS: Final = 24
+from .options import MADE, Options, Setting
 
 _FIX: Final = "megatron-proxy import-reference --input CORPUS.jsonl --output-prefix PREFIX --compressed-key KEY"
+
+
+@dataclass(frozen=True)
+class ImportedOptions(Options):
+    """What :class:`ImportedCompressor` is made of; views of early releases do not tell the window."""
+
+    bits: Annotated[int | None, Setting(low=1, high=24, stored=True)] = None
+    window_bits: Annotated[int, Setting(low=1, high=64, stored=True)] = 16
+    key: Annotated[str, MADE] = ""
 
 
 class ImportedCompressor(Compressor):
@@ -43,6 +51,7 @@ class ImportedCompressor(Compressor):
         self.bits = bits
         self.window_bits = window_bits
         self.key = key
+        self._settings = ImportedOptions(bits, window_bits, key)
 
     @classmethod
     @override
@@ -52,16 +61,11 @@ class ImportedCompressor(Compressor):
     @classmethod
     @override
     def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        packed = config.get("bits") is not None
-        return cls(
-            checks.option(config, cls.name, "bits", 1, MAX_BITS) if packed else None,
-            checks.option(config, cls.name, "window_bits", 1, 64) if "window_bits" in config else 16,
-            checks.entry(config, "key", str),
-        )
+        return cls(**ImportedOptions.restored({"window_bits": ImportedOptions.window_bits, **config}).stored())
 
     @override
     def config(self) -> dict[str, Any]:
-        return {"bits": self.bits, "window_bits": self.window_bits, "key": self.key}
+        return self._settings.stored()
 
     @property
     @override

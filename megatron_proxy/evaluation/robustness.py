@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..common.characters import cuts
 from ..errors import ConfigurationError, CorpusError
 from ..vocab import RAW_OPEN, bits_per_byte, raw_ids
 from .perturbations import apply
@@ -30,8 +31,7 @@ def parted(content: bytes) -> tuple[bytes, bytes]:
     """Prompt and rest: the last line end in the first half parts them, or the middle if there is none."""
     middle = len(content) // 2
     cut = content.rfind(b"\n", 0, middle) + 1 or middle
-    # Not inside a character.
-    while cut < len(content) and content[cut] & 0xC0 == 0x80:
+    while cuts(content, cut):
         cut += 1
     return content[:cut], content[cut:]
 

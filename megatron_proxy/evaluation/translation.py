@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..common.characters import border_before
 from ..compressors import Compressor
 from ..errors import ConfigurationError
 from ..model.network import ByteModel
@@ -84,7 +85,7 @@ def pieces(content: bytes, encode: Callable[[bytes], NDArray[np.int64]], context
     size = max(1, room // 2)
     begin = 0
     while begin < len(content):
-        end = _character_end(content, begin, begin + size)
+        end = border_before(content, min(begin + size, len(content)), begin)
         piece = Piece(content[begin:end], raw_ids(content[begin:end]), encode(content[begin:end]))
         if len(piece.raw) + len(piece.compressed) > room:
             if size == 1:
@@ -93,16 +94,6 @@ def pieces(content: bytes, encode: Callable[[bytes], NDArray[np.int64]], context
             continue
         yield piece
         begin = end
-
-
-def _character_end(content: bytes, begin: int, end: int) -> int:
-    """The last place up to ``end`` that does not cut a character; ``end`` itself if there is none."""
-    if end >= len(content):
-        return len(content)
-    for place in range(end, max(begin, end - 4), -1):
-        if content[place] & 0xC0 != 0x80:
-            return place
-    return end
 
 
 def measure(

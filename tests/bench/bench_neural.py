@@ -16,22 +16,25 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from megatron_proxy.compressors import get
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))
+
+from slow_windows import reference_codes
+
 from megatron_proxy.compressors.byte_lm.network import LmPredictor
 from megatron_proxy.compressors.byte_lm.neural_ac import NeuralAcCompressor
 from megatron_proxy.compressors.byte_lm.training import Sample, train
-from megatron_proxy.compressors.byte_lm.windows import reference_codes
 from megatron_proxy.compressors.sample import sample
 from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
 from megatron_proxy.compressors.strings.enumerate_strings import NUM_BYTES, compile_most_probable, compile_windows
-from megatron_proxy.compressors.strings.longest_match import ending_options, segmented
-from megatron_proxy.compressors.strings.neural import NeuralCompressor
+from megatron_proxy.compressors.strings.longest_match import num_candidates, segmented
+from megatron_proxy.compressors.strings.neural import NeuralCompressor, NeuralOptions
 from megatron_proxy.compressors.strings.neural_options import _lm_settings, _starts
 from megatron_proxy.compressors.strings.string_set import ranked
 
@@ -75,9 +78,7 @@ def main() -> None:
     segmenter = Segmenter(Kind.LINES, 512)
     data, ends = segmented(sample(lambda: iter(read(args.corpus / "train.jsonl")), 64 << 20), segmenter)
     starts = _starts(data, ends, 1)
-    options = {option.name: option.default for option in get("neural").options}
-    if args.checkpoint is None:
-        options["steps"] = args.steps
+    options = NeuralOptions() if args.checkpoint else NeuralOptions(steps=args.steps)
     model = train(Sample(data, ends, starts), _lm_settings(options, "neural"), print, args.checkpoint)
     held_out = read(args.corpus / "held_out.jsonl")
     size = sum(map(len, held_out))
@@ -91,10 +92,10 @@ def main() -> None:
 
     predictor = LmPredictor(model)
     begin = time.perf_counter()
-    candidates, words = ending_options(options, "neural", SYMBOLS)
-    compiled = compile_most_probable(predictor, candidates, LONGEST, edits=options["edits"])
+    candidates = num_candidates(SYMBOLS, options.candidates)
+    compiled = compile_most_probable(predictor, candidates, LONGEST, edits=options.edits)
     trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], candidates)
-    neural = NeuralCompressor.chosen(trie, SYMBOLS, words, (data, ends), segmenter)
+    neural = NeuralCompressor.chosen(trie, SYMBOLS, options.ends == "words", (data, ends), segmenter)
     seconds = time.perf_counter() - begin
     print(f"compiling neural: {seconds:.1f} s, {neural.vocab_size:,} symbols of {len(trie):,} strings")
     begin = time.perf_counter()

@@ -59,14 +59,15 @@ def same(compressor: Compressor, document: bytes) -> bool:
 def test_every_class_is_registered():
     registered = {tuple(value.split(":")) for value in compressors._BUILT_IN.values()}
     defined = set()
-    for path in Path(room.__file__).parent.rglob("*.py"):
+    folder = Path(room.__file__).parent
+    for path in folder.rglob("*.py"):
+        module = ".".join(path.relative_to(folder).with_suffix("").parts)
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and any(
                 isinstance(part, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "name" for t in part.targets)
                 for part in node.body
             ):
-                place = path.relative_to(Path(room.__file__).parent).with_suffix("")
-                defined.add((".".join(place.parts), node.name))
+                defined.add((module, node.name))
     assert defined == registered
 
 

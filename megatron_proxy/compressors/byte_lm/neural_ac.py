@@ -8,40 +8,39 @@ taken. (:mod:`megatron_proxy.compressors.strings.neural` gives every string a sy
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Final, Self, override
+from typing import Annotated, Any, ClassVar, Self, override
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CompressorError
 from .. import checks
-from ..base import Compressor, Corpus, Encoded, Option, literal_codes
-from ..segments.segmenter import Segmenter
+from ..base import Compressor, Corpus, Encoded, literal_codes
+from ..options import MADE, Setting
+from ..sample import sample
+from ..segments.segmenter import Kind, Segmenter
 from ..strings.double_array import Walker
 from ..strings.enumerate_strings import Compiled, compile_windows
-from ..strings.longest_match import (
-    LONGEST,
-    SEGMENT_BYTES,
-    TRIE_FILE,
-    checked_codes,
-    learning_sample,
-    lines_of,
-    segmenter_option,
-)
-from ..strings.neural_options import (
-    BORDER,
-    LM_OPTIONS,
-    border_option,
-    counts_option,
-    learning_options,
-    temperature_option,
-)
-from ..strings.string_set import MAX_LENGTH, NUM_BYTES, Trie, from_bytes
+from ..strings.longest_match import TRIE_FILE, Longest, SegmentBytes, checked_codes, lines_of, segmented
+from ..strings.neural_options import Border, Counts, LmOptions, learning_of
+from ..strings.string_set import NUM_BYTES, Trie, from_bytes
 from .windows import NO_CODE, likeliest, window_codes
 
-_WIDTHS: Final = (8, 12, 16)
-_BITS: Final = Option("bits", int, 16, "bits of a window's code; there are 2^bits symbols", _WIDTHS)
+
+@dataclass(frozen=True)
+class NeuralAcOptions(LmOptions):
+    """See :class:`NeuralAcCompressor`."""
+
+    bits: Annotated[
+        int, Setting("bits of a window's code; there are 2^bits symbols", choices=(8, 12, 16), stored=True)
+    ] = 16
+    longest: Longest = 64
+    border: Border = 0.0
+    segment_bytes: SegmentBytes = 512
+    counts: Counts = 0.8
+    segmenter: Annotated[dict[str, Any], MADE] = field(default_factory=dict)
 
 
 class NeuralAcCompressor(Compressor):
@@ -61,15 +60,7 @@ class NeuralAcCompressor(Compressor):
     """
 
     name = "neural-ac"
-    options: ClassVar[tuple[Option, ...]] = (
-        _BITS,
-        LONGEST,
-        BORDER,
-        SEGMENT_BYTES,
-        counts_option(0.8),
-        temperature_option(1.0),
-        *LM_OPTIONS,
-    )
+    options = NeuralAcOptions.flags()
     lossless: ClassVar[bool] = False
     literals = True
     spans = True
@@ -84,13 +75,12 @@ class NeuralAcCompressor(Compressor):
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
-        bits = _bits(options)
-        longest = checks.option(options, cls.name, "longest", 2, MAX_LENGTH)
-        border = border_option(options, cls.name)
-        segmenter = segmenter_option(options, cls.name)
-        learning = learning_options(options, cls.name)
-        predictor = learning.predictor(*learning_sample(options, cls.name, corpus, segmenter))
-        return cls.of_windows(compile_windows(predictor, bits, longest, border), bits, segmenter)
+        settings = NeuralAcOptions.given(options, cls.name)
+        segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
+        learning = learning_of(settings, cls.name)
+        predictor = learning.predictor(*segmented(sample(corpus, settings.sample_bytes), segmenter))
+        compiled = compile_windows(predictor, settings.bits, settings.longest, settings.border or None)
+        return cls.of_windows(compiled, settings.bits, segmenter)
 
     @classmethod
     def of_windows(cls, compiled: Compiled, bits: int, segmenter: Segmenter) -> Self:
@@ -105,16 +95,16 @@ class NeuralAcCompressor(Compressor):
     @classmethod
     @override
     def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        bits = _bits(config)
+        stored = NeuralAcOptions.restored(config)
         trie, outputs = from_bytes(checks.file(files, TRIE_FILE), TRIE_FILE)
         if outputs is None:
             raise CompressorError(f"this is a file of another compressor than {cls.name}", where=TRIE_FILE)
         # One int32 per string: the code doubled, plus 1 where the code is decoded as this string.
-        return cls(bits, trie, np.stack([outputs >> 1, outputs & 1]), lines_of(config))
+        return cls(stored.bits, trie, np.stack([outputs >> 1, outputs & 1]), lines_of(stored.segmenter))
 
     @override
     def config(self) -> dict[str, Any]:
-        return {"bits": self.bits, "segmenter": self.segmenter.config()}
+        return NeuralAcOptions(bits=self.bits, segmenter=self.segmenter.config()).stored()
 
     @override
     def files(self) -> dict[str, bytes]:
@@ -156,14 +146,6 @@ class NeuralAcCompressor(Compressor):
         return self.trie.spell(strings)
 
 
-def _bits(options: Mapping[str, Any]) -> int:
-    """The width of a code, from options or a stored configuration."""
-    bits = options.get("bits")
-    if bits not in _WIDTHS:
-        raise CompressorError(f"windows have 8, 12 or 16 bits, not {bits!r}", where="--neural-ac-bits")
-    return int(bits)
-
-
 def _inverse(outputs: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
     """Code to number of a string: int32, shape (256 + 2^bits,); -1 for codes of no window.
 
@@ -174,9 +156,7 @@ def _inverse(outputs: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
     """
     codes, is_best = outputs
     if (codes < NO_CODE).any() or (codes >= 1 << bits).any() or (codes[NUM_BYTES:] < 0).any():
-        raise CompressorError(
-            f"this file holds no windows of {bits} bits", where=TRIE_FILE, fix="give its --neural-ac-bits"
-        )
+        raise CompressorError(f"this file holds no windows of {bits} bits", where=TRIE_FILE)
     chosen = np.flatnonzero((is_best == 1) & (codes >= 0))
     if len(np.unique(codes[chosen])) != len(chosen) or len(chosen) != len(np.unique(codes[codes >= 0])):
         raise CompressorError("not every window's code has one string to be decoded as", where=TRIE_FILE)

@@ -1,4 +1,4 @@
-"""Equal-information windows: the code of every window, what a code stands for, and the slow way to the same codes.
+"""Equal-information windows: the code of every window, and what a code stands for.
 
 A window holds the bytes whose arithmetic-coding interval is at least 2^-bits wide; it ends where one more byte would
 make it narrower (Lester et al. 2024, arXiv 2404.03626, on which the paper's neural compressor stands). An interval
@@ -14,8 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..strings.enumerate_strings import INTERVAL_BITS, NUM_BYTES, Compiled, entropy, split
-from .predict import Predictor
+from ..strings.enumerate_strings import INTERVAL_BITS, NUM_BYTES, Compiled
 
 NO_CODE = -1
 """In place of the code of a single byte that does not fit a window: it stays a literal."""
@@ -42,38 +41,3 @@ def likeliest(compiled: Compiled, codes: NDArray[np.int32], bits: int) -> NDArra
     best = np.full(1 << bits, NO_CODE, dtype=np.int32)
     best[codes[order]] = order
     return best
-
-
-def reference_codes(
-    segment: bytes, predictor: Predictor, bits: int, longest: int, border: float | None = None
-) -> list[int]:
-    """The codes of one segment, by running the predictor and an arithmetic coder over it, byte by byte.
-
-    Codes below 256 are literal bytes, others 256 + the window's code. Slow: it is what the trie is checked against.
-    """
-    codes: list[int] = []
-    begin = 0
-    while begin < len(segment):
-        end, code = _window(segment, begin, predictor, bits, longest, border)
-        codes += list(segment[begin:end]) if code == NO_CODE else [NUM_BYTES + code]
-        begin = end
-    return codes
-
-
-def _window(
-    segment: bytes, begin: int, predictor: Predictor, bits: int, longest: int, border: float | None
-) -> tuple[int, int]:
-    """Where the window that starts at ``begin`` ends, and its code; :data:`NO_CODE` if its bytes stay literals."""
-    step = 1 << (INTERVAL_BITS - bits)
-    predictor.start()
-    low, width = 0, 1 << INTERVAL_BITS
-    for end in range(begin, len(segment)):
-        frequencies = predictor.frequencies()
-        lows, widths = split(np.array([low]), np.array([width]), frequencies)
-        following = segment[end]
-        closed = end > begin and border is not None and entropy(frequencies)[0] > border
-        if closed or end - begin == longest or widths[0, following] < step:
-            return (end, -(-low // step)) if end > begin else (end + 1, NO_CODE)
-        low, width = int(lows[0, following]), int(widths[0, following])
-        predictor.descend(np.zeros(1, dtype=np.int64), np.array([following], dtype=np.uint8))
-    return len(segment), NO_CODE

@@ -10,14 +10,16 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Self, override
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Self, override
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CompressorError
 from .. import checks, library_probe
-from ..base import Compressor, Corpus, Option
+from ..base import Compressor, Corpus
+from ..options import MADE, Options, Setting
 
 # Magic, deflate, no flags, time 0, no extra flags, operating system unknown.
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -29,39 +31,39 @@ _MEMORY_LEVEL: Final = 8
 _PORTION: Final = 1 << 16
 
 
-class GzipCompressor(Compressor):
-    """gzip at one level.
+@dataclass(frozen=True)
+class GzipOptions(Options):
+    """zlib's level, and the digest of what the library must make of the probe text; empty to take this machine's."""
 
-    Parameters
-    ----------
-    level
-        zlib's level, 1 to 9.
-    probe
-        Digest of what the library must make of the probe text; None to take this machine's.
-    """
+    level: Annotated[int, Setting("compression level, 1 to 9", 1, 9, stored=True)] = 9
+    probe: Annotated[str, MADE] = ""
+
+
+class GzipCompressor(Compressor):
+    """gzip at one level."""
 
     name = "gzip"
     control = True
-    options: ClassVar[tuple[Option, ...]] = (Option("level", int, 9, "compression level, 1 to 9"),)
+    options = GzipOptions.flags()
 
-    def __init__(self, level: int, probe: str | None = None) -> None:
-        self.level = level
-        self._checked = probe is None
-        self._probe = probe or library_probe.digest(self._deflate)
+    def __init__(self, settings: GzipOptions) -> None:
+        self.level = settings.level
+        self._checked = not settings.probe
+        self.settings = replace(settings, probe=settings.probe or library_probe.digest(self._deflate))
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
-        return cls(checks.option(options, cls.name, "level", 1, 9))
+        return cls(GzipOptions.given(options, cls.name))
 
     @classmethod
     @override
     def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        return cls(checks.option(config, cls.name, "level", 1, 9), checks.entry(config, "probe", str))
+        return cls(GzipOptions.restored(config))
 
     @override
     def config(self) -> dict[str, Any]:
-        return {"level": self.level, "probe": self._probe}
+        return self.settings.stored()
 
     @property
     @override
@@ -71,7 +73,7 @@ class GzipCompressor(Compressor):
     @override
     def encode(self, document: bytes) -> NDArray[np.uint8]:
         if not self._checked:
-            library_probe.check(self._probe, self._deflate, f"zlib {zlib.ZLIB_RUNTIME_VERSION}")
+            library_probe.check(self.settings.probe, self._deflate, f"zlib {zlib.ZLIB_RUNTIME_VERSION}")
             self._checked = True
         if not document:
             return np.empty(0, dtype=np.uint8)
@@ -84,12 +86,9 @@ class GzipCompressor(Compressor):
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
-        codes = np.ascontiguousarray(codes)
-        if not len(codes):
+        member = checks.codes_below(codes, self.vocab_size).astype(np.uint8).tobytes()
+        if not member:
             return b""
-        if not 0 <= int(codes.min()) <= int(codes.max()) < 256:
-            raise CompressorError("codes out of range")
-        member = codes.astype(np.uint8).tobytes()
         if len(member) < len(_HEADER) + _TRAILER.size or not member.startswith(_HEADER):
             raise CompressorError("these codes are not a gzip member as it is made here")
         document = _inflate(member[len(_HEADER) : -_TRAILER.size])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import CompressorError
 from ...vocab import NUM_BYTES
+from .. import checks
 from ..base import Compressor, Corpus, Encoded
 from ..segments.segmenter import Kind, Segmenter
 
@@ -57,12 +58,6 @@ class _RegroupCompressor(Compressor):
     def _span_ends(self, document: bytes) -> NDArray[np.int64]:
         return _SPANS.ends(document)
 
-    def _in_range(self, codes: NDArray[Any], limit: int) -> NDArray[Any]:
-        codes = np.ascontiguousarray(codes)
-        if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < limit:
-            raise CompressorError("codes out of range")
-        return codes
-
 
 class _PartCompressor(_RegroupCompressor):
     """Parts of a byte."""
@@ -78,7 +73,7 @@ class _PartCompressor(_RegroupCompressor):
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
         parts = 8 // self.bits
-        codes = self._in_range(codes, self.vocab_size).astype(np.uint8)
+        codes = checks.codes_below(codes, self.vocab_size).astype(np.uint8)
         if len(codes) % parts:
             raise CompressorError(f"{len(codes)} codes are no whole number of bytes: {parts} make one")
         data = np.zeros(len(codes) // parts, dtype=np.uint8)
@@ -120,7 +115,7 @@ class IdentityCompressor(_RegroupCompressor):
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
-        return self._in_range(codes, NUM_BYTES).astype(np.uint8).tobytes()
+        return checks.codes_below(codes, NUM_BYTES).astype(np.uint8).tobytes()
 
     @override
     def symbol_bytes(self) -> NDArray[np.int32]:
@@ -144,7 +139,7 @@ class DoubleByteCompressor(_RegroupCompressor):
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
-        codes = self._in_range(codes, self.vocabulary.num_codes)
+        codes = checks.codes_below(codes, self.vocabulary.num_codes)
         last = bytes([int(codes[-1])]) if len(codes) and codes[-1] < NUM_BYTES else b""
         pairs = codes[: len(codes) - len(last)]
         if len(pairs) and pairs.min() < NUM_BYTES:

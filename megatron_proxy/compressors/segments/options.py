@@ -1,4 +1,4 @@
-"""Options for segments that several compressors share, and samples of a corpus cut into them."""
+"""Segmenters of compressors: learnt, stored and restored; and samples of a corpus cut into segments."""
 
 from __future__ import annotations
 
@@ -11,28 +11,20 @@ from ..base import Corpus
 from ..sample import sample
 from . import punkt
 from .punkt import Punkt
-from .segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+from .segmenter import Kind, Segmenter
 
 PUNKT_FILE: Final = "punkt.json"
 _PUNKT_SAMPLE_BYTES: Final = 4 << 20
 
 
-def segmenter_of(
-    options: Mapping[str, Any], compressor: str, corpus: Corpus, longest: int = MAX_BYTES_LIMIT
-) -> Segmenter:
-    """The segmenter that ``--<compressor>-segment`` and ``--<compressor>-segment-bytes`` ask for.
-
-    ``longest`` is the most bytes that a segment may have.
-    """
-    kind = Kind(checks.choice(options, compressor, "segment", list(Kind)))
-    max_bytes = checks.option(options, compressor, "segment-bytes", 16, longest)
+def learnt_segmenter(kind: Kind, max_bytes: int, corpus: Corpus) -> Segmenter:
+    """A segmenter that learns from the corpus what it needs."""
     model = Punkt(punkt.train(sample(corpus, _PUNKT_SAMPLE_BYTES))) if kind is Kind.SENTENCES else None
     return Segmenter(kind, max_bytes, model)
 
 
-def restore_segmenter(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Segmenter:
-    """The segmenter that a configuration and its files describe."""
-    settings = checks.entry(config, "segmenter", dict)
+def restore_segmenter(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Segmenter:
+    """The segmenter that its settings and the compressor's files describe."""
     model = Punkt(checks.file(files, PUNKT_FILE)) if settings.get("kind") == Kind.SENTENCES else None
     return Segmenter.from_config(settings, model)
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Self, override
+from typing import Annotated, Any, Final, Self, override
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CompressorError
 from .. import checks
-from ..base import Compressor, Corpus, Encoded, Option, literal_codes
-from ..sample import sample
+from ..base import Compressor, Encoded, literal_codes
+from ..options import MADE, Options, Setting
 from ..segments.options import restore_segmenter
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
 from .double_array import Walker
@@ -21,32 +22,45 @@ from .string_set import MAX_LENGTH, MAX_STRINGS, NUM_BYTES, Trie, from_bytes
 
 TRIE_FILE: Final = "strings.trie"
 
-SYMBOLS = Option("symbols", int, 65_536 - NUM_BYTES, "number of symbols, single bytes not counted")
-LONGEST = Option("longest", int, 64, "longest string that a symbol stands for, in bytes")
-SEGMENT_BYTES = Option("segment-bytes", int, 512, "longest segment; segments end at lines and no symbol crosses an end")
-ROUNDS = Option(
-    "rounds",
-    int,
-    1,
-    "1: strings may start anywhere; more: where the symbols of the round before start, denser, less stable",
-)
-SAMPLE_BYTES = Option("sample-bytes", int, 64 << 20, "how much of the corpus is learnt from")
 ENDS: Final = ("anywhere", "words")
 
-
-def ends_option(default: str) -> Option:
-    """Where a match ends: one of :data:`ENDS`."""
-    text = "where a match ends: as late as it can (anywhere), or where a word begins if it can (words; stabler)"
-    return Option("ends", str, default, text, ENDS)
-
-
-def candidates_option(default: float) -> Option:
-    """How many strings the symbols are chosen from."""
-    text = (
+# The types of settings, for those that several compressors have.
+Symbols = Annotated[int, Setting("number of symbols, single bytes not counted", 1, MAX_STRINGS)]
+Longest = Annotated[int, Setting("longest string that a symbol stands for, in bytes", 2, MAX_LENGTH)]
+Ends = Annotated[
+    str,
+    Setting(
+        "where a match ends: as late as it can (anywhere), or where a word begins if it can (words; stabler)",
+        choices=ENDS,
+    ),
+]
+Candidates = Annotated[
+    float,
+    Setting(
         "times as many strings as symbols are looked at, and those become symbols that matches use, in the sample and "
-        "in the sample with deletions; 1: all of them do"
-    )
-    return Option("candidates", float, default, text)
+        "in the sample with deletions; 1: all of them do",
+        1.0,
+        64.0,
+    ),
+]
+SegmentBytes = Annotated[
+    int, Setting("longest segment; segments end at lines and no symbol crosses an end", 16, MAX_BYTES_LIMIT)
+]
+Rounds = Annotated[
+    int,
+    Setting(
+        "1: strings may start anywhere; more: where the symbols of the round before start, denser, less stable", 1, 10
+    ),
+]
+SampleBytes = Annotated[int, Setting("how much of the corpus is learnt from", 1, 1 << 30)]
+
+
+@dataclass(frozen=True)
+class StoredOptions(Options):
+    """What a longest match stores, ``ends`` only where not every match is the longest one."""
+
+    segmenter: Annotated[dict[str, Any], MADE]
+    ends: Annotated[str, Setting(choices=ENDS, stored=True)] = ENDS[0]
 
 
 class LongestMatch(Compressor):
@@ -100,13 +114,13 @@ class LongestMatch(Compressor):
     @classmethod
     @override
     def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        trie, codes = from_bytes(checks.file(files, TRIE_FILE), TRIE_FILE)
         # Without an entry, matches are the longest ones and every string is a symbol.
         plain = "ends" not in config
+        stored = StoredOptions.restored({"ends": StoredOptions.ends, **config})
+        trie, codes = from_bytes(checks.file(files, TRIE_FILE), TRIE_FILE)
         if plain != (codes is None):
             raise CompressorError(f"this is a file of another compressor than {cls.name}", where=TRIE_FILE)
-        words = not plain and checks.choice(config, cls.name, "ends", ENDS) == "words"
-        return cls(trie, lines_of(config), codes, words)
+        return cls(trie, lines_of(stored.segmenter), codes, stored.ends == "words")
 
     @override
     def config(self) -> dict[str, Any]:
@@ -194,36 +208,17 @@ def checked_codes(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
     return codes.astype(np.int64)
 
 
-def lines_of(config: Mapping[str, Any]) -> Segmenter:
-    """The segmenter that a stored configuration describes; it cuts at lines."""
-    segmenter = restore_segmenter(config, {})
+def lines_of(settings: Mapping[str, Any]) -> Segmenter:
+    """The segmenter that stored settings describe; it cuts at lines."""
+    segmenter = restore_segmenter(settings, {})
     if segmenter.kind is not Kind.LINES:
         raise CompressorError(f"this compressor cuts at lines; its configuration says {segmenter.kind}")
     return segmenter
 
 
-def segmenter_option(options: Mapping[str, Any], compressor: str) -> Segmenter:
-    """The segmenter that ``--<compressor>-segment-bytes`` asks for."""
-    return Segmenter(Kind.LINES, checks.option(options, compressor, "segment-bytes", 16, MAX_BYTES_LIMIT))
-
-
-def string_options(options: Mapping[str, Any], compressor: str) -> tuple[int, int]:
-    """Number of symbols and longest string, in bytes."""
-    size = checks.option(options, compressor, "symbols", 1, MAX_STRINGS)
-    return size, checks.option(options, compressor, "longest", 2, MAX_LENGTH)
-
-
-def ending_options(options: Mapping[str, Any], compressor: str, size: int) -> tuple[int, bool]:
-    """How many strings to choose ``size`` symbols from, and whether matches end where words begin."""
-    times = checks.number(options, compressor, "candidates", 1.0, 64.0)
-    return min(MAX_STRINGS, round(size * times)), checks.choice(options, compressor, "ends", ENDS) == "words"
-
-
-def learning_sample(
-    options: Mapping[str, Any], compressor: str, corpus: Corpus, segmenter: Segmenter
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """What is learnt from: bytes of the corpus (uint8), and where its segments end (int64)."""
-    return segmented(sample(corpus, checks.option(options, compressor, "sample-bytes", 1, 1 << 30)), segmenter)
+def num_candidates(symbols: int, times: float) -> int:
+    """How many strings to choose so many symbols from, with ``times`` as many as symbols."""
+    return min(MAX_STRINGS, round(symbols * times))
 
 
 def segmented(documents: list[bytes], segmenter: Segmenter) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

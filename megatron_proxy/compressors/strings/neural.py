@@ -16,62 +16,68 @@ ones. :mod:`megatron_proxy.compressors.byte_lm.neural_ac` has the paper's way of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, override
+from dataclasses import dataclass
+from typing import Annotated, Any, Self, override
 
-from ..base import Corpus, Option
+from ..base import Corpus
+from ..options import Setting
+from ..sample import sample
+from ..segments.segmenter import Kind, Segmenter
 from .enumerate_strings import NUM_BYTES, compile_most_probable
 from .longest_match import (
-    LONGEST,
-    SEGMENT_BYTES,
-    SYMBOLS,
+    Candidates,
+    Ends,
+    Longest,
     LongestMatch,
-    candidates_option,
-    ending_options,
-    ends_option,
-    learning_sample,
-    segmenter_option,
-    string_options,
+    SegmentBytes,
+    Symbols,
+    num_candidates,
+    segmented,
 )
-from .neural_options import (
-    BORDER,
-    EDITS,
-    LM_OPTIONS,
-    border_option,
-    counts_option,
-    edits_option,
-    learning_options,
-    temperature_option,
-)
+from .neural_options import Border, Counts, LmOptions, Temperature, learning_of
 from .string_set import ranked
+
+
+@dataclass(frozen=True)
+class NeuralOptions(LmOptions):
+    """See :class:`NeuralCompressor`."""
+
+    symbols: Symbols = 65_536 - NUM_BYTES
+    longest: Longest = 64
+    ends: Ends = "words"
+    candidates: Candidates = 2.5
+    edits: Annotated[
+        float,
+        Setting(
+            "share of bytes at which other text leaves the corpus's ways; the higher, the shorter and more general the "
+            "strings",
+            0.0,
+            0.5,
+        ),
+    ] = 0.0
+    border: Border = 0.0
+    segment_bytes: SegmentBytes = 512
+    counts: Counts = 0.7
+    temperature: Temperature = 1.25
 
 
 class NeuralCompressor(LongestMatch):
     """Of the most probable strings of a byte LM those that are used; matches end at words."""
 
     name = "neural"
-    options: ClassVar[tuple[Option, ...]] = (
-        SYMBOLS,
-        LONGEST,
-        ends_option("words"),
-        candidates_option(2.5),
-        EDITS,
-        BORDER,
-        SEGMENT_BYTES,
-        counts_option(0.7),
-        temperature_option(1.25),
-        *LM_OPTIONS,
-    )
+    options = NeuralOptions.flags()
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
-        size, longest = string_options(options, cls.name)
-        candidates, words = ending_options(options, cls.name, size)
-        border = border_option(options, cls.name)
-        edits = edits_option(options, cls.name)
-        segmenter = segmenter_option(options, cls.name)
-        learning = learning_options(options, cls.name)
-        sample = learning_sample(options, cls.name, corpus, segmenter)
-        compiled = compile_most_probable(learning.predictor(*sample), candidates, longest, border, edits)
+        settings = NeuralOptions.given(options, cls.name)
+        segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
+        learning = learning_of(settings, cls.name)
+        learnt = segmented(sample(corpus, settings.sample_bytes), segmenter)
+        candidates = num_candidates(settings.symbols, settings.candidates)
+        predictor = learning.predictor(*learnt)
+        compiled = compile_most_probable(
+            predictor, candidates, settings.longest, settings.border or None, settings.edits
+        )
         trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], candidates)
-        return cls.chosen(trie, size, words, sample, segmenter)
+        return cls.chosen(trie, settings.symbols, settings.ends == "words", learnt, segmenter)

@@ -12,57 +12,61 @@ need no language model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Self, override
+from dataclasses import dataclass
+from typing import Any, Self, override
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
-from ..base import Corpus, Option
+from ..base import Corpus
+from ..options import Options
+from ..sample import sample
+from ..segments.segmenter import Kind, Segmenter
 from .double_array import Walker
 from .frequent_strings import most_frequent
 from .longest_match import (
-    LONGEST,
-    ROUNDS,
-    SAMPLE_BYTES,
-    SEGMENT_BYTES,
-    SYMBOLS,
+    Candidates,
+    Ends,
+    Longest,
     LongestMatch,
-    candidates_option,
-    ending_options,
-    ends_option,
-    learning_sample,
-    segmenter_option,
-    string_options,
+    Rounds,
+    SampleBytes,
+    SegmentBytes,
+    Symbols,
+    num_candidates,
+    segmented,
 )
-from .string_set import Trie
+from .string_set import NUM_BYTES, Trie
 
-MAX_ROUNDS: Final = 10
+
+@dataclass(frozen=True)
+class TrieOptions(Options):
+    """See :class:`TrieCompressor`."""
+
+    symbols: Symbols = 65_536 - NUM_BYTES
+    longest: Longest = 64
+    ends: Ends = "anywhere"
+    candidates: Candidates = 1.0
+    segment_bytes: SegmentBytes = 512
+    sample_bytes: SampleBytes = 64 << 20
+    rounds: Rounds = 1
 
 
 class TrieCompressor(LongestMatch):
     """The most frequent strings, longest match."""
 
     name = "trie"
-    options: ClassVar[tuple[Option, ...]] = (
-        SYMBOLS,
-        LONGEST,
-        ends_option("anywhere"),
-        candidates_option(1.0),
-        SEGMENT_BYTES,
-        SAMPLE_BYTES,
-        ROUNDS,
-    )
+    options = TrieOptions.flags()
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
-        size, longest = string_options(options, cls.name)
-        candidates, words = ending_options(options, cls.name, size)
-        rounds = checks.option(options, cls.name, "rounds", 1, MAX_ROUNDS)
-        segmenter = segmenter_option(options, cls.name)
-        sample = learning_sample(options, cls.name, corpus, segmenter)
-        return cls.chosen(learn(*sample, candidates, longest, rounds), size, words, sample, segmenter)
+        settings = TrieOptions.given(options, cls.name)
+        segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
+        learnt = segmented(sample(corpus, settings.sample_bytes), segmenter)
+        candidates = num_candidates(settings.symbols, settings.candidates)
+        trie = learn(*learnt, candidates, settings.longest, settings.rounds)
+        return cls.chosen(trie, settings.symbols, settings.ends == "words", learnt, segmenter)
 
 
 def learn(data: NDArray[np.uint8], ends: NDArray[np.int64], size: int, longest: int, rounds: int) -> Trie:

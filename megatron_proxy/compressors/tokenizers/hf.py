@@ -11,132 +11,90 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Final, Self, override
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self, override
 
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from ...common.characters import byte_characters
 from ...errors import CompressorError
 from ...vocab import NUM_BYTES
 from .. import checks
-from ..base import Corpus, Option
-from .tokens import SPLIT_OPTION, SPLITS, SYMBOLS, SYMBOLS_OPTION, TokenCompressor, literals
-from .word_cache import Borders, WordEncoder, borders_of
+from ..base import Corpus
+from ..options import Setting
+from .tokens import TokenCompressor, TokenOptions, literals
+from .word_cache import Borders, borders_of
 
 # Views are prepared by as many processes as there are cores: threads in each of them would only get in the way.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-MODEL_FILE: Final = "tokenizer.json"
 _SPACE: Final = "\u2581"
+_BYTE_OF: Final = {character: byte for byte, character in enumerate(byte_characters())}
 _BYTE_PIECE: Final = re.compile("<0x([0-9A-F]{2})>")
 # Settings of a model (BPE's, Unigram's) that make it draw at random.
 _DRAWING: Final = ("dropout", "alpha", "nbest_size")
 
 
-class HfCompressor(TokenCompressor):
-    """A tokenizer.json.
+@dataclass(frozen=True)
+class HfOptions(TokenOptions):
+    """See :class:`HfCompressor`."""
 
-    Parameters
-    ----------
-    model
-        Content of the tokenizer.json.
-    symbols
-        How a token is written: ``ids``, ``bytes`` or ``gray``.
-    split
-        ``lines`` to encode spans of lines on their own, ``none`` to leave documents whole.
-    """
+    model: Annotated[str, Setting("the tokenizer.json (needed)")] = ""
+
+
+class HfCompressor(TokenCompressor):
+    """A tokenizer.json, by its content."""
 
     name = "hf"
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("model", str, "", "the tokenizer.json (needed)"),
-        SYMBOLS_OPTION,
-        SPLIT_OPTION,
-    )
+    options = HfOptions.flags()
+    settings_class = HfOptions
+    file_name = "tokenizer.json"
 
     def __init__(self, model: bytes, symbols: str = "ids", split: str = "none") -> None:
-        self.model = model
         try:
             settled = without_drawing(model)[0]
             self._tokenizer = tokenizers.Tokenizer.from_str(settled.decode("utf-8"))
             self._tokenizer.no_truncation()
             self._tokenizer.no_padding()
             content = json.loads(settled)
-            tokens, self._code_of_id = _tokens(self._tokenizer, content)
+            tokens, code_of_id = _tokens(self._tokenizer, content)
             self._added = tuple(token["content"] for token in content.get("added_tokens") or ())
             borders = _borders(content)
         except CompressorError:
             raise
         except Exception as error:  # the package raises plain Exception
             raise CompressorError(f"the tokenizers package cannot load this tokenizer.json: {error}") from error
-        super().__init__(tokens, symbols)
-        self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
-        self.split = self.spans = split == "lines"
-        self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
+        super().__init__(model, HfOptions(symbols, split), tokens, code_of_id, borders)
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
-        symbols = checks.choice(options, cls.name, "symbols", SYMBOLS)
-        split = checks.choice(options, cls.name, "split", SPLITS)
-        if not options["model"]:
+        settings = HfOptions.given(options, cls.name)
+        if not settings.model:
             raise CompressorError("this compressor needs a tokenizer.json", where=f"--{cls.name}-model")
-        model, drawing = without_drawing(checks.read(Path(options["model"]), f"--{cls.name}-model"))
+        built = cls.from_file(settings.model, "model", settings)
+        built.content, drawing = without_drawing(built.content)
         for setting, value in drawing.items():
-            what = f"{cls.name}: {options['model']} asks for {setting} {value}, which is turned off"
+            what = f"{cls.name}: {settings.model} asks for {setting} {value}, which is turned off"
             print(f"{what}: the same bytes must have the same codes", file=sys.stderr)
-        with checks.named(options["model"], f"--{cls.name}-model"):
-            return cls(model, symbols, split)
-
-    @classmethod
-    @override
-    def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        symbols = checks.choice(config, cls.name, "symbols", SYMBOLS)
-        return cls(checks.file(files, MODEL_FILE), symbols, checks.choice(config, cls.name, "split", SPLITS))
+        return built
 
     @override
-    def config(self) -> dict[str, Any]:
-        return {"symbols": self.symbols, "split": "lines" if self.split else "none"}
-
-    @override
-    def files(self) -> dict[str, bytes]:
-        return {MODEL_FILE: self.model}
-
-    @override
-    def _encode_texts(self, texts: list[str]) -> Sequence[NDArray[np.int32]]:
-        return [self._encode_text(text) for text in texts]
-
-    def _encode_text(self, text: str) -> NDArray[np.int32]:
+    def _by_words(self, text: str, content: bytes) -> bool:
         # Added tokens are sought before a text is split, so they may hold together what is cut here.
-        if self._words is not None and not any(token in text for token in self._added):
-            content = text.encode("utf-8")
-            if self._words.takes(content):
-                return self._words.encode(content)
-        return self._encode_whole([text])[0]
+        return not any(token in text for token in self._added) and super()._by_words(text, content)
 
-    def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The codes of all texts in a row, and where those of each text end."""
+    @override
+    def _ids_of(self, texts: list[str]) -> list[list[int]]:
         with checks.panics("tokenizers"):
             found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return self._in_a_row(texts, [encoding.ids for encoding in found], self._code_of_id, self._exactly)
+        return [encoding.ids for encoding in found]
 
-    def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """``codes``, with literals where they do not stand for ``text``."""
-        expected = text.encode("utf-8")
-        found = self._bytes_of(codes)
-        if found == expected:
-            return codes
-        if found == b" " + expected:
-            # A space put before the text belongs to the first token, and that one goes.
-            return np.concatenate([literals(self._bytes_of(codes[:1])[1:]), codes[1:]])
-        parts = list(self._where_exact(text))
-        codes = np.concatenate([np.empty(0, dtype=np.int32), *parts])
-        return codes if self._bytes_of(codes) == expected else literals(expected)
-
+    @override
     def _where_exact(self, text: str) -> Iterator[NDArray[np.int32]]:
-        """Codes of ``text``: tokens where they stand for the characters they were made from, else literals."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         at = 0
         for id_, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
@@ -212,13 +170,3 @@ def _bytes(token: str, byte_level: bool, spaces: bool) -> bytes:
     if byte_level and all(character in _BYTE_OF for character in token):
         return bytes(_BYTE_OF[character] for character in token)
     return (token.replace(_SPACE, " ") if spaces else token).encode("utf-8", "surrogatepass")
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's alphabet: printable Latin-1 characters stand for themselves, others from U+0100 on in their order."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-_BYTE_OF: Final = _byte_alphabet()

@@ -7,9 +7,9 @@ know or normalises away, bytes that are not UTF-8, and U+2581, which SentencePie
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Final, Self, override
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self, override
 
 import numpy as np
 import sentencepiece
@@ -17,111 +17,78 @@ from numpy.typing import NDArray
 
 from ...errors import CompressorError
 from ...vocab import NUM_BYTES
-from .. import checks
-from ..base import Corpus, Option
+from ..base import Corpus
+from ..options import Options, Setting
 from ..sample import sample
 from ..segments.options import cut
 from ..segments.segmenter import Kind, Segmenter
 from .sentencepiece_model import read_settings
-from .tokens import SYMBOLS, SYMBOLS_OPTION, TokenCompressor, literals
-from .word_cache import WordEncoder, borders_between
+from .tokens import Symbols, TokenCompressor, literals
+from .word_cache import borders_between
 
-MODEL_FILE: Final = "model.model"
 _SPACE: Final = "\u2581"
 
 # The trainer leaves out longer lines; these are cut, at words, instead.
 _TRAINING_LINES: Final = Segmenter(Kind.LINES, 4_096)
 
 
-class SentencePieceCompressor(TokenCompressor):
-    """SentencePiece with one model.
+@dataclass(frozen=True)
+class SentencePieceOptions(Options):
+    """See :class:`SentencePieceCompressor`."""
 
-    Parameters
-    ----------
-    model
-        Content of a .model file.
-    symbols
-        How a piece is written: ``ids``, ``bytes`` or ``gray``.
-    """
+    model: Annotated[str, Setting("an existing .model file; without it one is trained on the corpus")] = ""
+    vocab_size: Annotated[int, Setting("number of pieces of a trained model", 300, 1 << 20)] = 16_384
+    sample_bytes: Annotated[int, Setting("how much of the corpus a model is trained on", 1, 1 << 30)] = 16 << 20
+    symbols: Symbols = "ids"
+
+
+class SentencePieceCompressor(TokenCompressor):
+    """SentencePiece with one model, the content of a .model file."""
 
     name = "sentencepiece"
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("model", str, "", "an existing .model file; without it one is trained on the corpus"),
-        Option("vocab-size", int, 16_384, "number of pieces of a trained model"),
-        Option("sample-bytes", int, 16 << 20, "how much of the corpus a model is trained on"),
-        SYMBOLS_OPTION,
-    )
+    options = SentencePieceOptions.flags()
+    settings_class = SentencePieceOptions
+    file_name = "model.model"
 
     def __init__(self, model: bytes, symbols: str = "ids") -> None:
-        self.model = model
-        self._settings = read_settings(model)
+        found = read_settings(model)
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
-            pieces = _pieces(self._processor, escapes_spaces=self._settings.escapes_spaces)
+            pieces = _pieces(self._processor, escapes_spaces=found.escapes_spaces)
         except (RuntimeError, ValueError, TypeError) as error:
             raise CompressorError(f"SentencePiece cannot load this model: {error}") from error
-        super().__init__(pieces, symbols, odd="\0" + _SPACE)
-        self._code_of_id = _codes(self._processor)
-        independent_lines = not any(b"\n" in piece[:-1] for piece in pieces)
-        self.spans = self._settings.identity and independent_lines
+        spans = found.identity and not any(b"\n" in piece[:-1] for piece in pieces)
+        borders = borders_between(pieces) if found.bpe and spans else None
+        settings = SentencePieceOptions(symbols=symbols)
+        super().__init__(model, settings, pieces, _codes(self._processor), borders, odd="\0" + _SPACE)
+        self.spans = spans
         self.no_spans_because = "this SentencePiece model normalises text, or has pieces that go on behind a line's end"
-        borders = borders_between(pieces) if self._settings.bpe and self.spans else None
-        self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
+        self.space_before = found.dummy_prefix
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
-        symbols = checks.choice(options, cls.name, "symbols", SYMBOLS)
-        if options["model"]:
-            model = checks.read(Path(options["model"]), f"--{cls.name}-model")
-            with checks.named(options["model"], f"--{cls.name}-model"):
-                return cls(model, symbols)
-        size = checks.option(options, cls.name, "vocab-size", 300, 1 << 20)
-        budget = checks.option(options, cls.name, "sample-bytes", 1, 1 << 30)
-        return cls(train(sample(corpus, budget), size), symbols)
-
-    @classmethod
-    @override
-    def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        return cls(checks.file(files, MODEL_FILE), checks.choice(config, cls.name, "symbols", SYMBOLS))
+        settings = SentencePieceOptions.given(options, cls.name)
+        if settings.model:
+            return cls.from_file(settings.model, "model", settings)
+        return cls(train(sample(corpus, settings.sample_bytes), settings.vocab_size), settings.symbols)
 
     @override
-    def config(self) -> dict[str, Any]:
-        return {"symbols": self.symbols}
+    def _by_words(self, text: str, content: bytes) -> bool:
+        return True
 
     @override
-    def files(self) -> dict[str, bytes]:
-        return {MODEL_FILE: self.model}
+    def _ids_of(self, texts: list[str]) -> list[list[int]]:
+        found: list[list[int]] = self._processor.encode(texts, out_type=int, num_threads=1, enable_sampling=False)
+        return found
 
     @override
-    def _encode_texts(self, texts: list[str]) -> Sequence[NDArray[np.int32]]:
-        if self._words is not None:
-            return [self._words.encode(text.encode("utf-8")) for text in texts]
-        codes, ends = self._encode_whole(texts)
-        return np.split(codes, ends[:-1])
-
-    def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """What SentencePiece makes of each text, as far as it is exact; the codes in a row and where each text ends."""
-        found = self._processor.encode(texts, out_type=int, num_threads=1, enable_sampling=False)
-        return self._in_a_row(texts, found, self._code_of_id, self._exactly)
-
-    def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """``codes`` if they stand for ``text``, else with literals where they do not."""
-        expected = text.encode("utf-8")
-        found = self._bytes_of(codes)
-        if found == expected:
-            return codes
-        if self._settings.dummy_prefix and found == b" " + expected:
-            # The space that SentencePiece puts before a text belongs to its first piece, and that one goes.
-            return np.concatenate([literals(self._bytes_of(codes[:1])[1:]), codes[1:]])
-        parts = [np.empty(0, dtype=np.int32)]
+    def _where_exact(self, text: str) -> Iterator[NDArray[np.int32]]:
         for id_, surface in _surfaces(self._processor, text):
             code = self._code_of_id[id_ : id_ + 1]
             content = surface.encode("utf-8")
-            parts.append(code if self._bytes_of(code) == content else literals(content))
-        codes = np.concatenate(parts)
-        return codes if self._bytes_of(codes) == expected else literals(expected)
+            yield code if self._bytes_of(code) == content else literals(content)
 
 
 def train(documents: list[bytes], vocab_size: int) -> bytes:

@@ -13,30 +13,24 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, override
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Self, override
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.characters import border_before
 from ...common.jit import jit
 from ...errors import CompressorError
 from ...vocab import NUM_BYTES
-from ..base import Compressor, Encoded, Option
+from .. import checks
+from ..base import Compressor, Encoded
+from ..options import Options, Setting
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
-
-SYMBOLS: Final = ("ids", "bytes", "gray")
-SYMBOLS_OPTION: Final = Option("symbols", str, "ids", "how a token is written", SYMBOLS)
-
-SPLITS: Final = ("none", "lines")
-SPLIT_OPTION: Final = Option(
-    "split",
-    str,
-    "none",
-    "encode spans of lines on their own, which the mode interleaved needs, or leave texts whole",
-    SPLITS,
-)
+from .word_cache import Borders, WordEncoder
 
 # Spans of this many bytes at most, where lines allow it.
 _SPANS: Final = Segmenter(Kind.LINES, 256)
@@ -45,35 +39,106 @@ _SPANS: Final = Segmenter(Kind.LINES, 256)
 PART_BYTES: Final = 1 << 20
 
 
+Symbols = Annotated[str, Setting("how a token is written", choices=("ids", "bytes", "gray"), stored=True)]
+
+
+@dataclass(frozen=True)
+class TokenOptions(Options):
+    """What can be set of a tokenizer that is given; a subclass adds what it is given by."""
+
+    symbols: Symbols = "ids"
+    split: Annotated[
+        str,
+        Setting(
+            "encode spans of lines on their own, which the mode interleaved needs, or leave texts whole",
+            choices=("none", "lines"),
+            stored=True,
+        ),
+    ] = "none"
+
+
 class TokenCompressor(Compressor):
-    """A tokenizer as a compressor.
+    """A tokenizer as a compressor. A subclass is made of its file's content and of what its settings store, by name.
 
     Parameters
     ----------
+    content
+        The content of its file.
+    settings
+        How it was set.
     tokens
         The bytes that each token stands for, by id; empty for tokens that stand for nothing (control tokens).
-    symbols
-        How a token is written, one of :data:`SYMBOLS`.
+    code_of_id
+        int32: the code of each id, a literal byte or 256 + id.
+    borders
+        Where texts can be cut without changing their tokens; None where that is not known.
     odd
         Pattern of the characters that go through literally; bytes that are not UTF-8 are always among them.
     """
 
+    settings_class: ClassVar[type[Options]]
+    file_name: ClassVar[str]
+    """The name of the stored file."""
     literals = True
-    split = False
-    """Whether spans are encoded on their own although the tokenizer would look across their borders."""
+    space_before = True
+    """Whether the tokenizer may put a space before a text, as a part of its first token."""
 
-    def __init__(self, tokens: Sequence[bytes], symbols: str, odd: str = "") -> None:
-        self.symbols = symbols
-        self.control = symbols != "ids"
+    def __init__(
+        self,
+        content: bytes,
+        settings: Any,
+        tokens: Sequence[bytes],
+        code_of_id: NDArray[np.int32],
+        borders: Borders | None,
+        odd: str = "",
+    ) -> None:
+        self.content = content
+        self.settings = settings
+        self.symbols: str = settings.symbols
+        self.control = self.symbols != "ids"
+        # Spans that are encoded on their own although the tokenizer would look across their borders.
+        self.split = self.spans = getattr(settings, "split", "none") == "lines"
+        self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
+        self._code_of_id = code_of_id
+        self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
         self._sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
         self._token_ends = np.cumsum(self._sizes)
         self._token_bytes = np.frombuffer(b"".join(tokens), dtype=np.uint8)
         self._odd = re.compile(f"[\udc80-\udcff{odd}]+")
         self._odd_bytes = tuple(character.encode() for character in odd)
-        self._width = 1 if symbols == "ids" else max(1, ((len(tokens) - 1).bit_length() + 7) // 8)
-        self._numbers = _numbers(tokens, gray=symbols == "gray")
+        self._width = 1 if self.symbols == "ids" else max(1, ((len(tokens) - 1).bit_length() + 7) // 8)
+        self._numbers = _numbers(tokens, gray=self.symbols == "gray")
         # A span's codes are counted in 16 bits as its bytes are, and there may be a token for every byte.
         self._long_lines = Segmenter(Kind.LINES, MAX_BYTES_LIMIT // self._width)
+
+    @classmethod
+    def from_file(cls, path: str, option: str, settings: Options) -> Self:
+        """The compressor of the file that the user names with ``option``.
+
+        Raises
+        ------
+        CompressorError
+            Naming the flag, and the file where it is what is wrong.
+        """
+        flag = f"--{cls.name}-{option}"
+        content = checks.read(Path(path), flag)
+        with checks.named(path, flag):
+            return cls(content, **settings.stored())
+
+    @classmethod
+    @override
+    def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
+        settings = cls.settings_class.restored(config)
+        return cls(checks.file(files, cls.file_name), **settings.stored())
+
+    @override
+    def config(self) -> dict[str, Any]:
+        stored: dict[str, Any] = self.settings.stored()
+        return stored
+
+    @override
+    def files(self) -> dict[str, bytes]:
+        return {self.file_name: self.content}
 
     @property
     @override
@@ -85,8 +150,16 @@ class TokenCompressor(Compressor):
         return self._sizes.astype(np.int32) if self.symbols == "ids" else None
 
     @abstractmethod
-    def _encode_texts(self, texts: list[str]) -> Sequence[NDArray[np.int32]]:
-        """Codes (literals, or 256 + id) of texts without odd characters, each on its own and exactly."""
+    def _ids_of(self, texts: list[str]) -> list[list[int]]:
+        """The tokenizer's ids of each text."""
+
+    def _by_words(self, text: str, content: bytes) -> bool:
+        """Whether a text (``content`` in UTF-8) may be cut where :class:`.word_cache.WordEncoder` does."""
+        return self._words is not None and self._words.takes(content)
+
+    def _where_exact(self, text: str) -> Iterator[NDArray[np.int32]]:
+        """Codes of ``text``: tokens where they stand for the characters they were made from, else literals."""
+        yield literals(text.encode("utf-8"))
 
     @override
     def encode(self, document: bytes) -> NDArray[Any]:
@@ -139,7 +212,7 @@ class TokenCompressor(Compressor):
         """The codes of every part, in one go for the tokenizer."""
         pieces: list[str | NDArray[np.int32]] = [piece for part in parts for piece in self._stretches(part)]
         texts = [piece for piece in pieces if isinstance(piece, str)]
-        encoded = iter(self._encode_texts(texts) if texts else ())
+        encoded = map(self._encode_text, texts)
         return [next(encoded) if isinstance(piece, str) else piece for piece in pieces]
 
     def _stretches(self, part: bytes) -> Iterator[str | NDArray[np.int32]]:
@@ -173,10 +246,7 @@ class TokenCompressor(Compressor):
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
-        codes = np.ascontiguousarray(codes)
-        if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocabulary.num_codes:
-            raise CompressorError("codes out of range")
-        codes = codes.astype(np.int32)
+        codes = checks.codes_below(codes, self.vocabulary.num_codes).astype(np.int32)
         if self.symbols != "ids":
             codes = self._read(codes)
         symbols = codes[codes >= NUM_BYTES] - NUM_BYTES
@@ -201,23 +271,34 @@ class TokenCompressor(Compressor):
         sizes[symbols] = self._sizes[codes[symbols] - NUM_BYTES]
         return sizes
 
-    def _in_a_row(
-        self,
-        texts: list[str],
-        ids: list[list[int]],
-        code_of_id: NDArray[np.int32],
-        exactly: Callable[[str, NDArray[np.int32]], NDArray[np.int32]],
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """The codes of all texts in a row and where those of each text end, given a tokenizer's ids.
+    def _encode_text(self, text: str) -> NDArray[np.int32]:
+        """Codes (literals, or 256 + id) of a text without odd characters, exactly."""
+        content = text.encode("utf-8")
+        if self._words is not None and self._by_words(text, content):
+            return self._words.encode(content)
+        return self._encode_whole([text])[0]
 
-        Where these stand for other texts, ``exactly`` makes each text's codes stand for that text.
-        """
+    def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The codes of all texts in a row, each one's exactly, and where those of each text end."""
+        ids = self._ids_of(texts)
         ends = np.cumsum(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
-        codes = code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
+        codes = self._code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
         if self._all_exact(texts, codes, ends):
             return codes, ends
-        parts = [exactly(text, part) for text, part in zip(texts, np.split(codes, ends[:-1]), strict=True)]
+        parts = [self._exactly(text, part) for text, part in zip(texts, np.split(codes, ends[:-1]), strict=True)]
         return np.concatenate(parts), np.cumsum([len(part) for part in parts])
+
+    def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """``codes`` if they stand for ``text``, else with literals where they do not."""
+        expected = text.encode("utf-8")
+        found = self._bytes_of(codes)
+        if found == expected:
+            return codes
+        if self.space_before and found == b" " + expected:
+            # A space put before the text belongs to the first token, and that one goes.
+            return np.concatenate([literals(self._bytes_of(codes[:1])[1:]), codes[1:]])
+        codes = np.concatenate([np.empty(0, dtype=np.int32), *self._where_exact(text)])
+        return codes if self._bytes_of(codes) == expected else literals(expected)
 
     def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
         """Whether every text's codes stand for that text."""
@@ -245,9 +326,7 @@ def _ends_of_parts(document: bytes) -> list[int]:
     while end + PART_BYTES < len(document):
         stop = end + PART_BYTES
         newline = document.rfind(b"\n", end, stop)
-        while newline < 0 and stop > end + 1 and document[stop] & 0xC0 == 0x80:
-            stop -= 1
-        end = stop if newline < 0 else newline + 1
+        end = border_before(document, stop, end) if newline < 0 else newline + 1
         ends.append(end)
     return [*ends, len(document)]
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, ClassVar, Final, Self, override
+from typing import Annotated, Any, Final, Self, override
 
 import numpy as np
 import zstandard
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 
 from ...errors import CompressorError
 from .. import checks, library_probe
-from ..base import Compressor, Corpus, Encoded, Option
+from ..base import Compressor, Corpus, Encoded
+from ..options import MADE, Options, Setting, check_whole
 from ..sample import sample
-from ..segments.options import cut, restore_segmenter, segmenter_files, segmenter_of
+from ..segments.options import cut, learnt_segmenter, restore_segmenter, segmenter_files
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
 from ..words import PADDING
 from .blocks import BlockForm
@@ -33,73 +35,79 @@ from .phrases import choose_phrases, read_phrases, write_phrases
 DICTIONARY_FILE: Final = "dictionary.zdict"
 PHRASES_FILE: Final = "phrases.bin"
 MAX_DICTIONARY_BYTES: Final = 1 << 20
-FORMS: Final = ("matches", "bytes")
 
 _LEVELS: Final = (-100, 22)
+_SHORTEST_SEGMENT: Final = 16
 # Documents are cut and compressed in batches of about so many bytes, which bounds memory.
 _BATCH: Final = 1 << 22
 
 
+@dataclass(frozen=True)
+class ZstdOptions(Options):
+    """The settings of :class:`ZstdCompressor`.
+
+    ``dictionary`` is its kind: ``trained``, ``raw`` (just content, for corpora too small to train on) or ``none``.
+    ``probe`` is the digest of what the library must make of the probe text; empty to take this machine's.
+    """
+
+    level: Annotated[int, Setting(f"compression level, {_LEVELS[0]} to {_LEVELS[1]}", *_LEVELS, stored=True)] = 12
+    segment: Annotated[str, Setting("what is compressed on its own", choices=tuple(map(str, Kind)))] = "lines"
+    segment_bytes: Annotated[int, Setting("longest segment", _SHORTEST_SEGMENT, MAX_BYTES_LIMIT)] = 256
+    segmenter: Annotated[dict[str, Any], MADE] = field(default_factory=dict)
+    dictionary: Annotated[str, Setting(choices=tuple(DICTIONARY_KINDS), stored=True)] = "none"
+    form: Annotated[
+        str, Setting("symbols for zstd's matches, or zstd's own bytes", choices=("matches", "bytes"), stored=True)
+    ] = "matches"
+    dictionary_bytes: Annotated[
+        int, Setting("size of the dictionary trained on the corpus; 0 for none", 0, MAX_DICTIONARY_BYTES)
+    ] = 16_384
+    phrases: Annotated[int, Setting("frequent matches with a symbol of their own, in the form matches", 0, 1 << 20)] = (
+        8_192
+    )
+    sample_bytes: Annotated[
+        int, Setting("how much of the corpus dictionary and phrases are learnt from", 1, 1 << 30)
+    ] = 16 << 20
+    probe: Annotated[str, MADE] = ""
+
+
 class ZstdCompressor(Compressor):
-    """zstd with the settings of :attr:`options`.
+    """zstd with its settings.
 
     Parameters
     ----------
-    level
-        zstd's compression level.
+    settings
+        How it was set.
     segmenter
         How documents are cut.
     dictionary
         Content of the dictionary; empty for none.
-    dictionary_kind
-        ``trained``, ``raw`` (just content, for corpora too small to train on) or ``none``.
-    form
-        ``matches`` or ``bytes``; whole documents are always bytes.
     phrases
-        Matches with a symbol of their own, for the form ``matches``.
-    probe
-        Digest of what the library must make of the probe text; None to take this machine's.
+        Matches with a symbol of their own, for the form ``matches``; whole documents are always ``bytes``.
     """
 
     name = "zstd"
-    options: ClassVar[tuple[Option, ...]] = (
-        Option("level", int, 12, f"compression level, {_LEVELS[0]} to {_LEVELS[1]}"),
-        Option("segment", str, "lines", "what is compressed on its own", tuple(map(str, Kind))),
-        Option("segment-bytes", int, 256, "longest segment"),
-        Option("form", str, "matches", "symbols for zstd's matches, or zstd's own bytes", FORMS),
-        Option("dictionary-bytes", int, 16_384, "size of the dictionary trained on the corpus; 0 for none"),
-        Option("phrases", int, 8_192, "frequent matches with a symbol of their own, in the form matches"),
-        Option("sample-bytes", int, 16 << 20, "how much of the corpus dictionary and phrases are learnt from"),
-    )
+    options = ZstdOptions.flags()
 
     def __init__(
-        self,
-        level: int,
-        segmenter: Segmenter,
-        dictionary: bytes,
-        dictionary_kind: str,
-        form: str = "matches",
-        phrases: Sequence[bytes] = (),
-        probe: str | None = None,
+        self, settings: ZstdOptions, segmenter: Segmenter, dictionary: bytes, phrases: Sequence[bytes] = ()
     ) -> None:
-        self.level = level
+        self.level = settings.level
         self.segmenter = segmenter
         self.dictionary = dictionary
-        self.dictionary_kind = dictionary_kind
-        self.form = form
         self.phrases = list(phrases)
         self.whole = self.control = segmenter.kind is Kind.DOCUMENT
         self.literals = self.spans = not self.whole
         self._local = threading.local()
-        self._checked = probe is None
+        self._checked = not settings.probe
         try:
-            self._zdict = dictionary_object(dictionary, dictionary_kind)
+            self._zdict = dictionary_object(dictionary, settings.dictionary)
             if self._zdict:
                 self._zdict.precompute_compress(compression_params=self._parameters())
-            self._probe = probe or library_probe.digest(self._compress_all)
+            probe = settings.probe or library_probe.digest(self._compress_all)
         except zstandard.ZstdError as error:
             raise CompressorError(f"zstd refuses these settings or this dictionary: {error}") from error
-        matches = form == "matches" and not self.whole
+        self.settings = replace(settings, segmenter=segmenter.config(), probe=probe)
+        matches = settings.form == "matches" and not self.whole
         self._form: BlockForm | MatchForm = (
             MatchForm(dictionary, segmenter.max_bytes, self.phrases) if matches else BlockForm(self._zdict)
         )
@@ -107,45 +115,33 @@ class ZstdCompressor(Compressor):
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
-        level = checks.option(options, cls.name, "level", *_LEVELS)
-        size = checks.option(options, cls.name, "dictionary-bytes", 0, MAX_DICTIONARY_BYTES)
-        budget = checks.option(options, cls.name, "sample-bytes", 1, 1 << 30)
-        form = checks.choice(options, cls.name, "form", FORMS)
-        count = checks.option(options, cls.name, "phrases", 0, 1 << 20)
+        settings = ZstdOptions.given(options, cls.name)
         # A block that cannot be compressed has one code more than bytes, and spans count to 65,535.
-        segmenter = segmenter_of(options, cls.name, corpus, MAX_BYTES_LIMIT - (form == "bytes"))
-        learnt = sample(corpus, budget) if size else []
-        dictionary, kind = train_dictionary(cut(segmenter, learnt), size, level)
-        built = cls(level, segmenter, dictionary, kind, form)
-        if count and isinstance(built._form, MatchForm):
-            built = cls(level, segmenter, dictionary, kind, form, choose_phrases(built._matches(learnt), count))
+        longest = MAX_BYTES_LIMIT - (settings.form == "bytes")
+        check_whole(settings.segment_bytes, _SHORTEST_SEGMENT, longest, f"--{cls.name}-segment-bytes")
+        segmenter = learnt_segmenter(Kind(settings.segment), settings.segment_bytes, corpus)
+        learnt = sample(corpus, settings.sample_bytes) if settings.dictionary_bytes else []
+        dictionary, kind = train_dictionary(cut(segmenter, learnt), settings.dictionary_bytes, settings.level)
+        settings = replace(settings, dictionary=kind)
+        built = cls(settings, segmenter, dictionary)
+        if settings.phrases and isinstance(built._form, MatchForm):
+            built = cls(settings, segmenter, dictionary, choose_phrases(built._matches(learnt), settings.phrases))
         return built
 
     @classmethod
     @override
     def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
-        kind = checks.entry(config, "dictionary", str)
-        if kind not in DICTIONARY_KINDS:
-            raise CompressorError(f"unknown kind of zstd dictionary {kind!r}")
+        settings = ZstdOptions.restored(config)
         return cls(
-            checks.option(config, cls.name, "level", *_LEVELS),
-            restore_segmenter(config, files),
-            b"" if kind == "none" else checks.file(files, DICTIONARY_FILE),
-            kind,
-            checks.choice(config, cls.name, "form", FORMS),
+            settings,
+            restore_segmenter(settings.segmenter, files),
+            b"" if settings.dictionary == "none" else checks.file(files, DICTIONARY_FILE),
             read_phrases(files.get(PHRASES_FILE, b"")),
-            checks.entry(config, "probe", str),
         )
 
     @override
     def config(self) -> dict[str, Any]:
-        return {
-            "level": self.level,
-            "segmenter": self.segmenter.config(),
-            "dictionary": self.dictionary_kind,
-            "form": self.form,
-            "probe": self._probe,
-        }
+        return self.settings.stored()
 
     @override
     def files(self) -> dict[str, bytes]:
@@ -174,7 +170,9 @@ class ZstdCompressor(Compressor):
     @override
     def encode_each(self, documents: Iterable[bytes]) -> Iterator[Encoded]:
         if not self._checked:
-            library_probe.check(self._probe, self._compress_all, f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}")
+            library_probe.check(
+                self.settings.probe, self._compress_all, f"zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
+            )
             self._checked = True
         if self.whole:
             yield from map(self._encode_whole, documents)
@@ -248,9 +246,7 @@ class ZstdCompressor(Compressor):
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
-        codes = np.ascontiguousarray(codes)
-        if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocabulary.num_codes:
-            raise CompressorError("codes out of range")
+        codes = checks.codes_below(codes, self.vocabulary.num_codes)
         if not self.whole:
             return self._form.decode(codes, self.segmenter)
         return decompress_frame(codes.astype(np.uint8).tobytes(), self._zdict) if len(codes) else b""

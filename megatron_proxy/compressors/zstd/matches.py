@@ -43,9 +43,9 @@ _UNREADABLE: Final = "this version of the zstd library writes frames that cannot
 class _Names(NamedTuple):
     """What a string's code is looked up in.
 
-    ``content`` is the dictionary, ``words`` its words (``..words``), ``suffixes`` its suffix array, ``starts``
-    that one's buckets, and ``grams`` tells which hashes of three to six bytes there are in it; ``phrases`` are
-    joined, ``phrase_words`` are their words, ``ends`` tells where each ends, and ``slots`` is a hash table of their
+    ``content`` is the dictionary, ``words`` its words (``compressors.words``), ``suffixes`` its suffix array,
+    ``starts`` that one's buckets, and ``grams`` tells which hashes of three to six bytes there are in it; ``phrases``
+    are joined, ``phrase_words`` are their words, ``ends`` tells where each ends, and ``slots`` is a hash table of their
     numbers. ``memory`` holds what was looked up before, place, length and code in one word, so that threads never see
     half an entry. ``max_bytes`` is the longest segment.
     """

@@ -113,7 +113,7 @@ class PreparedDataset:
         """
         entry = self.compressed(name)
         files = {suffix: read_checked(self.layout.folder, stored) for suffix, stored in entry.files.items()}
-        compressor = compressors.load(name, entry.config, files)
+        compressor = compressors.load(name, entry.config, files, str(self.layout.manifest))
         if compressor.fingerprint != entry.fingerprint:
             raise DatasetError(
                 f"the {name} compressor in this manifest has another fingerprint than the view it made",

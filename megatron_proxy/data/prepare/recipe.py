@@ -195,7 +195,7 @@ def load(path: Path) -> Compressor:
             manifest.name_in_folder(suffix): manifest.read_checked(path.parent, manifest.stored_file(stored))
             for suffix, stored in content["files"].items()
         }
-        compressor = compressors.load(str(content["compressor"]), content["config"], files)
+        compressor = compressors.load(str(content["compressor"]), content["config"], files, str(path))
         fingerprint = content["fingerprint"]
     except OSError as error:
         raise DatasetError(f"cannot be read ({error.strerror})", where=str(path)) from error

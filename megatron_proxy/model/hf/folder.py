@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from torch import Tensor
 
+from ...common.characters import byte_characters
 from ...errors import CheckpointError, UnsupportedError
 from ...vocab import BYTE_OFFSET, NUM_SPECIALS, SYMBOL_OFFSET, name
-from .tokenizer import byte_characters
 
 _WEIGHTS: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"

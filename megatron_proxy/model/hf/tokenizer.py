@@ -9,15 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from ...common.characters import byte_characters
 from ...vocab import BYTE_OFFSET, EOS, NUM_SPECIALS, PAD, RAW_CLOSE, RAW_OPEN, UNK, name
-
-
-def byte_characters() -> list[str]:
-    """The character that stands for each byte in a byte-level tokenizer."""
-    # Printable Latin-1 stands for itself; all others are moved, in order, to the characters from U+0100 on.
-    own = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    moved = iter(range(0x100, 0x200))
-    return [chr(byte if byte in own else next(moved)) for byte in range(256)]
 
 
 def tokenizer_json(*, sentinels: bool) -> str:

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_windows import reference_codes
 
 from megatron_proxy import compressors
 from megatron_proxy.compressors.byte_lm.network import ByteLM, LmPredictor, Shape
 from megatron_proxy.compressors.byte_lm.neural_ac import NeuralAcCompressor
 from megatron_proxy.compressors.byte_lm.predict import CountPredictor
-from megatron_proxy.compressors.byte_lm.windows import likeliest, reference_codes, window_codes
+from megatron_proxy.compressors.byte_lm.windows import likeliest, window_codes
 from megatron_proxy.compressors.strings.enumerate_strings import INTERVAL_BITS, Compiled, compile_windows
 from megatron_proxy.compressors.strings.longest_match import TRIE_FILE
 from megatron_proxy.errors import CompressorError

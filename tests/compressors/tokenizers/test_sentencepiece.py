@@ -238,7 +238,7 @@ def test_builds_from_a_corpus_or_from_a_file(tmp_path):
     trained = SentencePieceCompressor.build(options(**{"vocab-size": 400}), lambda: iter(DOCUMENTS))
     again = SentencePieceCompressor.build(options(**{"vocab-size": 400}), lambda: iter(DOCUMENTS))
     assert trained.fingerprint == again.fingerprint
-    (tmp_path / "some.model").write_bytes(trained.model)
+    (tmp_path / "some.model").write_bytes(trained.content)
     loaded = SentencePieceCompressor.build(options(model=str(tmp_path / "some.model")), lambda: iter(()))
     assert loaded.fingerprint == trained.fingerprint
     restored = compressors.load("sentencepiece", trained.config(), trained.files())
