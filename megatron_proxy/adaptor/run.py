@@ -154,7 +154,7 @@ def tell(args: argparse.Namespace, line: str) -> None:
         print(f"megatron_proxy: {line}", flush=True)
 
 
-def _versions() -> list[str]:
+def versions() -> list[str]:
     """What this run is trained with, for those who read its log later."""
     import torch
 
@@ -181,7 +181,7 @@ def _warn_of_waiting(args: argparse.Namespace, seconds: float) -> None:
 def _remarks(run: Run) -> list[str]:
     schedule, size = run.settings.schedule, run.tokenizer.vocab_size
     lines = [
-        f"versions: {', '.join(_versions())}",
+        f"versions: {', '.join(versions())}",
         f"{run.settings.compressor} views of {', '.join(one.prefix for one in run.prepared)}; {size:,} ids",
         f"rate {schedule.initial_rate:g} → {schedule.peak_rate:g} → {schedule.final_rate:g}, modes "
         f"{' → '.join(mode.value for mode in schedule.modes)}, over {run.settings.horizon_samples:,} samples",
