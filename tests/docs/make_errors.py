@@ -6,8 +6,8 @@
 The first line runs the tests and records where each :class:`~megatron_proxy.errors.ProxyError` was made, in every
 process (tests/helpers/recording/sitecustomize.py). The second reads all messages off the package's syntax trees, puts
 the two together and writes tests/docs/errors.md; it ends with exit code 1, and a list, if no test produced some
-message. Several recordings can be given: tests run in parts, for one. With --keep what is in the page already stays, for
-as long as the message and the test are there, and only what is new is added.
+message. Several recordings can be given: tests run in parts, for one. With --keep what is in the page already stays,
+for as long as the message and the test are there, and only what is new is added.
 """
 
 from __future__ import annotations
