@@ -185,8 +185,7 @@ def _report() -> Report | None:
         return None
     if current.report is None:
         current.report = Report(current)
-    report: Report = current.report
-    return report
+    return current.report
 
 
 def measure_views(get_forward_backward_func: Callable[..., Any]) -> Callable[..., Any]:
