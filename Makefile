@@ -101,7 +101,7 @@ errors: setup ## run all tests, or ARGS=FILE, note which error messages they pro
 	@mkdir -p build && rm -f build/errors.jsonl
 	MEGATRON_PROXY_ERRORS_SEEN=$(CURDIR)/build/errors.jsonl PYTHONPATH=$(CURDIR)/tests/helpers/recording \
 	  $(BIN)/python -m pytest $(PARALLEL) --run-slow $(ARGS)
-	$(BIN)/python docs/make_errors.py $(if $(ARGS),--keep) build/errors.jsonl
+	$(BIN)/python tests/docs/make_errors.py $(if $(ARGS),--keep) build/errors.jsonl
 
 clean: ## remove what the other targets made, except the virtual environment
 	rm -rf build .pytest_cache .hypothesis .ruff_cache .mypy_cache

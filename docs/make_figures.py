@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from svg import BLUE, GREEN, GREY, INK, ORANGE, PALE_ORANGE, Axes, Picture
 
+from megatron_proxy.common.pages import svg
+from megatron_proxy.common.pages.svg import Axis, Picture, Plot
 from megatron_proxy.compressors.base import Compressor
 from megatron_proxy.compressors.strings.trie import TrieCompressor
 from megatron_proxy.data.sampling import draws
@@ -24,6 +25,12 @@ from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, SPECIAL_NAMES, is_byte, is_symbol
 
 FOLDER: Final = Path(__file__).with_name("figures")
+BLUE: Final = "#4477aa"
+ORANGE: Final = "#ee8866"
+PALE_ORANGE: Final = "#f7c4b2"
+GREEN: Final = "#44aa77"
+GREY: Final = "#bbbbbb"
+INK: Final = "#222222"
 MEASURED: Final = Path(__file__).with_name("compressors-measured.md")
 
 TEXTS: Final = (
@@ -36,7 +43,7 @@ TEXTS: Final = (
 def main() -> None:
     """Write all figures."""
     for name, picture in figures().items():
-        picture.save(FOLDER / f"{name}.svg")
+        (FOLDER / f"{name}.svg").write_text(picture.alone(), encoding="utf-8")
 
 
 def figures() -> dict[str, Picture]:
@@ -50,6 +57,46 @@ def figures() -> dict[str, Picture]:
     }
 
 
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float = 12,
+    anchor: str = "start",
+    colour: str = INK,
+    family: str = "sans-serif",
+) -> str:
+    return svg.text(x, y, text, **_font(size, family), text_anchor=anchor, fill=colour, **_SPACES)
+
+
+def _font(size: float, family: str = "sans-serif") -> dict[str, svg.Attribute]:
+    return {"font_family": family, "font_size": size}
+
+
+_SPACES: Final[dict[str, svg.Attribute]] = {"xml:space": "preserve"}
+
+
+def _dot(place: svg.Point, colour: str, radius: float = 3.5) -> str:
+    return svg.circle(*place, radius, fill=colour)
+
+
+def _plot(box: tuple[float, float, float, float], x_high: float, y_high: float) -> Plot:
+    """Axes from zero in a box: left, top, width and height."""
+    left, top, width, height = box
+    x, y = Axis(0, x_high, False, left, left + width), Axis(0, y_high, False, top + height, top)
+    return Plot(x, y, INK, "#eeeeee", lettering=_font(12) | {"fill": INK}, numbers=_font(11) | {"fill": INK})
+
+
+def _frame(plot: Plot, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, y_name: str) -> Iterator[str]:
+    yield from plot.columns(x_ticks)
+    yield from plot.numbers_below(x_ticks, marks=False)
+    yield from plot.rows(y_ticks)
+    yield plot.corner()
+    yield plot.name_below(x_name, 34)
+    yield plot.name_beside(y_name, 36)
+
+
 def schedule() -> Picture:
     """The rate over progress, with the mode of each phase: the defaults, and a run with a decay."""
     picture = Picture(720, 306, "The rate over a run")
@@ -58,21 +105,22 @@ def schedule() -> Picture:
         ("--proxy-decay-fraction 0.2 --proxy-final-rate 0.5", Schedule(final_rate=0.5, decay=0.2)),
     )
     for number, (name, shown) in enumerate(cases):
-        axes = Axes(picture, (60 + 345 * number, 50, 290, 190), (0, 1), (0, 1))
-        axes.frame([0, 0.2, 0.4, 0.6, 0.8, 1], [0, 0.25, 0.5, 0.75, 1], "progress: share of the horizon", "rate")
-        picture.text(axes.left, 24, name, size=12)
+        plot = _plot((60 + 345 * number, 50, 290, 190), 1, 1)
+        quarters = [0, 0.25, 0.5, 0.75, 1]
+        picture.add(*_frame(plot, [0, 0.2, 0.4, 0.6, 0.8, 1], quarters, "progress: share of the horizon", "rate"))
+        picture.add(_text(plot.x.begin, 24, name))
         borders = [0.0, shown.warmup, *([shown.decay_begin] if shown.decay else []), 1.0]
         for begin, end in itertools.pairwise(borders):
-            x, top = axes.at(begin, 1)
-            picture.rectangle(x, top, axes.at(end, 1)[0] - x, 190, BLUE if begin == 0 else GREEN, 0.08)
+            x, top = plot.at(begin, 1)
+            colour = BLUE if begin == 0 else GREEN
+            picture.add(svg.rectangle(x, top, plot.x.place(end) - x, 190, fill=colour, fill_opacity=0.08))
             phase = "warm-up" if begin == 0 else "steady" if begin < shown.decay_begin else "decay"
-            picture.text(x + 4, axes.top + 160, phase, size=11)
-            picture.text(x + 4, axes.top + 174, shown.at(begin).mode.removesuffix("_random"), size=9.5)
-        line = [axes.at(x / 500, shown.at(x / 500).rate) for x in range(501)]
-        picture.line(line, ORANGE, 2.5)
-        for progress, rate in _counted(shown):
-            picture.dot(*axes.at(progress, rate), INK, 2)
-    picture.text(60, 292, "line: the schedule; dots: compressed segments counted in a plan of 4,000 windows", size=11)
+            mode = shown.at(begin).mode.removesuffix("_random")
+            picture.add(_text(x + 4, top + 160, phase, size=11), _text(x + 4, top + 174, mode, size=9.5))
+        picture.add(svg.line([plot.at(x / 500, shown.at(x / 500).rate) for x in range(501)], ORANGE, 2.5))
+        picture.add(*(_dot(plot.at(progress, rate), INK, 2) for progress, rate in _counted(shown)))
+    counted = "line: the schedule; dots: compressed segments counted in a plan of 4,000 windows"
+    picture.add(_text(60, 292, counted, size=11))
     return picture
 
 
@@ -92,20 +140,20 @@ def _counted(schedule: Schedule) -> list[tuple[float, float]]:
 def calibration() -> Picture:
     """Which forms a pairing mode draws at each rate: counted over draws."""
     picture = Picture(560, 330, "What a pairing mode draws")
-    axes = Axes(picture, (60, 40, 330, 230), (0, 1), (0, 1))
+    plot = _plot((60, 40, 330, 230), 1, 1)
     rates = [i / 40 for i in range(41)]
     shares = np.array([_shares(rate) for rate in rates])
     heights = np.concatenate([np.zeros((len(rates), 1)), np.cumsum(shares, axis=1)], axis=1)
     for column, (colour, name, y) in enumerate(
         ((BLUE, "raw only", 0.15), (GREEN, "pairs: both views", 0.5), (ORANGE, "compressed only", 0.85))
     ):
-        lower = [axes.at(rate, low) for rate, low in zip(rates, heights[:, column], strict=True)]
-        upper = [axes.at(rate, high) for rate, high in zip(rates, heights[:, column + 1], strict=True)]
-        picture.area([*lower, *reversed(upper)], colour)
-        picture.rectangle(410, axes.at(0, y)[1] - 10, 12, 12, colour)
-        picture.text(428, axes.at(0, y)[1], name)
-    axes.frame([0, 0.25, 0.5, 0.75, 1], [0, 0.25, 0.5, 0.75, 1], "rate: share of compressed segments", "share of draws")
-    picture.text(60, 24, "20,000 draws at each rate, mode translation_random")
+        lower = [plot.at(rate, low) for rate, low in zip(rates, heights[:, column], strict=True)]
+        upper = [plot.at(rate, high) for rate, high in zip(rates, heights[:, column + 1], strict=True)]
+        picture.add(svg.polygon([*lower, *reversed(upper)], fill=colour))
+        picture.add(svg.rectangle(410, plot.y.place(y) - 10, 12, 12, fill=colour), _text(428, plot.y.place(y), name))
+    quarters = [0, 0.25, 0.5, 0.75, 1]
+    picture.add(*_frame(plot, quarters, quarters, "rate: share of compressed segments", "share of draws"))
+    picture.add(_text(60, 24, "20,000 draws at each rate, mode translation_random"))
     return picture
 
 
@@ -128,7 +176,7 @@ def windows(mode: Mode, title: str, rate: float) -> Picture:
     length = 80
     rows = list(_windows(Schedule.constant(rate, mode), length, count=3))
     picture = Picture(920, 0, title)
-    picture.text(20, 24, f"{title}: {length} ids each, and the opener before them", size=13)
+    picture.add(_text(20, 24, f"{title}: {length} ids each, and the opener before them", size=13))
     top = 48.0
     for number, cells in enumerate(rows):
         top = _draw_window(picture, cells, number, top) + 40
@@ -139,16 +187,17 @@ def windows(mode: Mode, title: str, rate: float) -> Picture:
 
 def _draw_window(picture: Picture, cells: Sequence[Cell], number: int, top: float) -> float:
     """One window in lines of boxes, a symbol's as wide as what it stands for; returns where the last line begins."""
-    picture.text(20, top + 13, f"window {number}", size=11)
+    picture.add(_text(20, top + 13, f"window {number}", size=11))
     x, y = 90.0, top
     for index, cell in enumerate(cells):
         width = 6.6 * len(cell.text) + 5
         if x + width > 900:
             x, y = 90.0, y + 22
-        picture.rectangle(x, y, width - 1.5, 18, cell.colour, 0.55)
+        right = x + width - 1.5
+        picture.add(svg.rectangle(x, y, right - x, 18, fill=cell.colour, fill_opacity=0.55))
         if index == 0:
-            picture.line([(x, y), (x + width - 1.5, y), (x + width - 1.5, y + 18), (x, y + 18), (x, y)], INK, 1.5)
-        picture.text(x + (width - 1.5) / 2, y + 13, cell.text, size=10.5, anchor="middle", family="monospace")
+            picture.add(svg.line([(x, y), (right, y), (right, y + 18), (x, y + 18), (x, y)], INK, 1.5))
+        picture.add(_text((x + right) / 2, y + 13, cell.text, size=10.5, anchor="middle", family="monospace"))
         x += width
     return y
 
@@ -157,8 +206,7 @@ def _legend(picture: Picture, y: float) -> None:
     entries = ((BLUE, "a raw byte"), (ORANGE, "a symbol"), (GREEN, "a literal byte in the compressed view"))
     x = 90.0
     for colour, name in (*entries, (GREY, "a special; framed: the opener")):
-        picture.rectangle(x, y - 10, 12, 12, colour, 0.55)
-        picture.text(x + 18, y, name, size=11)
+        picture.add(svg.rectangle(x, y - 10, 12, 12, fill=colour, fill_opacity=0.55), _text(x + 18, y, name, size=11))
         x += 60 + 6.2 * len(name)
 
 
@@ -219,22 +267,23 @@ def _cells(ids: NDArray[np.int64], compressor: Compressor) -> Iterator[Cell]:
 def stability() -> Picture:
     """Bytes per code against stability, from the tables of compressors-measured.md."""
     picture = Picture(820, 470, "Length against stability")
-    axes = Axes(picture, (60, 40, 560, 370), (0, 7), (0, 1.4))
-    axes.frame(range(8), [0, 0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.4], "source bytes per code", "edit distance ÷ length")
-    picture.text(60, 24, "Ten per cent of characters deleted at random: how much of the code stream changes")
+    plot = _plot((60, 40, 560, 370), 7, 1.4)
+    shares = [0, 0.2, 0.4, 0.6, 0.8, 1, 1.2, 1.4]
+    picture.add(*_frame(plot, range(8), shares, "source bytes per code", "edit distance ÷ length"))
+    picture.add(_text(60, 24, "Ten per cent of characters deleted at random: how much of the code stream changes"))
     for y, (corpus, colour) in zip((80, 60), (("debian", PALE_ORANGE), ("stdlib", BLUE)), strict=True):
-        picture.dot(640, y - 4, colour)
-        picture.text(650, y, corpus)
+        picture.add(_dot((640, y - 4), colour), _text(650, y, corpus))
         for row in _measured(corpus):
-            x, height = axes.at(row.bytes_per_code, row.random)
-            picture.dot(x, height, colour)
+            x, height = plot.at(row.bytes_per_code, row.random)
+            picture.add(_dot((x, height), colour))
             if corpus == "stdlib" and row.name in _LABELS:
                 across, down, anchor = _LABELS[row.name]
-                picture.text(x + across, height + down, row.name, size=10.5, anchor=anchor)
+                picture.add(_text(x + across, height + down, row.name, size=10.5, anchor=anchor))
     n = np.linspace(1, 7, 61)
-    picture.line([axes.at(x, 1 - 0.9**x) for x in n.tolist()], GREY, 1.5, "5 4")
-    picture.text(640, 108, "- - -  1 \N{MINUS SIGN} 0.9ⁿ: share of symbols", size=11, colour="#777777")
-    picture.text(640, 123, "of n bytes that are hit", size=11, colour="#777777")
+    picture.add(svg.line([plot.at(x, 1 - 0.9**x) for x in n.tolist()], GREY, 1.5, stroke_dasharray="5 4"))
+    formula = "- - -  1 \N{MINUS SIGN} 0.9ⁿ: share of symbols"
+    picture.add(_text(640, 108, formula, size=11, colour="#777777"))
+    picture.add(_text(640, 123, "of n bytes that are hit", size=11, colour="#777777"))
     return picture
 
 

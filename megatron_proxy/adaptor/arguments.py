@@ -106,6 +106,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         action="store_true",
         help="add a learned vector per format to the word embeddings, zero at the start",
     )
+    group.add_argument(
+        "--proxy-metrics",
+        metavar="FILE",
+        help="append the figures of the log to this file, unrounded, as JSON lines (default: proxy-metrics.jsonl in "
+        "the folder of --save)",
+    )
     return parser
 
 

@@ -9,7 +9,7 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,12 @@ from .data import blends, prepared
 from .data.prepared import Prepared, PreparedViews
 from .patience import Patience
 from .tokenizer import ProxyTokenizer
+
+if TYPE_CHECKING:
+    from megatron.core.datasets.blended_dataset import BlendedDataset
+
+    from .data.dataset import ProxyGPTDataset
+    from .measures.reporting import Report
 
 
 @dataclass(eq=False)
@@ -56,8 +62,8 @@ class Run:
     prepared: list[Prepared]
     tokenizer: ProxyTokenizer
     source_bytes: NDArray[np.float64]
-    training: Any = None
-    report: Any = None
+    training: ProxyGPTDataset | BlendedDataset | None = None
+    report: Report | None = None
     introduced: bool = False
     datasets_swapped: bool = False
     checked: bool = False
@@ -123,21 +129,37 @@ def of(args: argparse.Namespace) -> Run:
 
 
 def _start(args: argparse.Namespace) -> Run:
+    settings = _checked_settings(args)
+    opened = _opened(args, settings)
+    tokenizer = _tokenizer(settings, opened)
+    resume.remember(args, settings, tokenizer.fingerprints)
+    resume.look_ahead(args)
+    return Run(args, settings, opened, tokenizer, prepared.source_bytes(opened, settings.compressor))
+
+
+def _checked_settings(args: argparse.Namespace) -> Settings:
+    """What the flags ask for, which Megatron can do."""
     settings = arguments.settings(args)
     support.check_arguments(args)
     settings.validation_schedule()
     if settings.format_embedding:
         support.check_format_embedding(args, settings.sentinels)
+    return settings
+
+
+def _opened(args: argparse.Namespace, settings: Settings) -> list[Prepared]:
+    """The data of all splits, which the modes can be made of."""
     prefixes = blends.prefixes(args)
     blends.check_full_validation(args)
     # The first rank reads data in every run: it looks for all.
     opened = prepared.open_all(prefixes, settings.compressor, check_views=args.rank == 0)
     prepared.check_modes(opened, settings.compressor, settings.schedule.modes)
+    return opened
+
+
+def _tokenizer(settings: Settings, opened: list[Prepared]) -> ProxyTokenizer:
     fingerprints = [one.compressed.fingerprint for one in opened]
-    tokenizer = ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
-    resume.remember(args, settings, tokenizer.fingerprints)
-    resume.look_ahead(args)
-    return Run(args, settings, opened, tokenizer, prepared.source_bytes(opened, settings.compressor))
+    return ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
 
 
 def introduce(current: Run) -> None:
@@ -154,7 +176,7 @@ def tell(args: argparse.Namespace, line: str) -> None:
         print(f"megatron_proxy: {line}", flush=True)
 
 
-def _versions() -> list[str]:
+def versions() -> list[str]:
     """What this run is trained with, for those who read its log later."""
     import torch
 
@@ -181,7 +203,7 @@ def _warn_of_waiting(args: argparse.Namespace, seconds: float) -> None:
 def _remarks(run: Run) -> list[str]:
     schedule, size = run.settings.schedule, run.tokenizer.vocab_size
     lines = [
-        f"versions: {', '.join(_versions())}",
+        f"versions: {', '.join(versions())}",
         f"{run.settings.compressor} views of {', '.join(one.prefix for one in run.prepared)}; {size:,} ids",
         f"rate {schedule.initial_rate:g} → {schedule.peak_rate:g} → {schedule.final_rate:g}, modes "
         f"{' → '.join(mode.value for mode in schedule.modes)}, over {run.settings.horizon_samples:,} samples",

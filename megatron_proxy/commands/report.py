@@ -2,8 +2,9 @@
 
   megatron-proxy report runs/bytes runs/proxy --output report.html
 
-A RUN is a folder with what the training script printed (.log, .txt, .out or .err files; those of a resumed run are put
-together), or one such file. What else lies in the folder is shown too: the .json of 'evaluate --output' and the .jsonl
+A RUN is a folder with what training has recorded (proxy-metrics.jsonl, in the folder of --save), or one such file;
+where there is none, with what the training script printed (.log, .txt, .out or .err files). The files of a resumed run
+are put together. What else lies in the folder is shown too: the .json of 'evaluate --output' and the .jsonl
 of 'generate'. The page is one HTML file that loads nothing.
 """
 

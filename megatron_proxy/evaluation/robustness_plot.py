@@ -8,16 +8,19 @@ from __future__ import annotations
 import importlib.util
 import io
 import math
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ..common.files import replace_file
+from ..common.pages import svg as shapes
+from ..common.pages.svg import Axis, Picture, round_step
 from ..errors import ConfigurationError
 from .robustness import CLEAN
 
 _COLOUR: Final = "#4477aa"
+_INK: Final = "#222222"
+_GRID: Final = "#dddddd"
 _NAMES: Final = 110
 _PANEL: Final = 300
 _VALUE: Final = 60
@@ -96,57 +99,42 @@ def _title(found: dict[str, dict[str, Any]]) -> str:
 def svg(found: dict[str, dict[str, Any]]) -> str:
     """The picture as SVG: bars from zero, each with its value beside it."""
     names = [name for name in found if name != CLEAN]
-    width = _NAMES + 2 * (_PANEL + _VALUE)
-    height = _TOP + _ROW * len(names) + _BOTTOM
-    body = [_text(14, 24, _title(found), size=14)]
-    for row, name in enumerate(names):
-        body.append(_text(_NAMES - 12, _TOP + _ROW * (row + 0.5) + 4, name, anchor="end"))
+    picture = Picture(_NAMES + 2 * (_PANEL + _VALUE), _TOP + _ROW * len(names) + _BOTTOM, _title(found))
+    picture.add(_text(14, 24, _title(found), size=14))
+    picture.add(*(_text(_NAMES - 12, _middle(row), name, anchor="end") for row, name in enumerate(names)))
     for place, panel in enumerate(panels(found)):
-        body += _draw(panel, _NAMES + place * (_PANEL + _VALUE))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'font-family="system-ui, sans-serif">\n<title>{escape(_title(found))}</title>\n'
-        f'<rect width="{width}" height="{height}" fill="white"/>\n' + "\n".join(body) + "\n</svg>\n"
-    )
+        picture.add(*_draw(panel, _NAMES + place * (_PANEL + _VALUE)))
+    return picture.alone(font_family="system-ui, sans-serif")
 
 
-def _draw(panel: Panel, left: float) -> list[str]:
+def _draw(panel: Panel, left: float) -> Iterator[str]:
     low, high = panel.ends
-    step = _step(high - low)
-    low, high = step * math.floor(low / step), step * math.ceil(high / step)
+    step = round_step(high - low)
     # Values stand beside their bars: to the left of zero too, if there are bars.
-    margin = _VALUE if low < 0 else 0
-
-    def place(value: float) -> float:
-        return left + margin + (_PANEL - margin) * (value - low) / (high - low)
-
+    begin = left + (_VALUE if low < 0 else 0)
+    axis = Axis(step * math.floor(low / step), step * math.ceil(high / step), False, begin, left + _PANEL)
     bottom = _TOP + _ROW * len(panel.values)
-    body = [_text(left + _PANEL / 2, _TOP - 18, panel.title, anchor="middle", size=13)]
-    for number in range(round((high - low) / step) + 1):
-        x = place(low + number * step)
-        body.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="#dddddd"/>')
-        body.append(_text(x, bottom + 18, f"{low + number * step:g}", anchor="middle", size=11))
+    yield _text(left + _PANEL / 2, _TOP - 18, panel.title, anchor="middle", size=13)
+    for value in axis.ticks(step):
+        x = axis.place(value)
+        yield shapes.straight((x, _TOP), (x, bottom), _GRID)
+        yield _text(x, bottom + 18, shapes.short(value), anchor="middle", size=11)
+    zero = axis.place(0.0)
     for row, value in enumerate(panel.values):
-        begin, end = sorted((place(0.0), place(value)))
-        y = _TOP + _ROW * row
-        body.append(
-            f'<rect x="{begin:.1f}" y="{y + 5}" width="{end - begin:.1f}" height="{_ROW - 10}" fill="{_COLOUR}"/>'
-        )
+        begin, end = sorted((zero, axis.place(value)))
+        yield shapes.rectangle(begin, _TOP + _ROW * row + 5, end - begin, _ROW - 10, fill=_COLOUR)
         x, anchor = (end + 6, "start") if value >= 0 else (begin - 6, "end")
-        body.append(_text(x, y + _ROW / 2 + 4, panel.form.format(value), anchor=anchor, size=11))
-    body.append(f'<path d="M{place(0.0):.1f} {_TOP}V{bottom}" stroke="#222222"/>')
-    return body
+        yield _text(x, _middle(row), panel.form.format(value), anchor=anchor, size=11)
+    yield shapes.straight((zero, _TOP), (zero, bottom), _INK)
 
 
-def _step(span: float) -> float:
-    """A round step that cuts a span above 0 into two to six parts."""
-    power = 10.0 ** math.floor(math.log10(span))
-    return next(step for step in (power / 5, power / 2, power, 2 * power) if span / step <= 6)
+def _middle(row: int) -> float:
+    """Where text stands in a row."""
+    return _TOP + _ROW * (row + 0.5) + 4
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 12) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}"'
-    return f'<text {place} fill="#222222">{escape(text)}</text>'
+    return shapes.text(x, y, text, text_anchor=anchor, font_size=size, fill=_INK)
 
 
 def _save_png(found: dict[str, dict[str, Any]], path: Path) -> None:

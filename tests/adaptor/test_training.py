@@ -12,7 +12,7 @@ import pytest
 import tiny_data
 
 from megatron_proxy.tools import patching
-from megatron_proxy.tools.report import training_log
+from megatron_proxy.tools.report import read_run, training_log
 
 SHIMMED = Path(__file__).parents[1] / "helpers" / "shimmed.py"
 MODEL = (
@@ -85,6 +85,22 @@ def assert_same(log, other, iterations, tolerance=1e-5):
                 assert found[name] == pytest.approx(expected[name], rel=tolerance), (iteration, name)
     for found, expected in zip(log.validation, other.validation, strict=True):
         assert found.values == pytest.approx(expected.values, rel=tolerance)
+
+
+def test_what_is_recorded_rounds_to_what_is_printed(whole, folder):
+    run = read_run(folder / "saved" / "proxy-metrics.jsonl")
+    assert [entry.iteration for entry in run.log.training] == [1, 2, 3, 4, 5, 6]
+    for found, printed in zip(run.log.training, whole.training, strict=True):
+        assert (found.mode, found.values.keys()) == (printed.mode, printed.values.keys())
+        # Megatron prints lengths of vectors with three decimals.
+        assert found.values == pytest.approx(printed.values, rel=2e-6, abs=5.01e-4)
+    exact = {
+        name for entry in run.log.training for name, value in entry.values.items() if float(f"{value:.6E}") != value
+    }
+    assert {"lm loss", "raw bpb", "compressed bpb", "grad norm"} <= exact
+    assert run.log.validation[0].values["raw bpb"] == pytest.approx(whole.validation[0].values["raw bpb"], rel=1e-6)
+    assert run.settings.number("num_layers") == 4
+    assert run.settings.parameters > 4 * 12 * 32 * 32
 
 
 # The line after a resumed run's first step begins no new interval in Megatron, so the second line is a mean of two.

@@ -3,4 +3,4 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "docs"))
+sys.path += [str(Path(__file__).parents[2] / "docs"), str(Path(__file__).parent)]

@@ -3,15 +3,15 @@
 import make_figures
 import numpy as np
 import pytest
-import svg
 
+from megatron_proxy.common.pages import svg
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
 from megatron_proxy.vocab import SPECIAL_NAMES
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    return {f"{name}.svg": picture.content() for name, picture in make_figures.figures().items()}
+    return {f"{name}.svg": picture.alone() for name, picture in make_figures.figures().items()}
 
 
 def test_the_files_are_up_to_date(drawn):
@@ -50,6 +50,6 @@ def test_rows_of_the_measured_tables_are_found():
 
 
 def test_numbers_have_two_decimals():
-    assert [svg._number(value) for value in (1, 0.125, 1 / 3, np.float64(2.5), 100.0)] == [
+    assert [svg.number(value) for value in (1, 0.125, 1 / 3, np.float64(2.5), 100.0)] == [
         "1", "0.13", "0.33", "2.5", "100",
     ]  # fmt: skip

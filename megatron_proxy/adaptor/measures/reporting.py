@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from .. import run
 from ..checks import swapped
 from ..run import Run
 from . import bytes_seen, losses
+from .metrics import Line, Metrics, given_to_log
 
 
 class Validation:
@@ -46,10 +47,20 @@ class Validation:
         self._written = written
         self._sets = 0
         self._bits: dict[str, float] = {}
+        self._nats: Mapping[str, Any] = {}
 
-    def add(self, bits: dict[str, float]) -> None:
-        """Take the BPB of the next set, and write it under the names that Megatron has for losses."""
-        self._bits = bits
+    @property
+    def iteration(self) -> int:
+        """The iteration after which it is."""
+        return self._iteration
+
+    def figures(self) -> dict[str, float]:
+        """Megatron's own losses of the last set, and its BPB."""
+        return {key: float(value) for key, value in self._nats.items()} | self._bits
+
+    def add(self, bits: dict[str, float], nats: Mapping[str, Any]) -> None:
+        """Take the BPB of the next set, and write it under the names that Megatron has for losses (``nats``)."""
+        self._bits, self._nats = bits, nats
         kind = f"validation{self._suffix()}"
         self._sets += 1
         if self._written and bits:
@@ -75,14 +86,18 @@ class Report:
         source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
         self.meter = losses.Meter(source_bytes, current.args.seq_length)
         self.suffix = ""
+        self.metrics = Metrics(current)
         self.validation: Validation | None = None
+        self.line: Line | None = None
         self._run = current
         self._bytes_seen = bytes_seen.BytesSeen(current.training)
         self._sums = losses.Sums(source_bytes)
         # Since the last writing to TensorBoard or W&B, and since the last line.
         self._since = torch.zeros(2, 4, dtype=torch.float64, device="cuda")
 
-    def training_step(self, iteration: int, skipped: bool, first: bool) -> None:
+    def training_step(
+        self, iteration: int, skipped: bool, first: bool, given: Callable[[], dict[str, float]] = dict
+    ) -> None:
         """Take the iteration's micro-batches, and where Megatron is about to log, prepare what goes into its logs.
 
         An iteration whose update was skipped does not count, as in Megatron's own mean. The line after the first
@@ -101,14 +116,14 @@ class Report:
         writes = _has_writers(args) and iteration % args.tensorboard_log_interval == 0
         if logs or writes:
             self._since += self._sums.take()
-            self._log(iteration, logs, writes)
+            self._log(iteration, logs, writes, given)
             if writes:
                 self._since[0].zero_()
             if logs and not first:
                 self._since[1].zero_()
 
-    def _log(self, iteration: int, logs: bool, writes: bool) -> None:
-        """Write to TensorBoard and W&B and make the line's suffix: on the last rank, which alone waits for the GPU."""
+    def _log(self, iteration: int, logs: bool, writes: bool, given: Callable[[], dict[str, float]]) -> None:
+        """Write to TensorBoard and W&B, make the line's suffix: on the last rank, which alone waits for the GPU."""
         samples = self._run.args.consumed_train_samples
         totals = losses.over_ranks(self._since)
         seen = bytes_seen.for_last_rank(self._bytes_seen, samples)
@@ -119,7 +134,11 @@ class Report:
         if writes:
             _write(losses.bits_per_byte(since_write) | progressed, iteration, samples)
         if logs:
-            self.suffix = self._line(losses.bits_per_byte(since_line) | progressed)
+            ours = losses.bits_per_byte(since_line) | progressed
+            mode = self._run.settings.setting(samples).mode.value
+            self.suffix = _suffix(ours, mode)
+            # Asking for Megatron's figures waits for the GPU once more.
+            self.line = Line(iteration, mode, given(), ours) if self.metrics.wanted else None
 
     def _progress(self, samples: int, raw: int, compressed: int) -> dict[str, float]:
         """Rate in force and bytes seen."""
@@ -132,15 +151,15 @@ class Report:
             values["raw share"] = raw / (raw + compressed)
         return values
 
-    def _line(self, values: dict[str, float]) -> str:
-        fields = [f" {key}: {_format(value)} |" for key, value in values.items()]
-        mode = self._run.settings.setting(self._run.args.consumed_train_samples).mode
-        return "".join([*fields, f" mode: {mode.value} |"])
-
 
 def _has_writers(args: argparse.Namespace) -> bool:
     """Whether the run logs to TensorBoard or W&B, which the last rank does for all."""
     return bool(getattr(args, "tensorboard_dir", None) or getattr(args, "wandb_project", None))
+
+
+def _suffix(values: dict[str, float], mode: str) -> str:
+    fields = [f" {key}: {_format(value)} |" for key, value in values.items()]
+    return "".join([*fields, f" mode: {mode} |"])
 
 
 def _format(value: float) -> str:
@@ -166,8 +185,7 @@ def _report() -> Report | None:
         return None
     if current.report is None:
         current.report = Report(current)
-    report: Report = current.report
-    return report
+    return current.report
 
 
 def measure_views(get_forward_backward_func: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,6 +203,7 @@ def measure_views(get_forward_backward_func: Callable[..., Any]) -> Callable[...
             report = _report()
             assert report is not None  # noqa: S101  # there is a run
             # Megatron counts a step of an evaluation once, however often it had to be run.
+            report.metrics.see(model)
             report.meter.begin_pass(current.args.consumed_valid_samples)
             reports = stock(forward_step_func=report.meter.measuring(forward_step_func), model=model, **rest)
             swapped.check_measured_once(current, report.meter)
@@ -206,11 +225,12 @@ def log_training(training_log: Callable[..., Any]) -> Callable[..., Any]:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         values = given.arguments
-        report.training_step(values["iteration"], bool(values["skipped_iter"]), bool(values["is_first_iteration"]))
+        iteration, skipped, first = (values[name] for name in ("iteration", "skipped_iter", "is_first_iteration"))
+        report.training_step(iteration, bool(skipped), bool(first), functools.partial(given_to_log, values))
         try:
             return training_log(*args, **kwargs)
         finally:
-            report.suffix = ""
+            report.suffix, report.line = "", None
 
     return wrapped
 
@@ -249,7 +269,7 @@ def log_evaluation(evaluate: Callable[..., Any]) -> Callable[..., Any]:
             sums = report.meter.end_evaluation()
         if report.validation is not None:
             # On other pipeline stages Megatron has no losses at all; out of time it gives None.
-            report.validation.add(losses.bits_per_byte(losses.over_ranks(sums)) if totals else {})
+            report.validation.add(losses.bits_per_byte(losses.over_ranks(sums)) if totals else {}, totals or {})
         return totals, *rest
 
     return wrapped
@@ -270,8 +290,14 @@ def extend_line(print_rank_last: Callable[..., Any]) -> Callable[..., Any]:
 def _measures(report: Report, message: str) -> str:
     """What a line gets: nothing, unless it is the one that the measures in hand belong to."""
     if report.validation is not None:
-        return report.validation.fields() if " loss at " in message else ""
+        if " loss at " not in message:
+            return ""
+        if report.metrics.wanted and bytes_seen.is_last_rank():
+            report.metrics.validation(report.validation.iteration, message, report.validation.figures())
+        return report.validation.fields()
     if " iteration " not in message:
         return ""
-    taken, report.suffix = report.suffix, ""
+    if report.line is not None:
+        report.metrics.training(report.line, message)
+    taken, report.suffix, report.line = report.suffix, "", None
     return taken

@@ -6,12 +6,12 @@ Runs are told apart by colour, dash and marker, and named at the right end of th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final, NamedTuple
 
-from ...common.pages.plots import COLOURS, Axis, short
+from ...common.pages import svg
+from ...common.pages.svg import COLOURS, Axis, Picture, Plot
 from .runs import VIEWS, Run, interpolated
 
 _WIDTH: Final = 940
@@ -63,16 +63,16 @@ class Look:
 
     def line(self, points: Sequence[tuple[float, float]], *, faint: bool = False) -> str:
         """A line through places."""
-        dash = f' stroke-dasharray="{self.dash}"' if self.dash else ""
-        dash += ' stroke-opacity="0.75"' if faint else ""
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in thinned(points))
-        return f'<polyline points="{path}" fill="none" stroke="{self.colour}" stroke-width="1.7"{dash}/>'
+        clear = 0.75 if faint else None
+        return svg.line(thinned(points), self.colour, 1.7, stroke_dasharray=self.dash or None, stroke_opacity=clear)
 
     def mark(self, x: float, y: float, size: float = 3.4, *, hollow: bool = False) -> str:
         """The run's marker at a place."""
-        fill = f'fill="none" stroke="{self.colour}" stroke-width="1.8"' if hollow else f'fill="{self.colour}"'
+        style: dict[str, svg.Attribute] = {"fill": self.colour}
+        if hollow:
+            style = {"fill": "none", "stroke": self.colour, "stroke_width": 1.8}
         if self.marker == "circle":
-            return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" {fill}/>'
+            return svg.circle(x, y, size, **style)
         corners = {
             "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
             "triangle": ((0, -1.2), (1.1, 0.9), (-1.1, 0.9)),
@@ -86,18 +86,7 @@ class Look:
             ),
             "slab": ((-1.4, -0.6), (1.4, -0.6), (1.4, 0.6), (-1.4, 0.6)),
         }[self.marker]
-        path = " ".join(f"{x + size * dx:.1f},{y + size * dy:.1f}" for dx, dy in corners)
-        return f'<polygon points="{path}" {fill}/>'
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One plot of the stack: its place on the page, and what is in it."""
-
-    top: float
-    height: float
-    label: str
-    axis: Axis
+        return svg.polygon(((x + size * dx, y + size * dy) for dx, dy in corners), **style)
 
 
 class _Said(NamedTuple):
@@ -109,43 +98,37 @@ class _Said(NamedTuple):
     height: float
 
 
-def chart(runs: Sequence[Run], axis: str) -> str:
-    """The figure of ``runs`` against ``axis``, as SVG; empty if no run has anything to show on that axis."""
+def chart(runs: Sequence[Run], axis: str) -> Picture | None:
+    """The figure of ``runs`` against ``axis``; None if no run has anything to show on that axis."""
     shown = [view for view in VIEWS if any(run.points(f"{view} bpb", axis) for run in runs)]
     rates = any(run.points("compressed rate", axis) for run in runs)
     if not shown and not rates:
-        return ""
+        return None
     x_axis = Axis(0.0, max(place for run in runs for _, place in run.places(axis)), False, _LEFT, _WIDTH - _RIGHT)
-    parts: list[str] = []
-    top = float(_TOP)
+    picture = Picture(_WIDTH, 0, f"Bits per source byte and compressed rate by {axis}")
+    bottom = float(_TOP) - _GAP
     for view in shown:
-        panel = _bpb_panel(runs, view, axis, top)
-        parts += [*_frame(panel, x_axis), *_view(runs, view, axis, panel, x_axis)]
-        top += _TALL + _GAP
+        top, bottom = bottom + _GAP, bottom + _GAP + _TALL
+        plot = Plot(x_axis, _bpb_axis(runs, view, axis, top))
+        picture.add(*_frame(plot, f"{view} view: bits per source byte"), *_view(runs, view, axis, plot))
     if rates:
-        panel = Panel(top, _LOW, "compressed rate", Axis(0.0, 1.0, False, top + _LOW, top))
-        parts += [*_frame(panel, x_axis), *_schedule(runs, axis, panel, x_axis)]
-        top += _LOW + _GAP
-    parts += _x_labels(x_axis, top - _GAP, axis)
-    height = top - _GAP + _FOOT
-    title = escape(f"Bits per source byte and compressed rate by {axis}")
-    return f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
+        top, bottom = bottom + _GAP, bottom + _GAP + _LOW
+        plot = Plot(x_axis, Axis(0.0, 1.0, False, bottom, top))
+        picture.add(*_frame(plot, "compressed rate"), *_schedule(runs, axis, plot))
+    picture.add(*plot.numbers_below(), plot.name_below(axis))
+    picture.height = bottom + _FOOT
+    return picture
 
 
-def alone(svg: str) -> str:
-    """A figure of :func:`chart` as a file of its own: with a background, and fonts and colours that need no page."""
-    size = svg[svg.index('viewBox="0 0 ') + 13 : svg.index('" role')].split()
-    begin = svg.index(">") + 1
-    opening = svg[: begin - 1].replace("<svg", f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}"', 1)
-    style = "<style>text { font: 12px sans-serif; fill: currentColor; }</style>"
-    background = '<rect width="100%" height="100%" fill="#fff"/>'
-    return f'{opening} color="#222">{style}{background}{svg[begin:]}\n'
+def alone(picture: Picture) -> str:
+    """A figure of :func:`chart` as a file of its own: its fonts and colours need no page."""
+    return picture.alone(style="text { font: 12px sans-serif; fill: currentColor; }", color="#222")
 
 
 def swatch(look: Look) -> str:
     """A piece of a run's line, for a legend."""
     drawn = look.line([(1, 7), (33, 7)]) + look.mark(17, 7)
-    return f'<svg class="swatch" viewBox="0 0 34 14" aria-hidden="true">{drawn}</svg>'
+    return svg.element("svg", drawn, **{"class": "swatch", "viewBox": "0 0 34 14", "aria-hidden": "true"})
 
 
 def spread(places: Sequence[float], low: float, high: float, apart: float = _LABEL) -> list[float]:
@@ -163,8 +146,8 @@ def spread(places: Sequence[float], low: float, high: float, apart: float = _LAB
     return [height for _, height in sorted(zip(order, heights, strict=True))]
 
 
-def _bpb_panel(runs: Sequence[Run], view: str, axis: str, top: float) -> Panel:
-    """A panel whose scale leaves out the beginning of every run, if that lies higher than all the rest."""
+def _bpb_axis(runs: Sequence[Run], view: str, axis: str, top: float) -> Axis:
+    """A scale that leaves out the beginning of every run, if that lies higher than all the rest."""
     end = max(place for run in runs for _, place in run.places(axis))
     series = [run.points(f"{view} bpb", axis) for run in runs]
     series += [run.points(f"{view} bpb", axis, validation=True) for run in runs]
@@ -173,21 +156,18 @@ def _bpb_panel(runs: Sequence[Run], view: str, axis: str, top: float) -> Panel:
     values = late or [y for points in series for _, y in points]
     low, high = min(values), max(values)
     margin = 0.06 * (high - low) or 0.1
-    scale = Axis(max(0.0, low - margin), high + margin, False, top + _TALL, top)
-    return Panel(top, _TALL, f"{view} view: bits per source byte", scale)
+    return Axis(max(0.0, low - margin), high + margin, False, top + _TALL, top)
 
 
-def _view(runs: Sequence[Run], view: str, axis: str, panel: Panel, x_axis: Axis) -> Iterator[str]:
+def _view(runs: Sequence[Run], view: str, axis: str, plot: Plot) -> Iterator[str]:
     """The lines of training, the markers of validation, the larger hollow ones of held-out documents, the names."""
 
     def placed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-        return [(x_axis.place(x), panel.axis.place(y)) for x, y in points]
+        return [plot.at(x, y) for x, y in points]
 
     clip = f"{view}-{axis.replace(' ', '-')}"
-    yield (
-        f'<clipPath id="{clip}"><rect x="{_LEFT}" y="{panel.top - 4}" width="{_WIDTH - _LEFT - _RIGHT + 8}" '
-        f'height="{panel.height + 8}"/></clipPath><g clip-path="url(#{clip})">'
-    )
+    room = svg.rectangle(_LEFT, plot.y.end - 4, _WIDTH - _LEFT - _RIGHT + 8, _TALL + 8)
+    yield svg.element("clipPath", room, id=clip) + f'<g clip-path="url(#{clip})">'
     ends: list[tuple[str, Look, float]] = []
     for number, run in enumerate(runs):
         look = Look.of(number)
@@ -197,31 +177,31 @@ def _view(runs: Sequence[Run], view: str, axis: str, panel: Panel, x_axis: Axis)
         yield from (look.mark(x, y) for x, y in marks[:: len(marks) // _MOST_MARKERS + 1])
         if (evaluation := run.evaluations.get(view)) and (places := run.places(axis)):
             place = interpolated(places, evaluation.iteration)
-            yield look.mark(x_axis.place(place), panel.axis.place(evaluation.bpb), 6, hollow=True)
+            yield look.mark(*plot.at(place, evaluation.bpb), 6, hollow=True)
         if line or marks:
             ends.append((run.name, look, (marks or line)[-1][1]))
     yield "</g>"
-    yield from _names(ends, panel)
+    yield from _names(ends, plot)
 
 
-def _schedule(runs: Sequence[Run], axis: str, panel: Panel, x_axis: Axis) -> Iterator[str]:
+def _schedule(runs: Sequence[Run], axis: str, plot: Plot) -> Iterator[str]:
     """The rate of every run, and the modes where they begin."""
     ends: list[tuple[str, Look, float]] = []
     said: list[_Said] = []
     for number, run in enumerate(runs):
         look = Look.of(number)
-        points = [(x_axis.place(x), panel.axis.place(y)) for x, y in run.points("compressed rate", axis) if 0 <= y <= 1]
+        points = [plot.at(x, y) for x, y in run.points("compressed rate", axis) if 0 <= y <= 1]
         if not points:
             continue
         yield look.line(points)
         ends.append((run.name, look, points[-1][1]))
-        for x, y, mode in _modes(run, axis, x_axis.place, panel.axis.place):
-            height = y + (15 if y < panel.top + panel.height - 20 else -7)
+        for x, y, mode in _modes(run, axis, plot):
+            height = y + (15 if y < plot.y.begin - 20 else -7)
             if (free := _free(said, mode, x, height)) is not None:
                 said.append(_Said(mode, x, height, free))
-                yield f'<path d="M{x:.1f} {panel.top}v{panel.height}" stroke="currentColor" stroke-dasharray="1 3"/>'
-                yield f'<text x="{x + 5:.1f}" y="{free:.1f}">{escape(mode)}</text>'
-    yield from _names(ends, panel)
+                yield svg.straight((x, plot.y.end), (x, plot.y.begin), "currentColor", stroke_dasharray="1 3")
+                yield svg.text(x + 5, free, mode)
+    yield from _names(ends, plot)
 
 
 def _free(said: Sequence[_Said], mode: str, x: float, height: float) -> float | None:
@@ -233,9 +213,7 @@ def _free(said: Sequence[_Said], mode: str, x: float, height: float) -> float | 
     return next(y for y in tries if all(abs(one.height - y) >= _LABEL for one in near))
 
 
-def _modes(
-    run: Run, axis: str, place_x: Callable[[float], float], place_y: Callable[[float], float]
-) -> Iterator[tuple[float, float, str]]:
+def _modes(run: Run, axis: str, plot: Plot) -> Iterator[tuple[float, float, str]]:
     """Where each mode begins: at the first logged line that has it."""
     at = dict(run.places(axis))
     entries = [entry for entry in run.log.training if entry.mode and entry.iteration in at]
@@ -243,39 +221,23 @@ def _modes(
         first = next(group)
         rate = first.values.get("compressed rate")
         if mode is not None and rate is not None and 0 <= rate <= 1:
-            yield place_x(at[first.iteration] if first is not entries[0] else 0.0), place_y(rate), mode
+            yield *plot.at(at[first.iteration] if first is not entries[0] else 0.0, rate), mode
 
 
-def _names(ends: Sequence[tuple[str, Look, float]], panel: Panel) -> Iterator[str]:
+def _names(ends: Sequence[tuple[str, Look, float]], plot: Plot) -> Iterator[str]:
     """The runs' names beside the ends of their lines."""
-    heights = spread([y for _, _, y in ends], panel.top + 4, panel.top + panel.height)
+    heights = spread([y for _, _, y in ends], plot.y.end + 4, plot.y.begin)
     begin = _WIDTH - _RIGHT + 8
     for (name, look, y), height in zip(ends, heights, strict=True):
-        yield f'<path d="M{begin} {y:.1f}L{begin + 14} {height:.1f}" stroke="{look.colour}" fill="none"/>'
+        yield svg.straight((begin, y), (begin + 14, height), look.colour)
         yield look.mark(begin + 20, height)
         shown = name if len(name) <= _NAME else name[: _NAME - 1] + "…"
-        yield f'<text x="{begin + 28}" y="{height + 4:.1f}">{escape(shown)}</text>'
+        yield svg.text(begin + 28, height + 4, shown)
 
 
-def _frame(panel: Panel, x_axis: Axis) -> Iterator[str]:
-    """Axes, grid and the label of the y axis."""
-    bottom, right = panel.top + panel.height, _WIDTH - _RIGHT
-    yield f'<path d="M{_LEFT} {panel.top}V{bottom}H{right}" fill="none" stroke="#888"/>'
-    for value in panel.axis.ticks():
-        y = panel.axis.place(value)
-        yield f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#8883"/>'
-        yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>'
-    for value in x_axis.ticks():
-        yield f'<path d="M{x_axis.place(value):.1f} {bottom}v-{panel.height}" stroke="#8882"/>'
-    middle = panel.top + panel.height / 2
-    turned = f'text-anchor="middle" transform="rotate(-90 14 {middle})"'
-    yield f'<text x="14" y="{middle}" {turned}>{escape(panel.label)}</text>'
-
-
-def _x_labels(x_axis: Axis, bottom: float, axis: str) -> Iterator[str]:
-    for value in x_axis.ticks():
-        x = x_axis.place(value)
-        yield f'<path d="M{x:.1f} {bottom}v4" stroke="#888"/>'
-        yield f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{short(value)}</text>'
-    middle = (x_axis.begin + x_axis.end) / 2
-    yield f'<text x="{middle}" y="{bottom + 36}" text-anchor="middle">{escape(axis)}</text>'
+def _frame(plot: Plot, name: str) -> Iterator[str]:
+    """Axes, grid and the name of the y axis."""
+    yield plot.corner()
+    yield from plot.rows()
+    yield from plot.columns()
+    yield plot.name_beside(name)

@@ -1,4 +1,4 @@
-"""The files of a run: training logs, evaluations and generations, told apart by what is in them."""
+"""The files of a run: its own records, training logs, evaluations and generations, told apart by what is in them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import ConfigurationError
+from .recorded import is_record
 from .training_log import plain
 
 _LOGS: Final = (".log", ".txt", ".out", ".err")
@@ -29,15 +30,18 @@ class Files:
         The JSON objects that ``megatron-proxy evaluate --output`` wrote.
     generations
         The lines that ``megatron-proxy generate`` wrote.
+    records
+        What the run recorded of itself, by path.
     """
 
     logs: dict[str, list[str]] = field(default_factory=dict)
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     generations: list[dict[str, Any]] = field(default_factory=list)
+    records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def find(path: Path) -> Files:
-    """The files of the run at ``path``: a folder, or one log file.
+    """The files of the run at ``path``: a folder, or one file of records or log.
 
     Raises
     ------
@@ -50,6 +54,9 @@ def find(path: Path) -> Files:
         )
     files = Files()
     if path.is_file():
+        if records := _records(path):
+            files.records[str(path)] = records
+            return files
         lines = _text(path)
         if lines is None:
             raise ConfigurationError(
@@ -82,7 +89,21 @@ def _take(path: Path, files: Files) -> None:
         if isinstance(content, dict) and "bpb" in content and "view" in content:
             files.evaluations.append(content)
     elif path.suffix == ".jsonl":
+        if records := _records(path):
+            files.records[str(path)] = records
         files.generations += _generations(path)
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """The records of a run; of a file that does not begin with one, nothing."""
+    if path.suffix != ".jsonl":
+        return []
+    with path.open("rb") as file:
+        if not is_record(_json(file.readline())):
+            return []
+        file.seek(0)
+        # What a killed run left of a line is none.
+        return [content for line in file if is_record(content := _json(line))]
 
 
 def _text(path: Path) -> list[str] | None:

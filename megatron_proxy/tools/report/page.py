@@ -67,7 +67,11 @@ def _table(title: str, runs: Sequence[Run], told: Sequence[tuple[str, Sequence[s
 
 def _figure(runs: Sequence[Run], axis: str) -> str:
     drawn = chart(runs, axis)
-    shown = f"<figure>{drawn}<figcaption>{_CAPTION}</figcaption></figure>" if drawn else f"<p>{_WHY_NOT[axis]}.</p>"
+    shown = (
+        f"<figure>{drawn.inline()}<figcaption>{_CAPTION}</figcaption></figure>"
+        if drawn
+        else f"<p>{_WHY_NOT[axis]}.</p>"
+    )
     return f"<h2>Over {escape(axis)}</h2>{shown}"
 
 

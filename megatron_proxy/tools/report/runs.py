@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...errors import ConfigurationError
-from . import files, flops, settings, training_log
+from . import files, flops, recorded, settings, training_log
+from .recorded import Recorded
 from .settings import Settings
 from .training_log import Entry, TrainingLog
 
@@ -159,8 +160,9 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
     Parameters
     ----------
     path
-        A folder with Megatron's output in ``.log``, ``.txt``, ``.out`` or ``.err`` files, and optionally the files
-        that ``evaluate --output`` (``.json``) and ``generate`` (``.jsonl``) wrote; or one file of output.
+        A folder with what the run recorded (``proxy-metrics.jsonl``), or else with Megatron's output in ``.log``,
+        ``.txt``, ``.out`` or ``.err`` files, and optionally the files that ``evaluate --output`` (``.json``) and
+        ``generate`` (``.jsonl``) wrote; or one file of records or output.
     name
         What to call it; by default the file's or folder's name.
     also
@@ -177,26 +179,29 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
         beside = files.find(folder)
         found.evaluations += beside.evaluations
         found.generations += beside.generations
-    starts = {
-        at: [log for log in map(training_log.parse, _starts(lines)) if log.training] for at, lines in found.logs.items()
-    }
-    starts = {at: logs for at, logs in starts.items() if logs}
-    if not starts:
+    told = {at: recorded.read(lines) for at, lines in found.records.items()}
+    if not any(one.starts for one in told.values()):
+        told = {at: _logged(lines) for at, lines in found.logs.items()}
+    told = {at: one for at, one in told.items() if one.starts}
+    if not told:
         raise ConfigurationError(
             "no line of Megatron's training log is in it, such as 'iteration 10/ 300 | consumed samples: …'",
             where=str(path),
             fix="name what the training script printed, or a folder with it in .log, .txt, .out or .err files",
         )
-    times = {at: _times(found.logs[at]) for at in starts}
-    order = sorted(starts, key=lambda at: (times[at][0], starts[at][0].training[0].iteration, at))
-    printed = sorted(time for pair in times.values() for time in pair if time)
+    order = sorted(told, key=lambda at: (next(iter(told[at].times), ""), told[at].starts[0].training[0].iteration, at))
+    given = told[order[-1]].settings
+    if found.logs and not given.parameters_of:
+        # Of a model that is split over ranks, the one that records knows its own part only.
+        given.parameters_of = _logged(found.logs[max(found.logs)]).settings.parameters_of
+    times = sorted(time for one in told.values() for time in one.times if time)
     return Run(
         name or path.resolve().name.removesuffix(".log"),
-        _joined([log for at in order for log in starts[at]]),
-        settings.parse(found.logs[order[-1]]),
+        _joined([log for at in order for log in told[at].starts]),
+        given,
         _evaluations(found.evaluations),
         [_generation(line) for line in found.generations],
-        *((printed[0], printed[-1]) if printed else ()),
+        *((times[0], times[-1]) if times else ()),
     )
 
 
@@ -209,12 +214,11 @@ def interpolated(places: Sequence[tuple[int, float]], iteration: int) -> float:
     return low + (high - low) * (iteration - before) / (after - before) if after > before else high
 
 
-def _times(lines: Sequence[str]) -> tuple[str, str]:
-    """When the first and the last iteration were printed, in order of text; nothing where Megatron prints no time."""
-    first, last = (
-        next((match[1] for match in map(_TIME.search, some) if match), "") for some in (lines, reversed(lines))
-    )
-    return first, last
+def _logged(lines: Sequence[str]) -> Recorded:
+    """What one log tells; of times only the first and the last, and none where Megatron prints no time."""
+    starts = [log for log in map(training_log.parse, _starts(lines)) if log.training]
+    times = [next((match[1] for match in map(_TIME.search, way) if match), "") for way in (lines, reversed(lines))]
+    return Recorded(starts, settings.parse(lines), [time for time in times if time])
 
 
 def _starts(lines: Sequence[str]) -> Iterator[Sequence[str]]:

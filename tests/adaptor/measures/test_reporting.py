@@ -1,6 +1,7 @@
 """What the hooks add to Megatron's log lines and writers, with Megatron's functions played by small ones."""
 
 import argparse
+import json
 import math
 
 import pytest
@@ -14,7 +15,7 @@ from megatron.training import training as stock  # noqa: E402
 from megatron_proxy.adaptor import run  # noqa: E402
 from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
 from megatron_proxy.adaptor.checks import swapped  # noqa: E402
-from megatron_proxy.adaptor.measures import bytes_seen, losses, reporting  # noqa: E402
+from megatron_proxy.adaptor.measures import bytes_seen, losses, metrics, reporting  # noqa: E402
 from megatron_proxy.data.sampling.schedule import Schedule  # noqa: E402
 from megatron_proxy.tools.report.training_log import parse  # noqa: E402
 from megatron_proxy.vocab import BYTE_OFFSET, COMPRESSED_OPEN, RAW_OPEN, SYMBOL_OFFSET  # noqa: E402
@@ -267,6 +268,115 @@ def test_a_stage_without_losses_and_a_validation_that_is_not_written(validate):
     assert validate([])[-1] == " validation loss at iteration 6 on test set | "
     assert "raw bpb value: 1.0" in validate([[(RAW, BIT)]], written=False)[-1]
     assert not [key for key, *_ in global_vars._GLOBAL_TENSORBOARD_WRITER if "bpb" in key]
+
+
+@pytest.fixture
+def recorded(megatron, tmp_path):
+    """The records of a run that is named a file, in a folder that is not there yet."""
+    path = tmp_path / "new" / "metrics.jsonl"
+    args, current = run.current().args, run.current()
+    vars(args).update(proxy_metrics=str(path), save=str(tmp_path / "save"), padded_vocab_size=384)
+    vars(args).update(tensor_model_parallel_size=1, pipeline_model_parallel_size=1)
+    current.tokenizer = argparse.Namespace(vocab_size=330)
+    return lambda: [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+
+
+def test_a_line_is_recorded_unrounded(megatron, recorded):
+    megatron.step(1, [(RAW, BIT / 3)])
+    megatron.step(2, [(RAW, 2 * BIT / 3)])
+    begun, line = recorded()
+    assert (begun["record"], begun["vocabulary"], begun["padded_vocabulary"]) == ("run", 330, 384)
+    assert begun["versions"].startswith("megatron_proxy ")
+    assert (begun["arguments"]["seq_length"], begun["arguments"]["proxy_compression"]) == ("4", "trie")
+    assert (line["record"], line["iteration"], line["mode"]) == ("training", 2, "translation_random")
+    bpb = line["values"].pop("raw bpb")
+    assert bpb == pytest.approx(0.5, rel=1e-8)
+    assert bpb != float(f"{bpb:.6E}")
+    assert line["values"] == {
+        "lm loss": 1.0,
+        "compressed rate": run.current().settings.setting(8).rate,
+        "raw bytes seen": 80,
+        "compressed bytes seen": 240,
+        "raw share": 0.25,
+    }
+
+
+def test_a_validation_is_recorded(megatron, validate, recorded):
+    validate([[(RAW, BIT)], [(RAW, 2 * BIT), (COMPRESSED, BIT)]])
+    begun, line = recorded()
+    assert begun["record"] == "run"
+    assert (line["record"], line["iteration"], line["mode"]) == ("test", 6, "sentinel")
+    assert line["values"] == pytest.approx(
+        {"consumed samples": 24, "lm loss": 1.0, "raw bpb": 1.5, "compressed bpb": 0.5, "compressed rate": 0.9}
+    )
+
+
+def test_records_are_beside_the_checkpoint_or_nowhere(megatron, recorded, tmp_path):
+    args = run.current().args
+    args.proxy_metrics = None
+    megatron.step(2, [(RAW, BIT)])
+    assert len((tmp_path / "save" / "proxy-metrics.jsonl").read_text().splitlines()) == 2
+    run.current().report, args.save = None, None
+    megatron.step(4, [(RAW, BIT)])
+    assert [path.name for path in tmp_path.iterdir()] == ["save"]
+
+
+def test_records_go_on_behind_half_a_line(megatron, recorded, tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "metrics.jsonl").write_text('{"record": "run"}\n{"rec')
+    megatron.step(2, [(RAW, BIT)])
+    lines = (tmp_path / "new" / "metrics.jsonl").read_text().splitlines()
+    assert lines[:2] == ['{"record": "run"}', '{"rec']
+    assert [json.loads(line)["record"] for line in lines[2:]] == ["run", "training"]
+
+
+def test_a_figure_that_is_no_number_is_null():
+    record = json.loads(
+        metrics._record("training", values={"a": math.nan, "b": math.inf, "c": 1}), parse_constant=pytest.fail
+    )
+    assert record["values"] == {"a": None, "b": None, "c": 1}
+
+
+def test_parameters_are_counted_where_the_rank_has_them_all(megatron, recorded):
+    chunks = [torch.nn.Linear(2, 3), torch.nn.Linear(1, 1)]
+    found = metrics.Metrics(run.current())
+    found.see(chunks)
+    assert found._parameters == 11
+    run.current().args.pipeline_model_parallel_size = 2
+    split = metrics.Metrics(run.current())
+    split.see(chunks)
+    assert split._parameters is None
+
+
+def test_records_that_cannot_be_written_end_no_run(megatron, recorded, tmp_path, capsys):
+    (tmp_path / "new").write_text("a file")
+    megatron.step(2, [(RAW, BIT)])
+    megatron.step(4, [(RAW, BIT)])
+    assert capsys.readouterr().out.count("warning: no metrics are written") == 1
+    assert len(parse(megatron.lines).training) == 2
+
+
+def test_other_ranks_record_nothing(megatron, recorded, monkeypatch, tmp_path):
+    monkeypatch.setattr(bytes_seen, "is_last_rank", lambda: False)
+    megatron.step(2, [(RAW, BIT)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_megatrons_figures_are_recorded_as_it_was_given_them():
+    sums = {"advanced iterations": 2, "lm loss": torch.tensor([4.0]), "nan iterations": 0}
+    given = {"loss_dict": {"lm loss": torch.tensor(3.0)}, "total_loss_dict": sums, "skipped_iter": 0}
+    known = metrics.given_to_log({**given, "learning_rate": 1 / 3, "grad_norm": 0.12345, "params_norm": None})
+    assert known == pytest.approx({"lm loss": 7 / 3, "learning rate": 1 / 3, "grad norm": 0.12345}, rel=1e-6)
+    assert metrics.given_to_log({**given, "skipped_iter": 1}) == {"lm loss": 2.0}
+    message = (
+        " [2026-01-02 03:04:05.1] iteration 3/ 9 | consumed samples:           12 | grad norm: 0.123 | lm loss: 9E+00 |"
+    )
+    # What does not round to what was printed is something else.
+    assert metrics._unrounded(metrics._printed(message), known) == {
+        "consumed samples": 12,
+        "grad norm": 0.12345,
+        "lm loss": 9.0,
+    }
 
 
 def test_without_the_flag_all_is_stock(megatron, monkeypatch):

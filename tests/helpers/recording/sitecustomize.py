@@ -1,7 +1,7 @@
 """Records where errors for users are made, in every Python process that has this folder on its path: `make errors`.
 
 Python imports a module of this name by itself at start-up. One JSON line for each place and test goes to the file that
-MEGATRON_PROXY_ERRORS_SEEN names; docs/make_errors.py reads them.
+MEGATRON_PROXY_ERRORS_SEEN names; tests/docs/make_errors.py reads them.
 """
 
 import functools
@@ -21,7 +21,7 @@ PACKAGE = ROOT / "megatron_proxy"
 
 @functools.cache
 def catalogue():
-    spec = importlib.util.spec_from_file_location("make_errors", ROOT / "docs" / "make_errors.py")
+    spec = importlib.util.spec_from_file_location("make_errors", ROOT / "tests" / "docs" / "make_errors.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules["make_errors"] = module
     spec.loader.exec_module(module)

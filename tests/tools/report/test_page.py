@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from megatron_proxy import cli
-from megatron_proxy.common.pages.plots import Axis
+from megatron_proxy.common.pages.svg import Axis
 from megatron_proxy.tools.report import read_run
 from megatron_proxy.tools.report.chart import Look, alone, chart, spread
 from megatron_proxy.tools.report.page import page
@@ -88,7 +88,7 @@ def texts(svg: str) -> list[str]:
 
 @pytest.mark.parametrize("axis", AXES)
 def test_a_chart_has_both_views_and_the_schedule(folder, axis):
-    drawn = chart([read_run(folder)], axis)
+    drawn = chart([read_run(folder)], axis).inline()
     said = texts(drawn)
     assert {axis, "raw view: bits per source byte", "compressed view: bits per source byte", "compressed rate"} <= {
         *said
@@ -106,7 +106,7 @@ def test_a_chart_alone_is_whole_xml_with_its_own_background(folder):
 
 
 def test_points_lie_where_they_should(folder):
-    drawn = chart([read_run(folder)], "steps")
+    drawn = chart([read_run(folder)], "steps").inline()
     schedule = re.findall(r'<polyline points="([^"]*)"', drawn)[-1].split()
     # Iterations 10 to 40 of 40 between 62 and 730 on the page; the rates 0.4 and 0.9.
     assert [float(point.split(",")[0]) for point in schedule] == [229.0, 396.0, 563.0, 730.0]
@@ -126,10 +126,10 @@ def test_modes_are_said_once_and_keep_apart(folder, tmp_path):
     text = (folder / "train.log").read_text()
     (other / "train.log").write_text(text.replace("translation_random", "interleaved"))
     (tmp_path / "same.log").write_text(text)
-    drawn = chart([read_run(path) for path in (folder, other, tmp_path / "same.log")], "steps")
+    drawn = chart([read_run(path) for path in (folder, other, tmp_path / "same.log")], "steps").inline()
     said = texts(drawn)
     assert [said.count(mode) for mode in ("translation_random", "interleaved", "sentinel")] == [1, 1, 1]
-    heights = re.findall(r'<text x="67.0" y="([\d.]+)">', drawn)
+    heights = re.findall(r'<text x="67" y="([\d.]+)">', drawn)
     assert float(heights[1]) - float(heights[0]) == 13
 
 
@@ -143,7 +143,7 @@ def test_labels_keep_apart():
 
 
 def test_large_values_on_an_axis():
-    from megatron_proxy.common.pages.plots import short
+    from megatron_proxy.common.pages.svg import short
 
     assert [short(value) for value in (0.25, 15.0, 5e12, 1e15, 2e21)] == ["0.25", "15", "5T", "1e15", "2e21"]
     assert Axis(0, 10, False, 100, 200).place(5) == 150

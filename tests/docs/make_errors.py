@@ -1,13 +1,13 @@
 """The catalogue of error messages, and which test produces each: ``make errors``.
 
     MEGATRON_PROXY_ERRORS_SEEN=build/errors.jsonl PYTHONPATH=tests/helpers/recording pytest
-    python docs/make_errors.py --keep build/errors.jsonl
+    python tests/docs/make_errors.py --keep build/errors.jsonl
 
 The first line runs the tests and records where each :class:`~megatron_proxy.errors.ProxyError` was made, in every
 process (tests/helpers/recording/sitecustomize.py). The second reads all messages off the package's syntax trees, puts
-the two together and writes docs/errors.md; it ends with exit code 1, and a list, if no test produced some message.
-Several recordings can be given: tests run in parts, for one. With --keep what is in the page already stays, for as long
-as the message and the test are there, and only what is new is added.
+the two together and writes tests/docs/errors.md; it ends with exit code 1, and a list, if no test produced some
+message. Several recordings can be given: tests run in parts, for one. With --keep what is in the page already stays,
+for as long as the message and the test are there, and only what is new is added.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 PACKAGE: Final = ROOT / "megatron_proxy"
-PAGE: Final = ROOT / "docs" / "errors.md"
+PAGE: Final = Path(__file__).with_name("errors.md")
 HOLE: Final = "…"
 """What stands in a message for a value."""
 
 _HEAD: Final = """# Error messages, and the test that produces each
 
 Written by `make errors`, which runs all tests and notes where each error came from; `…` stands for a value. What to do
-about the common ones: [troubleshooting](troubleshooting.md).
+about the common ones: [troubleshooting](../../docs/troubleshooting.md).
 """
 
 
