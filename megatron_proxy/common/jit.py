@@ -25,6 +25,8 @@ from typing import Any, Final, cast
 READY: Final = f"{__package__}.jit_ready"
 """The module to import before forking processes that will call compiled functions."""
 
+_PACKAGE: Final = __name__.partition(".")[0]
+
 # numba's run time counts references.
 _BORROWING: Final[dict[str, Any]] = {"_nrt": False}
 
@@ -126,7 +128,7 @@ class Compiling:
     def begins(self, dispatcher: Any) -> None:
         """A function of numba's is about to be compiled."""
         module = str(dispatcher.py_func.__module__)
-        if self.told or not module.startswith(f"{__package__}.") or module in (__name__, READY):
+        if self.told or not module.startswith(f"{_PACKAGE}.") or module in (__name__, READY):
             return
         self.told = True
         process = multiprocessing.current_process()

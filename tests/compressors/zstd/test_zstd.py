@@ -95,7 +95,7 @@ def test_spans_decode_alone(compressor):
 def test_batches_do_not_show(compressor, monkeypatch):
     document = b"".join(CORPUS)
     whole = compressor.encode_spans(document)
-    monkeypatch.setattr("megatron_proxy.compressors.zstd._BATCH", 1_000)
+    monkeypatch.setattr("megatron_proxy.compressors.zstd.compressor._BATCH", 1_000)
     parts = compressor.encode_spans(document)
     assert whole.codes.tolist() == parts.codes.tolist()
     assert whole.code_ends.tolist() == parts.code_ends.tolist()
