@@ -43,8 +43,8 @@ _ANSWERS: Final = """## What `--json` prints
 * `evaluate`: `checkpoint`, `iteration`, `context`, `stride`, `concatenated`, `view`; `documents`, `bytes`, `targets`,
   `nats`, `bpb`, `bpb_of_bytes_alone`, `accuracy`, and the same by name in `files` and `domains`; with `--translate`,
   `translation`: by direction `pieces`, `bytes`, `bpb`, `exact_match`.
-* `robustness`: `checkpoint`, `context`, `stride`, `rate`, `seed`; `prompts`: by perturbation, `clean` first, `bytes`,
-  `bpb`, `bpb_added`, `accuracy`, `accuracy_lost`.
+* `robustness`: `checkpoint`, `context`, `stride`, `rate`, `seed`, `bytes_behind_prompts`; `prompts`: by perturbation,
+  `clean` first, `documents`, `documents_changed`, `bytes` (scored), `bpb`, `bpb_added`, `accuracy`, `accuracy_lost`.
 * `inspect`: a list, one object for each view.
 
 Later versions may add keys.
