@@ -13,12 +13,11 @@ import tiny_data  # noqa: E402
 from megatron.core.datasets.blended_dataset import BlendedDataset  # noqa: E402
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder  # noqa: E402
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig, MockGPTDataset  # noqa: E402
-from megatron.core.tokenizers.utils.build_tokenizer import build_tokenizer  # noqa: E402
 from megatron.training import global_vars  # noqa: E402
 from megatron.training.utils import get_blend_and_blend_per_split  # noqa: E402
 
 from megatron_proxy import vocab  # noqa: E402
-from megatron_proxy.adaptor import run, vocabulary  # noqa: E402
+from megatron_proxy.adaptor import run  # noqa: E402
 from megatron_proxy.adaptor.data import dataset  # noqa: E402
 from megatron_proxy.adaptor.data.dataset import ProxyGPTDataset  # noqa: E402
 from megatron_proxy.adaptor.measures import bytes_seen  # noqa: E402
@@ -52,13 +51,12 @@ def data(tmp_path_factory):
 def build(data, tmp_path, monkeypatch):
     """Builds the three splits as a pretraining script does."""
 
-    tokenizer_of = vocabulary.build_tokenizer(build_tokenizer)
-
     def build_datasets(*flags, kind=GPTDataset, sizes=(32, 8, 8), cache=True, **config):
         args = megatron_args.parse(*flags)
         monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", args)
         monkeypatch.setenv("RANK", "0")
-        tokenizer = tokenizer_of(args)
+        tokenizer = run.of(args).tokenizer
+        run.introduce(run.current())
         blend, per_split = get_blend_and_blend_per_split(args)
         made = GPTDatasetConfig(
             random_seed=args.seed,
