@@ -36,15 +36,15 @@ _ANSWERS: Final = """## What `--json` prints
 
 * `prepare`: `datasets`, of each `prefix`, `documents`, `bytes`, `skipped_lines`, and `views`: by compressor `codes`,
   `symbols`, `ids`, `bytes_per_code`; `train_with`: flags for training, or null.
-* `verify`: `prefix`, `well` (true or false); `files` and `bytes` compared with checksums; `decoded`: documents by
-  compressor; `problems`: messages.
+* `verify`: `prefix`, `well` (true or false); `files` and `bytes` compared with checksums; `plans`: cached ones that
+  were read; `decoded`, `encoded` (again): documents by compressor; `problems`, `notes`: messages.
 * `doctor`: `would_train` (true or false); `findings`, of each `status` (`ok`, `note`, `FAIL`), `subject`, `text`,
   `fix`; `next`: the next command, or null.
 * `evaluate`: `checkpoint`, `iteration`, `context`, `stride`, `concatenated`, `view`; `documents`, `bytes`, `targets`,
   `nats`, `bpb`, `bpb_of_bytes_alone`, `accuracy`, and the same by name in `files` and `domains`; with `--translate`,
   `translation`: by direction `pieces`, `bytes`, `bpb`, `exact_match`.
-* `robustness`: `checkpoint`, `context`, `stride`, `rate`, `seed`; `prompts`: by perturbation, `clean` first, `bytes`,
-  `bpb`, `bpb_added`, `accuracy`, `accuracy_lost`.
+* `robustness`: `checkpoint`, `context`, `stride`, `rate`, `seed`, `bytes_behind_prompts`; `prompts`: by perturbation,
+  `clean` first, `documents`, `documents_changed`, `bytes` (scored), `bpb`, `bpb_added`, `accuracy`, `accuracy_lost`.
 * `inspect`: a list, one object for each view.
 
 Later versions may add keys.

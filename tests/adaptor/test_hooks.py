@@ -25,7 +25,7 @@ def run_python(code, *arguments, cwd):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -161,7 +161,7 @@ def test_errors_for_users_come_without_a_traceback(tmp_path):
         [sys.executable, str(script), "--proxy-compression", "zstd", "--yaml-cfg", "x"],
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 1

@@ -25,7 +25,7 @@ def prefix(tmp_path, corpus, command):
     signal.signal(signal.SIGTERM, before)
     assert code == 0
     # What people read meanwhile.
-    assert err.startswith(f"{prefix}: 6 documents, 93 bytes of UTF-8 in the raw view\n")
+    assert err.startswith(f"{prefix}: 6 documents, 93 bytes in the raw view\n")
     entry = manifest.read(prefix).compressed["toy"]
     view = {
         "codes": entry.view.units,
@@ -45,7 +45,8 @@ def test_verify(prefix, command):
     found = json.loads(out)
     size = found.pop("bytes")
     assert size == sum(stored.size for stored in manifest.read(prefix).stored_files())
-    assert found == {"prefix": prefix, "well": True, "files": 7, "decoded": {"toy": 6}, "problems": []}
+    documents = {"decoded": {"toy": 6}, "encoded": {"toy": 1}}
+    assert found == {"prefix": prefix, "well": True, "files": 7, "plans": 0, **documents, "problems": [], "notes": []}
     Path(f"{prefix}_toy_table.bin").write_bytes(b"\xff")
     code, out, _ = command("verify", prefix, "--json")
     found = json.loads(out)

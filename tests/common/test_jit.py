@@ -69,9 +69,10 @@ def test_the_first_compilation_is_told_once(tmp_path):
     """By whatever is compiled first, in one process; nothing is said of code that is found."""
     script = (
         "from megatron_proxy.tools.inspection.distances import edit_distance\n"
-        "from megatron_proxy import segment, jit_ready\n"
+        "from megatron_proxy.common import jit_ready\n"
+        "from megatron_proxy.compressors.segments import segmenter\n"
         "edit_distance([1, 2], [2, 1])\n"
-        "segment.Segmenter(segment.Kind.LINES, 16).ends(b'one line\\n' * 9)\n"
+        "segmenter.Segmenter(segmenter.Kind.LINES, 16).ends(b'one line\\n' * 9)\n"
     )
     for times in (1, 0):
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

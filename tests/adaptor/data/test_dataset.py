@@ -57,6 +57,7 @@ def build(data, tmp_path, monkeypatch):
         monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", args)
         monkeypatch.setenv("RANK", "0")
         tokenizer = run.of(args).tokenizer
+        run.introduce(run.current())
         blend, per_split = get_blend_and_blend_per_split(args)
         made = GPTDatasetConfig(
             random_seed=args.seed,
