@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ..common import extras
 from ..data.dataset.manifest import replace_file
 from ..errors import ConfigurationError
 from .robustness import CLEAN
@@ -67,7 +68,7 @@ def check(path: Path) -> None:
         raise ConfigurationError(
             "a PNG needs matplotlib, which is not installed",
             where="--plot",
-            fix="pip install 'megatron_proxy[demo]', or name a file that ends in .svg",
+            fix=f"{extras.install('demo')}, or name a file that ends in .svg",
         )
 
 

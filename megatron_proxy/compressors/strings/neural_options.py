@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common import extras
 from ...common.files import require_file
 from ...errors import CompressorError
 from .. import checks
@@ -162,7 +163,7 @@ def _lm_settings(options: Mapping[str, Any], compressor: str) -> Settings:
     except ImportError as error:
         raise CompressorError(
             f"training a language model needs torch, which cannot be imported ({error})",
-            fix=f"install torch, or give --{compressor}-counts 1",
+            fix=f"{extras.install('train')}, or give --{compressor}-counts 1",
         ) from error
     check_device(str(options["device"]), f"--{compressor}-device")
     return Settings(
