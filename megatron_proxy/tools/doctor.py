@@ -89,7 +89,7 @@ def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str |
     flags = shlex.join(["--data-path", prefix, "--proxy-compression", compressor])
     script = _launcher() if megatron_lm is None else megatron_lm / patching.SCRIPTS[0]
     if script is None:
-        return f"torchrun … SCRIPT.py … {flags}, once SCRIPT.py has the line of: megatron-proxy patch SCRIPT.py"
+        return f"torchrun … -m megatron_proxy.pretrain_gpt … {flags}"
     return f"torchrun … {shlex.quote(str(script))} … {flags}"
 
 

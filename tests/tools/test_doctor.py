@@ -151,8 +151,7 @@ def test_the_launcher_is_named_where_it_is(tmp_path, monkeypatch):
     assert doctor.next_command(None, "data/x", "gzip") == f"torchrun … {ROOT}/examples/pretrain_gpt.py … {flags}"
     # As installed from a wheel.
     monkeypatch.setattr(megatron_proxy, "__file__", str(tmp_path / "megatron_proxy" / "__init__.py"))
-    command = f"torchrun … SCRIPT.py … {flags}, once SCRIPT.py has the line of: megatron-proxy patch SCRIPT.py"
-    assert doctor.next_command(None, "data/x", "gzip") == command
+    assert doctor.next_command(None, "data/x", "gzip") == f"torchrun … -m megatron_proxy.pretrain_gpt … {flags}"
 
 
 def test_a_view_that_transfers_is_proposed(tmp_path):
