@@ -5,8 +5,8 @@ and, by the one import line, those of proxy compression::
 
     torchrun --nproc-per-node 8 -m megatron_proxy.pretrain_gpt --proxy-compression zstd --data-path data/stdlib …
 
-In a checkout of this project ``examples/pretrain_gpt.py`` is its short form. On a machine without a GPU, with or without
-proxy compression::
+In a checkout of this project ``examples/pretrain_gpt.py`` is its short form. On a machine without a GPU, with or
+without proxy compression::
 
     torchrun --nproc-per-node 2 -m megatron_proxy.adaptor.cpu examples/pretrain_gpt.py …
 
@@ -130,6 +130,7 @@ def model_provider(pre_process: bool = True, post_process: bool = True, **kwargs
 
 
 def main() -> None:
+    """Train as the command line says."""
     use_compiled_helpers()
     args = parse_and_validate_args(args_defaults={"tokenizer_type": "NullTokenizer"})
     pretrain(

@@ -79,6 +79,6 @@ def test_a_container_keeps_its_torch_and_numpy(container):
 @pytest.mark.long
 def test_what_would_not_do_would_be_proposed(container):
     """That what the test above finds missing could be there: a bound that the container's numpy does not keep."""
-    folder, constraint = container
+    _, constraint = container
     constraint.write_text("")
     assert set(proposed(container, "numpy>=2", "torch>=2.6", "--no-deps")) == {"numpy"}

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness on an exported model, with the local task of megatron_proxy/evaluation/lm_eval: the BPB of `evaluate`."""
+"""lm-evaluation-harness on an exported model, with the package's local task: the BPB of `evaluate`."""
 
 import importlib.util
 import json
