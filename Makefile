@@ -32,9 +32,11 @@ setup: $(READY) ## make the virtual environment with everything in it
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
 	  echo "megatron-core 0.17 and later need Python 3.12: set PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "into $(VENV): torch with CUDA's libraries, megatron-core, ray, transformers and the tools of the tests, about 3 GB to"
+	@echo "fetch and 7 GB on disk; some 3 minutes with a quick network, most of them for torch. Data alone: pip install ."
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet 'setuptools>=77'
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	$(BIN)/python -m pip install --no-build-isolation --editable '.[dev]'
 	@echo "$(CURDIR)" > $(VENV)/installed-from
 	@touch $@
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any, Final, NoReturn
 
 from . import __version__
-from .common import usage
+from .common import extras, usage
 from .errors import ProxyError
 
 COMMANDS: Final[dict[str, str]] = {
@@ -70,7 +70,12 @@ def _run(argv: Sequence[str]) -> int:
     name, *rest = argv or ["--help"]
     if name not in COMMANDS:
         return _without_command(name)
-    return int(module_of(name).run(usage.parse(parser_of(name), rest)))
+    try:
+        return int(module_of(name).run(usage.parse(parser_of(name), rest)))
+    except ModuleNotFoundError as error:
+        if error.name not in extras.PACKAGES:
+            raise
+        raise extras.missing(error.name, f"megatron-proxy {name}") from error
 
 
 def _without_command(word: str) -> NoReturn:

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "evaluation": {"common", "compressors", "data", "adaptor", "model"},
     "tools": {"common", "compressors", "data", "adaptor", "model", "evaluation"},
     "commands": {"common", "compressors", "data", "adaptor", "model", "evaluation", "tools"},
+    "pretrain_gpt": {"adaptor"},
     "cli": {"common", "commands"},
     "__main__": {"cli"},
 }
@@ -28,9 +29,12 @@ EXCEPTIONS = {
     ("adaptor/resume.py", "model"): "what a checkpoint was trained with is read before Megatron has a model",
 }
 # Files that name packages which their rooms do not know, and why.
-KNOW_MEGATRON = {"model/checkpoint/safety.py": "what Megatron registers as safe to load"}
+KNOW_MEGATRON = {
+    "model/checkpoint/safety.py": "what Megatron registers as safe to load",
+    "pretrain_gpt.py": "a pretraining script, as Megatron-LM's own",
+}
 UNPICKLES = {"common/pipes.py": "what comes through a pipe comes from a process of ours; a file may be anybody's"}
-TORCH = {"adaptor", "model", "evaluation", "commands", "tools"}
+TORCH = {"adaptor", "model", "evaluation", "commands", "tools", "pretrain_gpt"}
 KNOW_TORCH = {
     f"compressors/byte_lm/{name}.py": "a compressor's own model" for name in ("network", "checkpoint", "training")
 }

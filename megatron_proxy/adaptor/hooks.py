@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from ..common import maps
+from ..common import extras, maps
 from ..errors import UnsupportedError
 from . import cpu, failing, helpers
 from .checks import scripts, support
@@ -135,7 +135,7 @@ def megatron_version() -> str:
     except (ImportError, AttributeError) as error:
         raise UnsupportedError(
             f"Megatron-Core cannot be imported ({error}); supported: {support.SUPPORTED}",
-            fix="pip install megatron-core, or put a Megatron-LM checkout on PYTHONPATH",
+            fix=f"{extras.install('train')}, or put a Megatron-LM checkout on PYTHONPATH",
         ) from error
     return ".".join(map(str, numbers)) + pre_release
 

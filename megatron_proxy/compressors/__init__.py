@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Final
 
+from ..common import extras
 from ..common.usage import did_you_mean
 from ..errors import CompressorError
 from .base import Compressor
@@ -62,7 +63,7 @@ def get(name: str) -> type[Compressor]:
     except (ImportError, AttributeError) as error:
         raise CompressorError(
             f"compressor {name!r} cannot be loaded from {module}: {error}",
-            fix="install the package that is missing (for hf and tiktoken: pip install 'megatron-proxy[tokenizers]')",
+            fix=(isinstance(error, ImportError) and extras.advice(error)) or "install the package that is missing",
         ) from error
     if not (isinstance(found, type) and issubclass(found, Compressor)):
         raise CompressorError(f"{module}:{attribute} is not a Compressor", where=f"entry point {name!r}")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from ..common import extras
 from ..common.files import replace_file
 from ..common.pages import svg as shapes
 from ..common.pages.svg import Axis, Picture, round_step
@@ -70,7 +71,7 @@ def check(path: Path) -> None:
         raise ConfigurationError(
             "a PNG needs matplotlib, which is not installed",
             where="--plot",
-            fix="pip install 'megatron_proxy[demo]', or name a file that ends in .svg",
+            fix=f"{extras.install('demo')}, or name a file that ends in .svg",
         )
 
 

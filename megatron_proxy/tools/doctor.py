@@ -12,19 +12,23 @@ import platform
 import re
 import shlex
 import sys
+import tomllib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ..common import extras
 from ..errors import ProxyError, UnsupportedError
 
 _OLDEST_PYTHON: Final = (3, 12)
+_TRAINING: Final = "train"
+"""The extra that training needs."""
 _LOOKED_AT_APART: Final = ("megatron-core", "torch")
 _FASTER_WITH: Final = {
-    "transformer-engine": "fused kernels and FP8: pip install 'megatron-proxy[gpu]'",
+    "transformer-engine": f"fused kernels and FP8: {extras.install('gpu')}",
     "apex": "fused optimizers: it comes with NVIDIA's PyTorch container (PyPI's apex is another project)",
 }
 
@@ -56,17 +60,19 @@ def examine(megatron_lm: Path | None = None, prefix: str | None = None) -> Itera
     prefix
         A prepared dataset.
     """
-    complete = True
-    for finding in (_python(), *_packages(), *_torch()):
-        complete &= finding.status is not Status.FAIL
-        yield finding
-    if not complete:
+    for_data = [_python(), *_packages(None)]
+    for_training = [*_packages(_TRAINING), *_torch()]
+    yield from (*for_data, *for_training, *_libraries())
+    if not _complete(for_data):
         yield Finding(Status.NOTE, "hooks, data", "not looked at: that needs the packages above")
         return
     if megatron_lm is not None:
         yield from _scripts(megatron_lm)
         sys.path.insert(0, str(megatron_lm))
-    yield from _hooks()
+    if _complete(for_training):
+        yield from _hooks()
+    else:
+        yield Finding(Status.NOTE, "hooks", "not looked at: that needs the packages above")
     if prefix is not None:
         yield from _dataset(prefix)
 
@@ -83,7 +89,7 @@ def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str |
     flags = shlex.join(["--data-path", prefix, "--proxy-compression", compressor])
     script = _launcher() if megatron_lm is None else megatron_lm / patching.SCRIPTS[0]
     if script is None:
-        return f"torchrun … SCRIPT.py … {flags}, once SCRIPT.py has the line of: megatron-proxy patch SCRIPT.py"
+        return f"torchrun … -m megatron_proxy.pretrain_gpt … {flags}"
     return f"torchrun … {shlex.quote(str(script))} … {flags}"
 
 
@@ -106,7 +112,7 @@ def best_compressor(prefix: str | None) -> str | None:
 
 
 def _launcher() -> Path | None:
-    """Our own launcher, which a checkout of this project holds and an installed package does not."""
+    """Our own launcher's short form, which a checkout of this project holds."""
     import megatron_proxy
 
     path = Path(megatron_proxy.__file__).parents[1] / "examples" / "pretrain_gpt.py"
@@ -123,14 +129,20 @@ def _python() -> Finding:
     return Finding(Status.OK, "python", found)
 
 
-def _packages() -> Iterator[Finding]:
-    for name in _needs():
+def _complete(findings: Iterable[Finding]) -> bool:
+    return all(finding.status is not Status.FAIL for finding in findings)
+
+
+def _packages(extra: str | None) -> Iterator[Finding]:
+    """What data alone needs (``extra`` is None), or what an extra adds to it."""
+    for name in _needs(extra):
         found = _version(name)
-        yield (
-            Finding(Status.OK, name, found)
-            if found
-            else Finding(Status.FAIL, name, "not installed", f"pip install {name}")
-        )
+        fix = extras.install(extra) if extra else f"pip install {name}"
+        yield Finding(Status.OK, name, found) if found else Finding(Status.FAIL, name, "not installed", fix)
+
+
+def _libraries() -> Iterator[Finding]:
+    """What comes inside a package, or makes training faster."""
     if importlib.util.find_spec("zstandard"):
         import zstandard
 
@@ -141,19 +153,23 @@ def _packages() -> Iterator[Finding]:
         yield Finding(Status.OK, name, found) if found else Finding(Status.NOTE, name, "not installed", gain)
 
 
-def _needs() -> list[str]:
-    """The packages that this one needs, but those that are looked at on their own.
+def _needs(extra: str | None) -> list[str]:
+    """The packages that this one needs without extras (None), or those that an extra adds; some are looked at apart."""
+    names = [match[0] for line in _declared(extra) if (match := re.match(r"[\w.-]+", line))]
+    return [name for name in names if name not in _LOOKED_AT_APART]
 
-    As its metadata tell; in a checkout that is not installed, as the file tells that they are made from.
-    """
+
+def _declared(extra: str | None) -> list[str]:
+    """As pyproject.toml tells in a checkout, whose installed metadata may be older, or as the metadata do."""
     import megatron_proxy
 
-    try:
-        lines = requires("megatron-proxy") or []
-    except PackageNotFoundError:
-        lines = (Path(megatron_proxy.__file__).parents[1] / "requirements.txt").read_text().splitlines()
-    names = [match[0] for line in lines if "extra ==" not in line and (match := re.match(r"[\w.-]+", line))]
-    return [name for name in names if name not in _LOOKED_AT_APART]
+    file = Path(megatron_proxy.__file__).parents[1] / "pyproject.toml"
+    project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}) if file.is_file() else {}
+    if project.get("name") == "megatron-proxy":
+        return list(project["optional-dependencies"][extra] if extra else project["dependencies"])
+    lines = [line.partition(";") for line in requires("megatron-proxy") or []]
+    asked = extra and f'extra == "{extra}"'
+    return [name for name, _, marker in lines if (asked in marker if asked else "extra" not in marker)]
 
 
 def _version(name: str) -> str | None:
@@ -171,7 +187,7 @@ def _torch() -> Iterator[Finding]:
             gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
             names = sorted({torch.cuda.get_device_name(i) for i in range(gpus)})
     except ImportError as error:
-        yield Finding(Status.FAIL, "torch", f"cannot be imported ({error})", "pip install torch")
+        yield Finding(Status.FAIL, "torch", f"cannot be imported ({error})", extras.install(_TRAINING))
         return
     yield Finding(Status.OK, "torch", torch.__version__)
     built_for = torch.version.cuda or "none: this is a torch for CPUs"

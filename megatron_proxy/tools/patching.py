@@ -4,7 +4,8 @@
 that the plugin is there before Megatron is. Scripts are read as Python's grammar, not as text, and only whole lines are
 added or removed: the rest of a file stays byte for byte what it was.
 
-The folder ``patches/`` holds the same change as one diff per tested release, for those who keep patches.
+The folder ``patches/`` beside this file holds the same change as one diff per tested release, for those who keep
+patches.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_a_language_model_without_torch(tmp_path, capsys, monkeypatch):
     assert train_neural(tmp_path) == 1
     error = capsys.readouterr().err
     assert "megatron-proxy: error: training a language model needs torch, which cannot be imported (" in error
-    assert error.endswith("  what to do: install torch, or give --neural-counts 1\n")
+    assert error.endswith("  what to do: pip install 'megatron-proxy[train]', or give --neural-counts 1\n")
 
 
 def test_codes_that_are_no_row_of_integers():

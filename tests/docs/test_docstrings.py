@@ -7,6 +7,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+from megatron_proxy.common.extras import PACKAGES
+
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for room in ("megatron_proxy", "tests", "docs", "examples") for path in (ROOT / room).rglob("*.py"))
 ROLE = re.compile(r":(?:mod|class|func|meth|data|attr|exc):`~?([\w.]+)`")
@@ -93,8 +95,8 @@ def test_files_in_docstrings_are_there():
 
 def test_extras_that_are_to_be_installed_are_there():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    named = set()
+    named = {package.extra for package in PACKAGES.values()} - {None}
     for file in [*ROOT.glob("megatron_proxy/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]:
         for group in re.findall(r"(?:megatron-proxy|\.)\[([a-z,]+)\]", file.read_text(encoding="utf-8")):
             named.update(group.split(","))
-    assert {"gpu", "tokenizers", "ray"} <= named <= set(extras)
+    assert {"train", "gpu", "tokenizers", "ray", "harness"} <= named <= set(extras)

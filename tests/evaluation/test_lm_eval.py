@@ -1,4 +1,4 @@
-"""lm-evaluation-harness on an exported model, with the local task of examples/lm_eval: the BPB of `evaluate`."""
+"""lm-evaluation-harness on an exported model, with the package's local task: the BPB of `evaluate`."""
 
 import importlib.util
 import json
@@ -13,13 +13,14 @@ pytest.importorskip("transformers")
 
 import random_model  # noqa: E402
 
+import megatron_proxy.evaluation  # noqa: E402
 from megatron_proxy.evaluation import bits  # noqa: E402
 from megatron_proxy.evaluation.scoring import Scorer  # noqa: E402
 from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.model.hf import export  # noqa: E402
 from megatron_proxy.model.network import Architecture, ByteModel  # noqa: E402
 
-TASKS = Path(__file__).parents[2] / "examples" / "lm_eval"
+TASKS = Path(megatron_proxy.evaluation.__file__).parent / "lm_eval"
 SHAPE = replace(random_model.LLAMA, context=64)
 # One text looks as if it had the prefix already.
 SHORT = ["def f(x):\n\treturn x\n", "naïve 😀\r\n", "<raw> and </raw>", "", "  \n", "a" * 64]

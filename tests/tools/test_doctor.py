@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import warnings
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,8 @@ from megatron_proxy.data.dataset import manifest
 from megatron_proxy.errors import UnsupportedError
 from megatron_proxy.tools import doctor, patching
 from megatron_proxy.tools.doctor import Finding, Status
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -68,14 +69,31 @@ def test_a_folder_that_is_no_checkout(tmp_path):
 
 
 def test_a_missing_package(monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "nltk" else "1.0")
-    assert by_subject(doctor._packages())["nltk"] == Finding(Status.FAIL, "nltk", "not installed", "pip install nltk")
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("nltk", "psutil") else "1.0")
+    assert by_subject(doctor._packages(None))["nltk"] == Finding(
+        Status.FAIL, "nltk", "not installed", "pip install nltk"
+    )
+    assert by_subject(doctor._packages("train"))["psutil"] == Finding(
+        Status.FAIL, "psutil", "not installed", "pip install 'megatron-proxy[train]'"
+    )
+
+
+def test_where_data_alone_is_prepared_the_extra_is_named_and_data_are_looked_at(tmp_path, monkeypatch, capsys):
+    """As on nodes that prepare: without torch and what training needs besides."""
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in doctor._needs("train") else "1.0")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert cli.main(["doctor", "--prefix", str(tmp_path / "corpus")]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  torch                cannot be imported (" in out
+    assert "note  hooks                not looked at: that needs the packages above\n" in out
+    assert f"FAIL  {tmp_path / 'corpus'}" in out
+    assert out.endswith("next: pip install 'megatron-proxy[train]'\n")
 
 
 def test_without_numpy_it_says_so(tmp_path):
     """In an interpreter where nothing is installed at all."""
     script = "import sys; sys.path.insert(0, sys.argv.pop(1)); from megatron_proxy import cli; sys.exit(cli.main())"
-    root = str(Path(doctor.__file__).parents[2])
+    root = str(ROOT)
     command = [sys.executable, "-I", "-S", "-c", script, root, "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
@@ -125,9 +143,6 @@ def test_the_next_command_goes_step_by_step(checkout, monkeypatch):
     assert command == f"torchrun … {checkout}/pretrain_gpt.py … --data-path 'my data/x' --proxy-compression trie"
 
 
-ROOT = Path(__file__).parents[2]
-
-
 def test_the_launcher_is_named_where_it_is(tmp_path, monkeypatch):
     flags = "--data-path data/x --proxy-compression gzip"
     monkeypatch.chdir(ROOT)
@@ -136,8 +151,7 @@ def test_the_launcher_is_named_where_it_is(tmp_path, monkeypatch):
     assert doctor.next_command(None, "data/x", "gzip") == f"torchrun … {ROOT}/examples/pretrain_gpt.py … {flags}"
     # As installed from a wheel.
     monkeypatch.setattr(megatron_proxy, "__file__", str(tmp_path / "megatron_proxy" / "__init__.py"))
-    command = f"torchrun … SCRIPT.py … {flags}, once SCRIPT.py has the line of: megatron-proxy patch SCRIPT.py"
-    assert doctor.next_command(None, "data/x", "gzip") == command
+    assert doctor.next_command(None, "data/x", "gzip") == f"torchrun … -m megatron_proxy.pretrain_gpt … {flags}"
 
 
 def test_a_view_that_transfers_is_proposed(tmp_path):
@@ -157,17 +171,17 @@ def test_a_view_that_transfers_is_proposed(tmp_path):
     assert units["gzip"] < units["trie"] < units["halfbyte"]
 
 
-def test_what_is_needed_is_what_the_metadata_say(monkeypatch):
-    """As installed, and in a checkout that is not."""
-    needs = doctor._needs()
-    assert {"numpy", "zstandard", "orjson", "tqdm", "psutil", "pyyaml"} <= set(needs)
-    assert not {"torch", "megatron-core", "ray", "pytest"} & set(needs)
-
-    def nothing(name):
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(doctor, "requires", nothing)
-    assert doctor._needs() == needs
+def test_what_is_needed_is_what_is_declared(tmp_path, monkeypatch):
+    """In a checkout, and as the metadata of a wheel say."""
+    data, training = doctor._needs(None), doctor._needs("train")
+    assert data == ["numpy", "numba", "zstandard", "sentencepiece", "nltk", "orjson", "safetensors", "tqdm"]
+    assert training == ["psutil", "pyyaml", "pydantic", "six"]
+    lines = [*(f"{name}>=1.0" for name in data), *(f'{name}>=1.0; extra == "train"' for name in training)]
+    monkeypatch.setattr(megatron_proxy, "__file__", str(tmp_path / "megatron_proxy" / "__init__.py"))
+    monkeypatch.setattr(doctor, "requires", lambda name: [*lines, 'megatron-proxy[train]; extra == "gpu"'])
+    # Some package or other leaves its own behind.
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\ndependencies = ["wheel"]\n')
+    assert (doctor._needs(None), doctor._needs("train")) == (data, training)
 
 
 def test_what_torch_and_megatron_say_on_import_stays_out_of_the_table(monkeypatch, capsys):

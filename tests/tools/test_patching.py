@@ -12,7 +12,7 @@ from megatron_proxy import cli
 from megatron_proxy.tools import patching
 from megatron_proxy.tools.patching import LINE, Change, PatchError
 
-PATCHES = Path(__file__).parents[2] / "patches"
+PATCHES = Path(patching.__file__).parent / "patches"
 
 SCRIPTS = {
     "docstring": (b'# notice\n\n"""Doc."""\n\nimport time\n', 3),

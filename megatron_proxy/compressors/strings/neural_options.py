@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common import extras
 from ...common.files import require_file
 from ...errors import CompressorError
 from ..byte_lm.predict import CountPredictor, MixedPredictor, Predictor
@@ -145,7 +146,7 @@ def _lm_settings(options: LmOptions, compressor: str) -> Settings:
     except ImportError as error:
         raise CompressorError(
             f"training a language model needs torch, which cannot be imported ({error})",
-            fix=f"install torch, or give --{compressor}-counts 1",
+            fix=f"{extras.install('train')}, or give --{compressor}-counts 1",
         ) from error
     check_device(options.device, f"--{compressor}-device")
     return Settings(

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
+from ...common import extras
 from ...common.progress import Progress
 from ...errors import ConfigurationError, ProxyError
 from ..corpus import documents, expand
@@ -79,9 +80,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ConfigurationError(
-            "the package ray is not installed", where="--engine", fix="pip install 'megatron-proxy[ray]'"
-        ) from error
+        raise extras.missing("ray", "--engine") from error
     return ray
 
 

