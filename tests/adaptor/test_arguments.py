@@ -254,6 +254,8 @@ def test_plans_are_made_for_what_a_checkpoint_leaves(monkeypatch, flags, found):
     before.consumed_train_samples, before.consumed_valid_samples = 28, 8
     monkeypatch.setattr(resume.checkpoint, "read_common", lambda *_: {"args": before, "iteration": 7})
     args = checkpointed(flags)
+    # As Megatron's validation leaves them.
+    args.consumed_train_samples = args.consumed_valid_samples = 0
     resume.go_on(args)
     assert (args.iteration, args.consumed_train_samples, args.consumed_valid_samples) == found
 
