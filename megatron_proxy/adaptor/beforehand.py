@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
-from . import FLAG, cpu, hooks, wanted
+from . import FLAG, cpu, hooks, resume, wanted
 
 
 def plan(script: str, argv: Sequence[str], world_size: int) -> None:
@@ -76,13 +76,16 @@ def _building(pretrain: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(pretrain)
 
     def build(*args: Any, **kwargs: Any) -> None:
-        from megatron.training import arguments, initialize, training
+        from megatron.training import arguments, global_vars, initialize, training
 
         given = signature.bind_partial(*args, **kwargs).arguments
         if not hasattr(arguments, "parse_and_validate_args"):
             # Up to 0.17 it is pretrain that parses.
             words = {name: given[name] for name in ("extra_args_provider", "args_defaults") if name in given}
             initialize.initialize_megatron(allow_no_cuda=True, skip_mpu_initialization=True, **words)
+        # Megatron does both while it makes the model, which is not made here.
+        resume.go_on(global_vars.get_args())
+        training.update_train_iters(global_vars.get_args())
         training.build_train_valid_test_datasets(given["train_valid_test_dataset_provider"])
         raise _Planned
 

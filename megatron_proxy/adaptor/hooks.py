@@ -43,7 +43,7 @@ class Hook(NamedTuple):
 def table() -> list[Hook]:
     """Every hook. The rooms are imported here, once Megatron's version is known to be a supported one."""
     from . import arguments, embedding, resume, vocabulary
-    from .data import dataset, needs
+    from .data import blend_index, dataset, needs
     from .measures import reporting
 
     training = "megatron.training.training"
@@ -62,6 +62,12 @@ def table() -> list[Hook]:
             dataset.swap_dataset,
         ),
         Hook(builder, "BlendedMegatronDatasetBuilder.build", ("self",), dataset.remember_training),
+        Hook(
+            "megatron.core.datasets.blended_dataset",
+            "BlendedDataset._build_indices",
+            ("self",),
+            blend_index.on_every_node,
+        ),
         Hook(training, "setup_model_and_optimizer", ("model_type", "model_provider_func"), scripts.check_roles),
         Hook(training, "get_train_valid_test_num_samples", (), needs.count_from_checkpoint),
         Hook(training, "build_pretraining_data_loader", ("dataset", "consumed_samples"), needs.load_what_is_left),

@@ -54,14 +54,29 @@ def look_ahead(args: argparse.Namespace) -> None:
         The iteration is not there.
     """
     # An index can have millions of entries: one rank reads it, and the others wait where process groups are made.
-    if args.rank != 0 or not args.load or args.finetune or getattr(args, "non_persistent_ckpt_type", None):
+    common = _common(args) if args.rank == 0 else None
+    if common is None:
         return
-    common = checkpoint.read_common(args.load, getattr(args, "ckpt_step", None))
-    if common is None or not isinstance(before := common.get("args"), argparse.Namespace):
-        return
-    differences(before, args)
+    differences(common["args"], args)
     if common.get("iteration") and not (args.no_load_optim or args.skip_train):
         rates.check(common.get("opt_param_scheduler") or {}, args)
+
+
+def go_on(args: argparse.Namespace) -> None:
+    """Put into the arguments what Megatron finds in a checkpoint about how far the run is, where it loads none."""
+    args.iteration = 0
+    if (common := _common(args)) is not None:
+        args.iteration = int(common.get("iteration") or 0)
+        for name in ("consumed_train_samples", "consumed_valid_samples"):
+            setattr(args, name, getattr(common["args"], name, 0))
+
+
+def _common(args: argparse.Namespace) -> dict[str, Any] | None:
+    """What the checkpoint that the run goes on from holds beside tensors, if that can be read here."""
+    if not args.load or args.finetune or getattr(args, "non_persistent_ckpt_type", None):
+        return None
+    common = checkpoint.read_common(args.load, getattr(args, "ckpt_step", None))
+    return common if common is not None and isinstance(common.get("args"), argparse.Namespace) else None
 
 
 def compare_settings(check_checkpoint_args: Callable[..., Any]) -> Callable[..., Any]:

@@ -246,6 +246,20 @@ def test_a_checkpoint_of_the_same_mix_needs_no_word():
     assert resume.differences(checkpointed(), checkpointed("--train-iters 80 --proxy-horizon-samples 32")) == []
 
 
+@pytest.mark.parametrize(
+    ("flags", "found"), [("", (0, 0, 0)), ("--load x", (7, 28, 8)), ("--load x --finetune", (0, 0, 0))]
+)
+def test_plans_are_made_for_what_a_checkpoint_leaves(monkeypatch, flags, found):
+    before = checkpointed()
+    before.consumed_train_samples, before.consumed_valid_samples = 28, 8
+    monkeypatch.setattr(resume.checkpoint, "read_common", lambda *_: {"args": before, "iteration": 7})
+    args = checkpointed(flags)
+    # As Megatron's validation leaves them.
+    args.consumed_train_samples = args.consumed_valid_samples = 0
+    resume.go_on(args)
+    assert (args.iteration, args.consumed_train_samples, args.consumed_valid_samples) == found
+
+
 def test_a_longer_run_without_a_horizon_is_warned():
     (line,) = resume.differences(checkpointed(), checkpointed("--train-iters 80"))
     assert "--proxy-horizon-samples: 32 in the checkpoint, now 320" in line

@@ -6,7 +6,6 @@ import sys
 import textwrap
 
 import pytest
-import training as launching
 
 from megatron_proxy.adaptor import failing
 from megatron_proxy.errors import DatasetError
@@ -22,28 +21,29 @@ def test_an_error_names_its_rank_in_a_job_of_many():
     assert many == alone.replace("error:", f"error ({where}):")
 
 
-def test_a_rank_that_fails_ends_the_others():
+def test_a_rank_that_fails_ends_the_others(tmp_path):
     """It has a thread that never ends, as the writer of a checkpoint may be; the other waits for it in a barrier."""
     pytest.importorskip("torch")
     script = """
-        import sys, threading
+        import os, sys, threading
         import torch.distributed
         from megatron_proxy.adaptor import failing
         from megatron_proxy.errors import ProxyError
 
         failing.install()
-        torch.distributed.init_process_group("gloo")
+        torch.distributed.init_process_group(
+            "gloo", init_method="file://" + sys.argv[1], rank=int(os.environ["RANK"]), world_size=2
+        )
         torch.distributed.barrier()
         if torch.distributed.get_rank() == 1:
             threading.Thread(target=threading.Event().wait).start()
             raise ProxyError("no such view")
         torch.distributed.barrier()
         """
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launching.free_port())}
     ranks = [
         subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            env={**environment, "RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
+            [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "store")],
+            env={**os.environ, "RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -1,8 +1,10 @@
 """Plans made before the training, by its own script and flags."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 
 import tiny_data
 import training as launching
+
+from megatron_proxy.tools import patching
 
 pytestmark = pytest.mark.megatron
 
@@ -19,11 +23,15 @@ FLAGS = (
 )
 
 
-def plan(folder, *words):
+def plan(folder, *words, path=launching.ROOT):
     done = subprocess.run(
         [sys.executable, "-m", "megatron_proxy.cli", "plan", *words],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(launching.ROOT)},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys([path, launching.ROOT]))),
+        },
         capture_output=True,
         text=True,
         timeout=300,
@@ -38,13 +46,29 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_training_finds_the_plans(training, folder):
-    code, _, err = plan(folder, "--world-size", "2", str(launching.SCRIPT), *FLAGS.split())
+def ours(checkouts, folder):
+    return launching.SCRIPT, launching.ROOT
+
+
+def stock(checkouts, folder):
+    if "core_v0.19.0" not in checkouts:
+        pytest.skip("MEGATRON_LM names no checkout of core_v0.19.0")
+    script = Path(shutil.copy(checkouts["core_v0.19.0"] / "pretrain_gpt.py", folder))
+    script.chmod(0o644)
+    patching.patch(script)
+    return script, checkouts["core_v0.19.0"]
+
+
+@pytest.mark.parametrize("script_of", [ours, stock])
+def test_training_finds_the_plans(training, checkouts, folder, script_of):
+    script, path = script_of(checkouts, folder)
+    code, _, err = plan(folder, "--world-size", "2", str(script), *FLAGS.split(), path=path)
     assert code == 0, err[-4000:]
-    made = {path.name: path.stat().st_ino for path in (folder / "cache").iterdir()}
+    made = {one.name: one.stat().st_ino for one in (folder / "cache").iterdir()}
     assert len(made) == 3
-    training.train(FLAGS, training.NO_DROPOUT, processes=2, cwd=folder)
-    assert {path.name: path.stat().st_ino for path in (folder / "cache").iterdir()} == made
+    training.train(FLAGS, training.NO_DROPOUT, processes=2, cwd=folder, script=script, path=path)
+    # Nothing was planned: a plan that is made is a new file.
+    assert {one.name: one.stat().st_ino for one in (folder / "cache").iterdir()} == made
 
 
 def test_what_cannot_be_planned_is_told(folder):

@@ -58,7 +58,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         folder = self.config.path_to_cache or self.dataset.prepared.dataset.layout.plans
         # Megatron has a number here for every document of the split: the plan's description has all that is in them.
         self.indices = np.array([spec.documents.start, spec.documents.stop - 1])
-        if _builds() or not filesystems.is_shared(folder):
+        if builds() or not filesystems.is_shared(folder):
             plan = plan_cache.open_or_build(folder, description, lambda: self._parts(spec))
         else:
             plan = plan_cache.open_built(folder, description, wait=plan_cache.ATTRIBUTES_SECONDS)
@@ -122,7 +122,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         return self._sampler.sample(self._windows[0 if idx is None else int(idx)], counts=idx is not None)
 
 
-def _builds() -> bool:
+def builds() -> bool:
     """Whether this process computes plans: Megatron lets rank 0 go first."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 

@@ -18,7 +18,7 @@ from megatron.training.utils import get_blend_and_blend_per_split  # noqa: E402
 
 from megatron_proxy import vocab  # noqa: E402
 from megatron_proxy.adaptor import run  # noqa: E402
-from megatron_proxy.adaptor.data import dataset  # noqa: E402
+from megatron_proxy.adaptor.data import blend_index, dataset  # noqa: E402
 from megatron_proxy.adaptor.data.dataset import ProxyGPTDataset  # noqa: E402
 from megatron_proxy.adaptor.measures import bytes_seen  # noqa: E402
 from megatron_proxy.data.dataset import manifest  # noqa: E402
@@ -223,6 +223,26 @@ def test_a_blend_without_weights_goes_by_raw_bytes(build, data):
     units = [manifest.read(data / name).raw.units for name in ("a", "b", "other")]
     expected = [round(1000 * one / sum(units)) for one in units]
     assert [one.plan.spec.horizon_samples for one in train.datasets] == expected
+
+
+def test_a_rank_that_does_not_see_the_index_of_a_blend_makes_it(build, data, tmp_path, monkeypatch):
+    blend = build(f"--data-path 0.7 {data / 'a'} 0.3 {data / 'b'} --data-cache-path {tmp_path / 'cache'}")[0]
+    stock = BlendedDataset._build_indices
+    written = [index.tolist() for index in stock(blend)]
+    files = sorted((tmp_path / "cache").glob("*.npy"))
+    assert files
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda *_: 9)
+    opened = blend_index.on_every_node(stock)(blend)
+    assert [index.tolist() for index in opened] == written
+    assert all(isinstance(index, np.memmap) for index in opened)
+    for file in files:
+        file.unlink()
+    with pytest.raises(FileNotFoundError):
+        stock(blend)
+    assert [index.tolist() for index in blend_index.on_every_node(stock)(blend)] == written
+    assert list((tmp_path / "cache").glob("*.npy")) == []
+    assert blend.config.path_to_cache == str(tmp_path / "cache")
 
 
 def test_splits_of_their_own(build, data):

@@ -1,0 +1,41 @@
+"""The index of a blend, on every node: which dataset each sample is from, and which of its samples it is.
+
+Megatron's rank 0 writes it to the cache folder, and all others open it there. A rank that does not see it, since the
+folder is on each node's own disk or is late in telling of new files, would end in a traceback. It makes the same index
+in its memory, as all of Megatron's ranks do without a cache folder: ten bytes for a sample.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from .. import run
+from . import dataset
+
+_FILES: Final = ("dataset_index.npy", "dataset_sample_index.npy")
+
+
+def on_every_node(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Megatron's ``BlendedDataset._build_indices``, which makes what it does not find."""
+
+    def wrapped(self: Any) -> Any:
+        config = self.config
+        if run.active() is None or dataset.builds() or not config.path_to_cache or _is_there(self):
+            return stock(self)
+        self.config = copy.copy(config)
+        self.config.path_to_cache = None
+        try:
+            return stock(self)
+        finally:
+            self.config = config
+
+    return wrapped
+
+
+def _is_there(blend: Any) -> bool:
+    """Whether this process sees the files, under Megatron's names."""
+    name = f"{blend.unique_description_hash}-{type(blend).__name__}-{blend.split.name}"
+    return all(Path(blend.config.path_to_cache, f"{name}-{part}").is_file() for part in _FILES)
