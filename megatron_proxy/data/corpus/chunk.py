@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 _READ_BYTES: Final = 1 << 20
-# What is read beyond a stretch, where its last line most often ends.
-_BEYOND_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -36,22 +34,6 @@ class Stretch:
             while position < self.end and (line := file.readline()):
                 position += len(line)
                 yield line
-
-    def read(self, room: bytearray) -> int:
-        """Put the lines at the start of ``room``, which grows if it must; returns how many bytes they take."""
-        with open(self.path, "rb") as file:
-            own = self.end - self._first_line(file)
-            if not own:
-                return 0
-            _grow(room, own + _BEYOND_BYTES)
-            with memoryview(room)[: own + _BEYOND_BYTES] as view:
-                size = file.readinto(view)
-            if end := room.find(b"\n", own - 1, size) + 1:
-                return end
-            rest = file.readline()
-        _grow(room, size + len(rest))
-        room[size : size + len(rest)] = rest
-        return size + len(rest)
 
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
@@ -95,23 +77,12 @@ class Block:
             yield self.content[begin:end]
             begin = end
 
-    def read(self, room: bytearray) -> int:
-        """Put the lines at the start of ``room``, which grows if it must; returns how many bytes they take."""
-        _grow(room, len(self.content))
-        room[: len(self.content)] = self.content
-        return len(self.content)
-
     def lines_before(self) -> int:
         """How many lines of the file come before this block."""
         return self.before
 
 
 Chunk = Stretch | Block
-
-
-def _grow(room: bytearray, size: int) -> None:
-    if len(room) < size:
-        room.extend(bytes(size - len(room)))
 
 
 class LineNumbers:

@@ -235,17 +235,6 @@ def test_stretches_and_shards_lose_and_double_nothing(tmp_path_factory, lines, l
     assert places == [f"{path}:{bad.line + 1}" for bad in expected.bad]
 
 
-@given(LINES, st.booleans(), st.integers(1, 60), st.sampled_from([0, 1, 7, 1 << 16]))
-def test_a_stretch_is_read_at_once_as_it_is_line_by_line(tmp_path_factory, lines, last_newline, size, beyond):
-    content = b"".join(lines) if last_newline else b"".join(lines)[:-1]
-    path = write(tmp_path_factory.mktemp("corpus") / "c.jsonl", content)
-    room = bytearray()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("megatron_proxy.data.corpus.chunk._BEYOND_BYTES", beyond)
-        for chunk in chunks(expand([path]), size=size):
-            assert room[: chunk.read(room)] == b"".join(chunk.lines())
-
-
 def test_blocks_of_a_compressed_file_know_their_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(decompress, "_PIECE_BYTES", 50)
     lines = [b'{"text": "' + b"x" * (7 * number) + b'"}\n' for number in range(40)]
