@@ -24,7 +24,7 @@ def add_input(parser: argparse._ActionsContainer, *, required: bool) -> None:
         default=[],
         required=required,
         metavar="FILE",
-        help="JSONL files, plain or packed with gzip or zstd, and globs of them",
+        help="JSONL files, plain or packed with gzip, zstd, xz or bz2, and globs of them; - for standard input",
     )
     parser.add_argument(
         "--skip-bad-lines",

@@ -93,7 +93,7 @@ def read_documents(
         if parsed.bad and not skip_bad_lines:
             first = parsed.bad[0]
             flags = {} if domain_key is None else {domain_key: "--domain-key"}
-            raise corpus.bad_line(f"{chunk.path}:{chunk.lines_before() + first.line + 1}", first, flags)
+            raise corpus.bad_line(corpus.where(chunk, first), first, flags)
         domains = parsed.documents[1] if domain_key is not None else None
         for number, content in enumerate(parsed.documents[0]):
             domain = None if domains is None else domains[number].decode("utf-8", "replace")

@@ -9,7 +9,8 @@ turns is kept.
 
 *Bare library*: ``prepare`` makes one view of a raw view that is there, in this process, everything included (cutting,
 writing, checksums, manifest); the peer calls the library on the same segments with the same settings, and throws away
-what it gets; the raw view's peer is ``orjson.loads`` and SHA-256. zstd's symbols are taken out of the frame, so both of its forms have a row.
+what it gets; the raw view's peer is ``orjson.loads`` and SHA-256. zstd's symbols are taken out of the frame, so both of
+its forms have a row.
 
 *Megatron's tool*: whole commands in wall time, see :func:`prepare_runs.rate_of`.
 """

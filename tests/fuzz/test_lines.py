@@ -1,7 +1,9 @@
 """Files of lines that nobody meant as a corpus: documents, or an error that names the line."""
 
+import bz2
 import gzip
 import json
+import lzma
 from contextlib import suppress
 
 import pytest
@@ -30,7 +32,13 @@ lines = st.one_of(
     st.integers(1, 3000).map(lambda depth: b'{"text":' * depth),
     st.integers(1, 3000).map(lambda depth: b'{"x":' + b"[" * depth + b"]" * depth + b',"text":"deep"}'),
 )
-PACK = {".jsonl": bytes, ".jsonl.gz": gzip.compress, ".jsonl.zst": zstandard.compress}
+PACK = {
+    ".jsonl": bytes,
+    ".jsonl.gz": gzip.compress,
+    ".jsonl.zst": zstandard.compress,
+    ".jsonl.xz": lzma.compress,
+    ".jsonl.bz2": bz2.compress,
+}
 
 
 def read(path, size):
@@ -40,7 +48,7 @@ def read(path, size):
         parsed = read_chunk(chunk, ["text"])
         numbers.enter(chunk, parsed.lines)
         found += parsed.documents[0]
-        bad += [numbers.where(one.line) for one in parsed.bad]
+        bad += [numbers.where(one) for one in parsed.bad]
     return found, bad
 
 

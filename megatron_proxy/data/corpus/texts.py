@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .chunk import Chunk
-from .files import Bad, read_chunk
+from .files import read_chunk
+from .source import Bad, Chunk
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,14 @@ class Joined:
         For each key the bytes of all documents one after the other, and the length of each (int32).
     bad
         The bad lines, in order.
+    left_out
+        How many files were left out, by what they are.
     """
 
     lines: int
     texts: list[tuple[bytes, NDArray[np.int32]]]
     bad: list[Bad]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def first(self, count: int) -> Joined:
         """The same with the first ``count`` documents only, and the bad lines among them."""
@@ -53,4 +56,4 @@ def read_joined(keys: Sequence[str], chunk: Chunk) -> Joined:
         texts.append((b"".join(documents), lengths))
         # The joined bytes take their place: a document of 100 MB should not be held twice.
         documents.clear()
-    return Joined(parsed.lines, texts, parsed.bad)
+    return Joined(parsed.lines, texts, parsed.bad, parsed.left_out)

@@ -11,7 +11,7 @@ from ... import compressors
 from ...common import jit
 from ...common.progress import DEFAULT_LOG_INTERVAL
 from ...errors import ConfigurationError
-from ..corpus import DEFAULT_KEY, CorpusFile, expand
+from ..corpus import DEFAULT_KEY, Source, expand
 from .parts import shard_prefix
 from .raw_view import Corpus
 from .recipe import Recipe
@@ -131,7 +131,7 @@ class Job:
         prefix = self.prefix if len(self.keys) == 1 else f"{self.prefix}_{key}"
         return prefix if self.shard is None else shard_prefix(prefix, self.shard)
 
-    def source(self, files: Sequence[CorpusFile], key: str, skipped: int) -> dict[str, Any]:
+    def source(self, files: Sequence[Source], key: str, skipped: int) -> dict[str, Any]:
         """What the manifest says of where the documents came from."""
         source = {
             "inputs": [os.path.basename(file.path) for file in files],

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TextIO
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ...common.parallel import Workers
 from ...common.progress import Progress
-from ...errors import CorpusError
-from ..corpus import CorpusFile, Joined, bad_line, chunks, read_joined
-from ..corpus.chunk import Block, Chunk, LineNumbers
+from ..corpus import Chunk, Joined, Source, bad_line, changed, chunks, read_joined
+from ..corpus.chunk import LineNumbers
+from ..corpus.decompress import STANDARD_INPUT
 from ..dataset.manifest import View
 from ..dataset.reader import ViewReader
 from .staging import writing
@@ -57,7 +57,7 @@ class Corpus:
         What asks for keys other than the text's, by key.
     """
 
-    files: Sequence[CorpusFile]
+    files: Sequence[Source]
     keys: Sequence[str]
     shard: tuple[int, int] = (0, 1)
     max_documents: int | None = None
@@ -93,7 +93,7 @@ def parser(keys: Sequence[str]) -> Callable[[Chunk], Read]:
 
 def _parse(keys: Sequence[str], chunk: Chunk) -> Read:
     found = read_joined(keys, chunk)
-    return Read(replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found)
+    return Read(chunk.emptied(), found)
 
 
 def skipped_lines_path(prefix: str) -> Path:
@@ -165,7 +165,7 @@ def take(
             numbers.enter(chunk, found.lines)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
             for bad in found.bad:
-                where = numbers.where(bad.line)
+                where = numbers.where(bad)
                 if not corpus.skip_bad_lines:
                     raise bad_line(where, bad, corpus.flags)
                 bad_lines.add(where, bad.reason)
@@ -180,10 +180,12 @@ def take(
     return count
 
 
-def _check_unchanged(files: Sequence[CorpusFile]) -> None:
+def _check_unchanged(files: Sequence[Source]) -> None:
     for file in files:
+        if os.path.isdir(file.path) or file.path == STANDARD_INPUT:
+            continue
         if not os.path.exists(file.path) or os.path.getsize(file.path) != file.size:
-            raise CorpusError("the file changed while it was read", where=file.path, fix="run the command again")
+            raise changed(file.path)
 
 
 class Comparison:

@@ -1,10 +1,14 @@
 """Documents from JSONL: every way of writing them, every way of breaking them, always with file:line."""
 
+import bz2
 import contextlib
 import gzip
+import io
 import itertools
 import json
+import lzma
 import os
+import sys
 
 import pytest
 import zstandard
@@ -29,16 +33,15 @@ BYTES = [
 CONTENT = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
 
 
+PACK = {".gz": gzip.compress, ".zst": zstandard.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+
+
 def write(path, content):
-    if path.suffix == ".gz":
-        content = gzip.compress(content)
-    elif path.suffix == ".zst":
-        content = zstandard.compress(content)
-    path.write_bytes(content)
+    path.write_bytes(PACK.get(path.suffix, bytes)(content))
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz", "c.jsonl.zst"])
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz", "c.jsonl.zst", "c.jsonl.xz", "c.jsonl.bz2"])
 def test_every_kind_of_text_comes_back_byte_for_byte(tmp_path, name):
     assert list(documents([write(tmp_path / name, CONTENT)])) == BYTES
 
@@ -176,28 +179,23 @@ def test_a_file_that_vanishes_is_named(tmp_path):
         read_chunk(chunk, ["text"])
 
 
-@pytest.mark.parametrize("name", ["c.jsonl.gz", "c.jsonl.zst"])
+@pytest.mark.parametrize("name", ["c.jsonl.gz", "c.jsonl.zst", "c.jsonl.xz", "c.jsonl.bz2"])
 @pytest.mark.parametrize("keep", [1, 10, -1, -9])
 def test_a_truncated_stream_names_the_line_reached(tmp_path, name, keep):
     path = tmp_path / name
     write(path, CONTENT)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CorpusError, match=rf"{name}:\d+: the (gzip|zstd) stream is truncated or damaged"):
+    with pytest.raises(CorpusError, match=rf"{name}:\d+: the (gzip|zstd|xz|bz2) stream is truncated or damaged"):
         list(documents([str(path)]))
 
 
 def test_empty_files_garbage_after_a_stream_and_wrong_endings_are_refused(tmp_path):
-    for name, content in [
-        ("e.gz", b""),
-        ("e.zst", b""),
-        ("a.gz", gzip.compress(CONTENT) + b"garbage"),
-        ("a.zst", zstandard.compress(CONTENT) + b"garbage"),
-        ("b.gz", CONTENT),
-        ("b.zst", CONTENT),
-    ]:
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(CorpusError, match="truncated or damaged"):
-            list(documents([str(tmp_path / name)]))
+    for ending, pack in PACK.items():
+        for content in (b"", pack(CONTENT) + b"garbage", CONTENT):
+            path = tmp_path / f"c{ending}"
+            path.write_bytes(content)
+            with pytest.raises(CorpusError, match="truncated or damaged"):
+                list(documents([str(path)]))
 
 
 def test_members_and_frames_are_joined_and_told_by_content(tmp_path):
@@ -206,6 +204,8 @@ def test_members_and_frames_are_joined_and_told_by_content(tmp_path):
     for name, content in [
         ("a.jsonl", b"".join(map(gzip.compress, halves))),
         ("b.jsonl", b"".join(map(zstandard.compress, halves))),
+        ("b.xz", (b"\0" * 8).join(map(lzma.compress, halves)) + b"\0" * 4),
+        ("b.bz2", b"".join(map(bz2.compress, halves)) + bz2.compress(b"")),
         ("c.zst", skippable + zstandard.compress(CONTENT) + skippable),
     ]:
         (tmp_path / name).write_bytes(content)
@@ -230,7 +230,7 @@ def test_stretches_and_shards_lose_and_double_nothing(tmp_path_factory, lines, l
             parsed = read_chunk(chunk, ["text"])
             numbers.enter(chunk, parsed.lines)
             found += parsed.documents[0]
-            places += [numbers.where(bad.line) for bad in parsed.bad]
+            places += [numbers.where(bad) for bad in parsed.bad]
     assert found == expected.documents[0]
     assert places == [f"{path}:{bad.line + 1}" for bad in expected.bad]
 
@@ -262,3 +262,47 @@ def test_a_document_longer_than_an_index_can_hold_is_a_bad_line(monkeypatch):
     assert parse_line(b'{"text": "abc"}', ["text"]) == [b"abc"]
     with pytest.raises(BadLine, match="the document has 4 bytes, more than an index can hold"):
         parse_line('{"text": "éé"}'.encode(), ["text"])
+
+
+@pytest.mark.parametrize("ending", ["", *PACK])
+def test_standard_input_is_read_once(tmp_path, monkeypatch, ending):
+    give(monkeypatch, PACK.get(ending, bytes)(CONTENT))
+    assert list(documents(["-"])) == BYTES
+    with pytest.raises(CorpusError, match="standard input: it can be read once"):
+        list(documents(["-"]))
+    give(monkeypatch, b"{}\n")
+    with pytest.raises(CorpusError, match="-:1: the line lacks the key 'text'"):
+        list(documents(["-"]))
+
+
+def give(monkeypatch, content):
+    """Put content on standard input, as in a new process."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    for name, value in {"head": b"", "looked": False, "taken": False}.items():
+        monkeypatch.setattr(decompress.StandardInput, name, value)
+
+
+def test_a_little_xz_that_stands_for_much_comes_in_pieces(tmp_path):
+    path = write(tmp_path / "c.xz", bytes(50 << 20))
+    assert os.path.getsize(path) < 10_000
+    assert {len(piece) for piece, _ in decompress.pieces(path, "xz")} == {1 << 20}
+
+
+@pytest.mark.parametrize(
+    ("record", "key", "document"),
+    [
+        ({"meta": {"text": "inner"}}, "meta.text", b"inner"),
+        ({"meta": {"text": "inner"}, "meta.text": "outer"}, "meta.text", b"outer"),
+        ({"a": {"b": {"c": "deep"}, "b.c": "flat"}}, "a.b.c", b"flat"),
+        ({"a": {"b": {"c": "deep"}}}, "a.b.c", b"deep"),
+        ({"": {"": "odd"}}, ".", b"odd"),
+    ],
+)
+def test_a_key_reaches_into_records_where_none_has_its_name(record, key, document):
+    assert parse_line(json.dumps(record).encode(), [key]) == [document]
+
+
+@pytest.mark.parametrize("record", [{}, {"meta": "text"}, {"meta": {"content": "x"}}, {"text": "x"}, {"meta": None}])
+def test_a_record_that_is_not_there_is_a_key_that_is_lacking(record):
+    with pytest.raises(BadLine, match=r"the line lacks the key 'meta\.text'"):
+        parse_line(json.dumps(record).encode(), ["meta.text"])
