@@ -75,7 +75,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     stride = max(1, context // 2) if args.stride is None else args.stride
     if not 1 <= stride <= context:
         raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
-    texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines)
+    texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, taking=_flags.taking(args))
     documents = list(itertools.islice(texts, args.max_documents))
     total = (1 + len(names)) * robustness.scored_bytes(documents, context, stride)
     with Steps("evaluating", total, "bytes") as progress:

@@ -11,6 +11,7 @@ from .decompress import blocks
 from .jsonl import BadLine, parse_line
 from .source import Bad, Chunk, Parsed
 
+LINES: Final = "JSONL"
 _READ_BYTES: Final = 1 << 20
 
 
@@ -126,7 +127,7 @@ class Lines:
 
     path: str
     size: int
-    kind: str = "JSONL"
+    kind: str = LINES
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Stretch]:
         """Stretches: any process can read any of them."""
@@ -152,7 +153,7 @@ class LineStream:
     path: str
     size: int
     compression: str | None
-    kind: str = "JSONL"
+    kind: str = LINES
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Block]:
         """Blocks of lines, if the file begins there."""

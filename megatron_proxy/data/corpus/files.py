@@ -32,10 +32,14 @@ from types import MappingProxyType
 from typing import Final
 
 from ...errors import CorpusError
+from .archives import Archive
 from .chunk import Lines, LineStream
 from .decompress import STANDARD_INPUT, StandardInput, compression_of, unpacked_head
-from .kinds import PACKED, Kind, kind_of, kind_of_file
+from .folders import folder
+from .kinds import ARROW, ARROW_STREAM, PACKED, PARQUET, TAR, Kind, kind_of, kind_of_file
+from .plain_text import TextFile
 from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, where
+from .tables import Arrow, Parquet, check_installed, saved_files
 
 DEFAULT_KEY: Final = "text"
 CHUNK_BYTES: Final = 2 << 20
@@ -79,22 +83,47 @@ def _inspect(path: str, taking: Taking) -> list[Source]:
         if path == STANDARD_INPUT:
             return [_of_stream(path, 0, kind_of(StandardInput.look()), taking)]
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return _of_folder(path, taking)
         if not stat.S_ISREG(status.st_mode):
             raise CorpusError("not a regular file", where=path, fix="name JSONL files, or a glob of them")
-        return [_of_stream(path, status.st_size, kind_of_file(path), taking)]
+        kind = kind_of_file(path)
+        if kind in (PARQUET, ARROW, ARROW_STREAM):
+            check_installed(path)
+            return [(Parquet if kind is PARQUET else Arrow)(path, status.st_size)]
+        return [_of_stream(path, status.st_size, kind, taking)]
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _of_folder(path: str, taking: Taking) -> list[Source]:
+    """The sources in a folder."""
+    saved = saved_files(path)
+    if saved is not None:
+        return [source for file in saved for source in _inspect(file, taking)]
+    if taking.files is None:
+        raise CorpusError(
+            "is a folder",
+            where=path,
+            fix="name the files in it ('FOLDER/*.jsonl'), or take each as a document: --files '*.py'",
+        )
+    return [folder(path, taking.files)]
 
 
 def _of_stream(path: str, size: int, kind: Kind | None, taking: Taking) -> Source:
     """The source for what can be read from its beginning on."""
     compression = compression_of(path, kind)
+    inside = _kind_inside(path, compression) if compression and kind in (None, *PACKED) else None
+    if TAR in (kind, inside):
+        return Archive(path, size, compression if inside else None, taking.files)
     if kind not in (None, *PACKED):
         raise _foreign(path, kind.name, kind)
-    if compression and (inside := _kind_inside(path, compression)) is not None:
+    if inside is not None:
         raise _foreign(path, f"{inside.name}, packed with {compression}", inside)
     if compression and size == 0 and path != STANDARD_INPUT:
         raise CorpusError(f"the {compression} stream is truncated or damaged (the file is empty)", where=path)
+    if taking.text_documents is not None:
+        return TextFile(path, size, compression, taking.text_documents)
     if compression or path == STANDARD_INPUT:
         return LineStream(path, size, compression)
     return Lines(path, size)

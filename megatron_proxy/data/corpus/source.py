@@ -141,3 +141,15 @@ def where(chunk: Chunk, bad: Bad) -> str:
 def changed(path: str) -> CorpusError:
     """The error for a file that is no longer what it was."""
     return CorpusError("the file changed while it was read", where=path, fix="run the command again")
+
+
+def check_one_key(path: str, keys: Sequence[str]) -> None:
+    """Refuse several keys for what has one text only.
+
+    Raises
+    ------
+    CorpusError
+        If there are several.
+    """
+    if len(keys) > 1:
+        raise CorpusError(f"has one text for each document, not {', '.join(keys)}", where=path, fix="name one key")

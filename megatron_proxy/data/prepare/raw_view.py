@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -106,6 +107,8 @@ class BadLines:
 
     def __init__(self, prefixes: Sequence[str], stream: TextIO | None = None) -> None:
         self.count = 0
+        self.left_out: Counter[str] = Counter()
+        """How many files were left out, by what they are."""
         self.path, *self._copies = map(skipped_lines_path, prefixes)
         self._pending = self.path.with_name(f".{self.path.name}.partial")
         self._stream = sys.stderr if stream is None else stream
@@ -163,6 +166,7 @@ def take(
         for read in pool.map(chunks(corpus.files, shard=corpus.shard)):
             chunk, found = read.chunk, read.found
             numbers.enter(chunk, found.lines)
+            bad_lines.left_out.update(found.left_out)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
             for bad in found.bad:
                 where = numbers.where(bad)

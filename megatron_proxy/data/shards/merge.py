@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -145,11 +146,13 @@ def _check_same(first: Shard, other: Shard) -> None:
             )
 
 
+# What a shard counts for itself.
+_COUNTS = ("skipped_lines", "left_out")
 _FACTS = ("corpus and flags", "versions", "compressors' fingerprints")
 
 
 def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
-    corpus = {key: value for key, value in content.source.items() if key not in ("shard", "skipped_lines")}
+    corpus = {key: value for key, value in content.source.items() if key not in ("shard", *_COUNTS)}
     fingerprints = {name: view.fingerprint for name, view in content.compressed.items()}
     return corpus, content.versions, fingerprints
 
@@ -157,6 +160,10 @@ def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str,
 def _merge_raw(dataset: Dataset, shards: Sequence[Shard]) -> None:
     source = {key: value for key, value in shards[0].manifest.source.items() if key != "shard"}
     source["skipped_lines"] = sum(int(shard.manifest.source["skipped_lines"]) for shard in shards)
+    left_out: Counter[str] = Counter()
+    for shard in shards:
+        left_out.update(shard.manifest.source.get("left_out", {}))
+    source |= {"left_out": dict(sorted(left_out.items()))} if left_out else {}
     pending = dataset.pending(reader.raw_path(dataset.prefix), RAW_DTYPE)
     try:
         concatenate(

@@ -3,17 +3,16 @@
 import bz2
 import contextlib
 import gzip
-import io
 import itertools
 import json
 import lzma
 import os
-import sys
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from sources import PACK, give_input
 
 from megatron_proxy.data.corpus import Bad, bad_line, chunks, decompress, documents, expand, read_chunk
 from megatron_proxy.data.corpus.chunk import LineNumbers, Stretch
@@ -31,9 +30,6 @@ BYTES = [
     "a\u2028b\x85c\rd".encode(),
 ]
 CONTENT = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
-
-
-PACK = {".gz": gzip.compress, ".zst": zstandard.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
 
 
 def write(path, content):
@@ -164,7 +160,8 @@ def test_inputs_that_cannot_be_read_are_named(tmp_path):
     for inputs, message in [
         ([str(tmp_path / "*.json")], r"--input: no file matches '.*\*\.json'"),
         ([str(tmp_path / "missing.jsonl")], r"missing\.jsonl: cannot be read \(No such file or directory\)"),
-        ([str(tmp_path)], "not a regular file"),
+        (["/dev/null"], "not a regular file"),
+        ([str(tmp_path)], r"is a folder\n(.|\n)*--files"),
         ([path, str(tmp_path / "*.jsonl")], r"--input: '.*a\.jsonl' is named 2 times"),
     ]:
         with pytest.raises(CorpusError, match=message):
@@ -266,20 +263,13 @@ def test_a_document_longer_than_an_index_can_hold_is_a_bad_line(monkeypatch):
 
 @pytest.mark.parametrize("ending", ["", *PACK])
 def test_standard_input_is_read_once(tmp_path, monkeypatch, ending):
-    give(monkeypatch, PACK.get(ending, bytes)(CONTENT))
+    give_input(monkeypatch, PACK.get(ending, bytes)(CONTENT))
     assert list(documents(["-"])) == BYTES
     with pytest.raises(CorpusError, match="standard input: it can be read once"):
         list(documents(["-"]))
-    give(monkeypatch, b"{}\n")
+    give_input(monkeypatch, b"{}\n")
     with pytest.raises(CorpusError, match="-:1: the line lacks the key 'text'"):
         list(documents(["-"]))
-
-
-def give(monkeypatch, content):
-    """Put content on standard input, as in a new process."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    for name, value in {"head": b"", "looked": False, "taken": False}.items():
-        monkeypatch.setattr(decompress.StandardInput, name, value)
 
 
 def test_a_little_xz_that_stands_for_much_comes_in_pieces(tmp_path):
