@@ -325,6 +325,8 @@ def _values(batch: Any, key: str, path: str) -> list[bytes | None]:
     import pyarrow
 
     array = _find(batch, batch.schema.names, key, path)
+    # pyarrow believes what a file says of where its strings are.
+    array.validate(full=pyarrow.types.is_dictionary(array.type))
     if pyarrow.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     kind = array.type
@@ -344,7 +346,9 @@ def _values(batch: Any, key: str, path: str) -> list[bytes | None]:
         raise CorpusError(
             f"the column {key!r} holds {kind}, not text", where=path, fix="name another one, --json-keys COLUMN"
         )
-    return array.cast(pyarrow.large_binary()).to_pylist()  # type: ignore[no-any-return]
+    found = array.cast(pyarrow.large_binary())
+    found.validate(full=True)
+    return found.to_pylist()  # type: ignore[no-any-return]
 
 
 def _find(columns: Any, names: Sequence[str], key: str, path: str) -> Any:
