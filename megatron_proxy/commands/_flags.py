@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from .. import compressors
 from ..common.progress import DEFAULT_LOG_INTERVAL
-from ..data.corpus import DEFAULT_KEY
+from ..data.corpus import DEFAULT_KEY, Taking
 from ..errors import CompressorError, ConfigurationError
 
 _DESTINATION: Final = "compressor option"
 
 
 def add_input(parser: argparse._ActionsContainer, *, required: bool) -> None:
-    """``--input`` and ``--skip-bad-lines``."""
+    """``--input``, how it is read, and ``--skip-bad-lines``."""
     parser.add_argument(
         "--input",
         nargs="+",
@@ -24,13 +24,28 @@ def add_input(parser: argparse._ActionsContainer, *, required: bool) -> None:
         default=[],
         required=required,
         metavar="FILE",
-        help="JSONL files, plain or packed with gzip or zstd, and globs of them",
+        help="JSONL (plain, .gz, .zst, .xz, .bz2), Parquet, Arrow, tar, folders; globs of them; - for standard input",
+    )
+    parser.add_argument(
+        "--files",
+        metavar="GLOB",
+        help="take each file of a folder, or member of a tar archive, that this names as a document, such as '*.py'",
+    )
+    parser.add_argument(
+        "--text-documents",
+        choices=("file", "blank-line"),
+        help="the files are plain text: each is a document, or blank lines part its documents",
     )
     parser.add_argument(
         "--skip-bad-lines",
         action="store_true",
-        help="pass over lines that hold no document, instead of ending with an error",
+        help="pass over lines, rows and members that hold no document, instead of ending with an error",
     )
+
+
+def taking(args: argparse.Namespace) -> Taking:
+    """How the inputs are read, by the flags of :func:`add_input`."""
+    return Taking(args.files, args.text_documents)
 
 
 def add_json_keys(parser: argparse._ActionsContainer) -> None:
@@ -40,7 +55,8 @@ def add_json_keys(parser: argparse._ActionsContainer) -> None:
         nargs="+",
         default=[DEFAULT_KEY],
         metavar="KEY",
-        help=f"keys of the documents' text (default: {DEFAULT_KEY}); several make a dataset each, PREFIX_<key>",
+        help=f"keys or columns of the documents' text, outer.inner in records (default: {DEFAULT_KEY}); "
+        "several make a dataset each, PREFIX_<key>",
     )
 
 
@@ -51,7 +67,7 @@ def add_json_key(parser: argparse._ActionsContainer, *, formerly: str = "--json-
         dest="json_key",
         default=DEFAULT_KEY,
         metavar="KEY",
-        help="key of the documents' text (default: %(default)s)",
+        help="key or column of the documents' text, outer.inner in records (default: %(default)s)",
     )
     parser.add_argument(formerly, dest="json_key", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 

@@ -134,7 +134,9 @@ def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor 
 def _documents(args: argparse.Namespace) -> Iterator[Document]:
     from ..evaluation import bits
 
-    documents = bits.read_documents(args.input, args.json_key, args.domain_key, skip_bad_lines=args.skip_bad_lines)
+    documents = bits.read_documents(
+        args.input, args.json_key, args.domain_key, skip_bad_lines=args.skip_bad_lines, taking=_flags.taking(args)
+    )
     return itertools.islice(documents, args.max_documents)
 
 

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         inputs=args.input,
         keys=[args.json_key],
         workers=args.workers,
+        taking=_flags.taking(args),
         skip_bad_lines=args.skip_bad_lines,
         overwrite=args.overwrite,
         log_interval=args.log_interval,

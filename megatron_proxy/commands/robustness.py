@@ -73,7 +73,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         raise ConfigurationError("the model was trained without sentinels", where="--load", fix="use `evaluate`")
     context = _model.context(args, model)
     stride = _model.stride(args, context)
-    texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines)
+    texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, taking=_flags.taking(args))
     documents = list(itertools.islice(texts, args.max_documents))
     total = (1 + len(names)) * robustness.scored_bytes(documents, context, stride)
     with Steps("evaluating", total, "bytes") as progress:

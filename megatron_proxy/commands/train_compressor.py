@@ -41,10 +41,13 @@ def run(args: argparse.Namespace) -> int:
     (recipe,) = recipes([args.compressor], _flags.compressor_options(args), [])
     require_file(args.output, overwrite=True)
     recipe = recipe.checked()
-    if next(documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines), None) is None:
+    taking = _flags.taking(args)
+    if next(documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, taking=taking), None) is None:
         raise CorpusError("the corpus holds no documents", where="--input")
     label = f"reading what {recipe.name} learns from"
-    corpus = learning.FilesToLearnFrom(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, label=label)
+    corpus = learning.FilesToLearnFrom(
+        args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, label=label, taking=taking
+    )
     compressor = recipe.make(corpus)
     check_samples(compressor, 0)
     with writing(args.output):

@@ -78,7 +78,12 @@ def compressed_view(encode: Callable[[bytes], NDArray[np.int64]], sentinels: boo
 
 
 def read_documents(
-    inputs: Sequence[str], key: str, domain_key: str | None = None, *, skip_bad_lines: bool = False
+    inputs: Sequence[str],
+    key: str,
+    domain_key: str | None = None,
+    *,
+    skip_bad_lines: bool = False,
+    taking: corpus.Taking = corpus.AS_THEY_ARE,
 ) -> Iterator[Document]:
     """The documents of a corpus with their file and domain, in order.
 
@@ -88,12 +93,12 @@ def read_documents(
         While iterating: a bad line (``file:line``), or a file that cannot be read.
     """
     keys = [key] if domain_key is None else [key, domain_key]
-    for chunk in corpus.chunks(corpus.expand(inputs)):
+    for chunk in corpus.chunks(corpus.expand(inputs, taking)):
         parsed = corpus.read_chunk(chunk, keys)
         if parsed.bad and not skip_bad_lines:
             first = parsed.bad[0]
             flags = {} if domain_key is None else {domain_key: "--domain-key"}
-            raise corpus.bad_line(f"{chunk.path}:{chunk.lines_before() + first.line + 1}", first, flags)
+            raise corpus.bad_line(corpus.where(chunk, first), first, flags)
         domains = parsed.documents[1] if domain_key is not None else None
         for number, content in enumerate(parsed.documents[0]):
             domain = None if domains is None else domains[number].decode("utf-8", "replace")

@@ -1,19 +1,24 @@
-"""Documents from JSONL files, plain or compressed; what counts as a document is told in :mod:`.files`."""
+"""Documents from sources of every kind (:mod:`.source`); :mod:`.files` tells what counts as a document of JSONL."""
 
-from .files import DEFAULT_KEY, Bad, CorpusFile, bad_line, chunks, documents, expand, read_chunk
-from .texts import Joined, ScannerError, TextReader, read_joined
+from .files import DEFAULT_KEY, bad_line, chunks, documents, expand, read_chunk
+from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, changed, where
+from .texts import Joined, read_joined
 
 __all__ = [
+    "AS_THEY_ARE",
     "DEFAULT_KEY",
     "Bad",
-    "CorpusFile",
+    "Chunk",
     "Joined",
-    "ScannerError",
-    "TextReader",
+    "Parsed",
+    "Source",
+    "Taking",
     "bad_line",
+    "changed",
     "chunks",
     "documents",
     "expand",
     "read_chunk",
     "read_joined",
+    "where",
 ]

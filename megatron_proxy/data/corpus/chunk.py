@@ -1,14 +1,18 @@
-"""Chunks: stretches of plain files and blocks of compressed ones, as they are shipped to other processes."""
+"""Lines of JSON as a source: stretches of plain files and blocks of streams, as they are shipped to other processes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import codecs
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
+from .decompress import blocks
+from .jsonl import BadLine, parse_line
+from .source import Bad, Chunk, Parsed
+
+LINES: Final = "JSONL"
 _READ_BYTES: Final = 1 << 20
-# What is read beyond a stretch, where its last line most often ends.
-_BEYOND_BYTES: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -37,21 +41,13 @@ class Stretch:
                 position += len(line)
                 yield line
 
-    def read(self, room: bytearray) -> int:
-        """Put the lines at the start of ``room``, which grows if it must; returns how many bytes they take."""
-        with open(self.path, "rb") as file:
-            own = self.end - self._first_line(file)
-            if not own:
-                return 0
-            _grow(room, own + _BEYOND_BYTES)
-            with memoryview(room)[: own + _BEYOND_BYTES] as view:
-                size = file.readinto(view)
-            if end := room.find(b"\n", own - 1, size) + 1:
-                return end
-            rest = file.readline()
-        _grow(room, size + len(rest))
-        room[size : size + len(rest)] = rest
-        return size + len(rest)
+    def read(self, keys: Sequence[str]) -> Parsed:
+        """What the lines hold."""
+        return parse_lines(self.lines(), keys, at_start=self.at_start)
+
+    def emptied(self) -> Stretch:
+        """Itself: it has no content."""
+        return self
 
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
@@ -95,23 +91,80 @@ class Block:
             yield self.content[begin:end]
             begin = end
 
-    def read(self, room: bytearray) -> int:
-        """Put the lines at the start of ``room``, which grows if it must; returns how many bytes they take."""
-        _grow(room, len(self.content))
-        room[: len(self.content)] = self.content
-        return len(self.content)
+    def read(self, keys: Sequence[str]) -> Parsed:
+        """What the lines hold."""
+        return parse_lines(self.lines(), keys, at_start=self.at_start)
+
+    def emptied(self) -> Block:
+        """The same without its content."""
+        return replace(self, content=b"")
 
     def lines_before(self) -> int:
         """How many lines of the file come before this block."""
         return self.before
 
 
-Chunk = Stretch | Block
+def parse_lines(lines: Iterable[bytes], keys: Sequence[str], *, at_start: bool) -> Parsed:
+    """What lines hold, of which the first is the file's first if ``at_start``."""
+    documents: list[list[bytes]] = [[] for _ in keys]
+    bad: list[Bad] = []
+    count = 0
+    for line in lines:
+        if count == 0 and at_start:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        try:
+            for found, document in zip(documents, parse_line(line, keys), strict=False):
+                found.append(document)
+        except BadLine as error:
+            bad.append(Bad(count, len(documents[0]), str(error), error.lack))
+        count += 1
+    return Parsed(count, documents, bad)
 
 
-def _grow(room: bytearray, size: int) -> None:
-    if len(room) < size:
-        room.extend(bytes(size - len(room)))
+@dataclass(frozen=True)
+class Lines:
+    """A plain file of lines of JSON: its path and its size on disk in bytes."""
+
+    path: str
+    size: int
+    kind: str = LINES
+
+    def cut(self, begin: int, end: int, size: int) -> Iterator[Stretch]:
+        """Stretches: any process can read any of them."""
+        begin, end = max(begin, 0), min(end, self.size)
+        for start in range(begin, end, size):
+            yield Stretch(self.path, start, min(start + size, end))
+
+
+@dataclass(frozen=True)
+class LineStream:
+    """Lines of JSON that are read from the first on: of a compressed file, or from standard input.
+
+    Parameters
+    ----------
+    path
+        The path; ``-`` for standard input.
+    size
+        The size on disk in bytes.
+    compression
+        How it is compressed, if it is.
+    """
+
+    path: str
+    size: int
+    compression: str | None
+    kind: str = LINES
+
+    def cut(self, begin: int, end: int, size: int) -> Iterator[Block]:
+        """Blocks of lines, if the file begins there."""
+        if begin <= 0 < end:
+            for content, disk_bytes, before in blocks(self.path, self.compression, size, last_line_end):
+                yield Block(self.path, content, disk_bytes, before)
+
+
+def last_line_end(content: bytes) -> int:
+    """Where the last whole line ends; 0 if there is none."""
+    return content.rfind(b"\n") + 1
 
 
 class LineNumbers:
@@ -133,8 +186,10 @@ class LineNumbers:
             self._before += self._lines
         self._chunk, self._lines = chunk, lines
 
-    def where(self, line: int) -> str:
-        """``file:line``, from 1, of a line (from 0) within the chunk entered last."""
+    def where(self, bad: Bad) -> str:
+        """Where a bad line of the chunk entered last is: ``file:line``, from 1, if it does not say so itself."""
+        if bad.place is not None:
+            return bad.place
         if self._before is None:
             self._before = self._chunk.lines_before()
-        return f"{self._chunk.path}:{self._before + line + 1}"
+        return f"{self._chunk.path}:{self._before + bad.line + 1}"

@@ -1,4 +1,4 @@
-r"""Documents from JSONL files, plain or packed with gzip or zstd: one JSON object a line, UTF-8.
+r"""Documents from JSONL files, plain or packed with gzip, zstd, xz or bz2: one JSON object a line, UTF-8.
 
 What counts as what:
 
@@ -21,81 +21,43 @@ is parsed, or a block of lines of a compressed file. Which process reads which c
 
 from __future__ import annotations
 
-import codecs
 import glob
+import io
 import os
 import shlex
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from ...errors import CorpusError
-from .chunk import Block, Chunk, Stretch
-from .decompress import DamagedStream, compression_of, pieces, unpacked_head
-from .jsonl import BadLine, Lack, parse_line
-from .kinds import PACKED, Kind, kind_of, kind_of_file
+from .archives import Archive
+from .chunk import Lines, LineStream
+from .decompress import STANDARD_INPUT, StandardInput, compression_of, unpacked_head
+from .folders import folder
+from .kinds import ARROW, ARROW_STREAM, PACKED, PARQUET, TAR, Kind, kind_of, kind_of_file
+from .plain_text import TextFile
+from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, where
+from .tables import Arrow, Parquet, check_installed, saved_files
 
 DEFAULT_KEY: Final = "text"
 CHUNK_BYTES: Final = 2 << 20
 
 
-@dataclass(frozen=True)
-class CorpusFile:
-    """One file: its path, its size on disk in bytes, and how it is compressed ("gzip", "zstd" or None)."""
-
-    path: str
-    size: int
-    compression: str | None
-
-
-@dataclass(frozen=True)
-class Bad:
-    """A bad line: its number within the chunk (from 0), how many documents of the chunk precede it, and the reason.
-
-    ``lack`` is the key that it lacks, if that is the reason.
-    """
-
-    line: int
-    documents_before: int
-    reason: str
-    lack: Lack | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """What the lines of a chunk hold.
-
-    Parameters
-    ----------
-    lines
-        How many lines there are, blank and bad ones included.
-    documents
-        For each key the documents, in order; all keys have the same number.
-    bad
-        The bad lines, in order.
-    """
-
-    lines: int
-    documents: list[list[bytes]]
-    bad: list[Bad]
-
-
-def expand(inputs: Sequence[str]) -> list[CorpusFile]:
-    """The files that paths and globs name: in the order given, those of one glob sorted.
+def expand(inputs: Sequence[str], taking: Taking = AS_THEY_ARE) -> list[Source]:
+    """The sources that paths and globs name: in the order given, those of one glob sorted.
 
     Raises
     ------
     CorpusError
-        For a glob without a match, and a file that is missing, not a regular file, of another kind, or named twice.
+        For a glob without a match, and a file that is missing, of a kind that is not read, or named twice.
     """
     paths = [path for pattern in inputs for path in _matches(pattern)]
     for path, times in Counter(paths).items():
         if times > 1:
             raise CorpusError(f"{path!r} is named {times} times", where="--input", fix="name every file once")
-    return [_inspect(path) for path in paths]
+    return [source for path in paths for source in _inspect(path, taking)]
 
 
 def _matches(pattern: str) -> list[str]:
@@ -116,23 +78,63 @@ def _folder_of(pattern: str) -> str:
     return next((pattern[:end] for end in ends if os.path.isdir(pattern[:end])), "")
 
 
-def _inspect(path: str) -> CorpusFile:
+def _inspect(path: str, taking: Taking) -> list[Source]:
     try:
+        if path == STANDARD_INPUT:
+            return [_of_stream(path, 0, kind_of(StandardInput.look()), taking)]
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return _of_folder(path, taking)
         if not stat.S_ISREG(status.st_mode):
             raise CorpusError("not a regular file", where=path, fix="name JSONL files, or a glob of them")
         kind = kind_of_file(path)
-        compression = compression_of(path, kind)
-        inside = kind_of(unpacked_head(path, compression)) if compression and kind in (None, *PACKED) else None
+        if kind in (PARQUET, ARROW, ARROW_STREAM):
+            check_installed(path)
+            return [(Parquet if kind is PARQUET else Arrow)(path, status.st_size)]
+        return [_of_stream(path, status.st_size, kind, taking)]
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _of_folder(path: str, taking: Taking) -> list[Source]:
+    """The sources in a folder."""
+    saved = saved_files(path)
+    if saved is not None:
+        return [source for file in saved for source in _inspect(file, taking)]
+    if taking.files is None:
+        raise CorpusError(
+            "is a folder",
+            where=path,
+            fix="name the files in it ('FOLDER/*.jsonl'), or take each as a document: --files '*.py'",
+        )
+    return [folder(path, taking.files)]
+
+
+def _of_stream(path: str, size: int, kind: Kind | None, taking: Taking) -> Source:
+    """The source for what can be read from its beginning on."""
+    compression = compression_of(path, kind)
+    inside = _kind_inside(path, compression) if compression and kind in (None, *PACKED) else None
+    if TAR in (kind, inside):
+        return Archive(path, size, compression if inside else None, taking.files)
     if kind not in (None, *PACKED):
         raise _foreign(path, kind.name, kind)
     if inside is not None:
         raise _foreign(path, f"{inside.name}, packed with {compression}", inside)
-    if compression and status.st_size == 0:
+    if compression and size == 0 and path != STANDARD_INPUT:
         raise CorpusError(f"the {compression} stream is truncated or damaged (the file is empty)", where=path)
-    return CorpusFile(path, status.st_size, compression)
+    if taking.text_documents is not None:
+        return TextFile(path, size, compression, taking.text_documents)
+    if compression or path == STANDARD_INPUT:
+        return LineStream(path, size, compression)
+    return Lines(path, size)
+
+
+def _kind_inside(path: str, compression: str) -> Kind | None:
+    """The kind of what a compressed file holds."""
+    if path == STANDARD_INPUT:
+        return kind_of(unpacked_head(io.BytesIO(StandardInput.look()), compression))
+    with open(path, "rb") as file:
+        return kind_of(unpacked_head(file, compression))
 
 
 def _foreign(path: str, name: str, kind: Kind) -> CorpusError:
@@ -144,81 +146,44 @@ def unreadable(path: str, error: OSError) -> CorpusError:
     return CorpusError(f"cannot be read ({error.strerror})", where=path)
 
 
-def chunks(files: Sequence[CorpusFile], *, shard: tuple[int, int] = (0, 1), size: int = CHUNK_BYTES) -> Iterator[Chunk]:
+def chunks(sources: Sequence[Source], *, shard: tuple[int, int] = (0, 1), size: int = CHUNK_BYTES) -> Iterator[Chunk]:
     """The chunks of a corpus, or of its shard ``i`` of ``n``, in order.
 
-    The files are thought of as laid end to end and cut into ``n`` shards of equal bytes on disk. A plain file may fall
-    into several shards, line by line; a compressed file belongs to the shard in which it begins.
+    The sources are thought of as laid end to end and cut into ``n`` shards of equal bytes on disk. A plain file may
+    fall into several shards, line by line; what can only be read from its beginning on belongs to the shard in which
+    it begins.
 
     Raises
     ------
     CorpusError
-        While iterating: a file that cannot be read, or is truncated.
+        While iterating: a source that cannot be read, or is truncated.
     """
     index, count = shard
-    total = sum(file.size for file in files)
-    first, last = index * total // count, (index + 1) * total // count
+    total = sum(source.size for source in sources)
+    first, last = total * index // count, total * (index + 1) // count
+    # What is empty and stands at the very end begins there.
+    last += index == count - 1
     offset = 0
-    for file in files:
-        if file.compression is None:
-            begin, end = max(first - offset, 0), min(last - offset, file.size)
-            for start in range(begin, end, size):
-                yield Stretch(file.path, start, min(start + size, end))
-        elif first <= offset < last:
-            yield from _blocks(file.path, file.compression, size)
-        offset += file.size
-
-
-def _blocks(path: str, compression: str, size: int) -> Iterator[Block]:
-    """The lines of a compressed file in blocks of about ``size`` bytes."""
-    pending: list[bytes] = []
-    lines = done = disk = 0
-    try:
-        for piece, disk in pieces(path, compression):
-            cut = piece.rfind(b"\n") + 1 if sum(map(len, pending)) + len(piece) >= size else 0
-            if not cut:
-                pending.append(piece)
-                continue
-            content = b"".join([*pending, piece[:cut]])
-            yield Block(path, content, disk - done, lines)
-            lines, done, pending = lines + content.count(b"\n"), disk, [piece[cut:]]
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except DamagedStream as error:
-        reached = lines + sum(piece.count(b"\n") for piece in pending)
-        raise CorpusError(
-            f"the {compression} stream is truncated or damaged ({error})",
-            where=f"{path}:{reached + 1}",
-            fix="fetch the file again; no part of it was taken",
-        ) from error
-    if rest := b"".join(pending):
-        yield Block(path, rest, disk - done, lines)
+    for source in sources:
+        try:
+            yield from source.cut(first - offset, last - offset, size)
+        except OSError as error:
+            raise unreadable(source.path, error) from error
+        offset += source.size
 
 
 def read_chunk(chunk: Chunk, keys: Sequence[str]) -> Parsed:
-    """Parse the lines of a chunk.
+    """The documents of a chunk.
 
     Raises
     ------
     CorpusError
-        If the file cannot be read.
+        If the source cannot be read.
     """
-    documents: list[list[bytes]] = [[] for _ in keys]
-    bad: list[Bad] = []
-    count = 0
     try:
-        for line in chunk.lines():
-            if count == 0 and chunk.at_start:
-                line = line.removeprefix(codecs.BOM_UTF8)
-            try:
-                for found, document in zip(documents, parse_line(line, keys), strict=False):
-                    found.append(document)
-            except BadLine as error:
-                bad.append(Bad(count, len(documents[0]), str(error), error.lack))
-            count += 1
+        return chunk.read(keys)
     except OSError as error:
         raise unreadable(chunk.path, error) from error
-    return Parsed(count, documents, bad)
 
 
 def bad_line(where: str, bad: Bad, flags: Mapping[str, str] = MappingProxyType({})) -> CorpusError:
@@ -240,6 +205,7 @@ def documents(
     *,
     skip_bad_lines: bool = False,
     advance: Callable[[int, int, int], None] | None = None,
+    taking: Taking = AS_THEY_ARE,
 ) -> Iterator[bytes]:
     """The documents of a corpus, one after the other, in this process.
 
@@ -253,17 +219,19 @@ def documents(
         Pass over bad lines in silence.
     advance
         Called as documents are read, with how many they are, their bytes, and the bytes on disk that they are from.
+    taking
+        How sources are read that do not say it themselves.
 
     Raises
     ------
     CorpusError
         While iterating: a bad line, or a file that cannot be read.
     """
-    for chunk in chunks(expand(inputs)):
+    for chunk in chunks(expand(inputs, taking)):
         parsed = read_chunk(chunk, [key])
         if parsed.bad and not skip_bad_lines:
             first = parsed.bad[0]
-            raise bad_line(f"{chunk.path}:{chunk.lines_before() + first.line + 1}", first)
+            raise bad_line(where(chunk, first), first)
         size = sum(map(len, parsed.documents[0]))
         yield from parsed.documents[0]
         if advance is not None:

@@ -69,13 +69,31 @@ def _parse_slowly(line: bytes) -> Any:
         raise BadLine(f"the line is not JSON ({error})") from error
 
 
+def _find(record: dict[str, Any], key: str) -> Any:
+    """What is under a key, or under ``outer.inner`` in the record under ``outer`` if no key has that very name.
+
+    Raises
+    ------
+    KeyError
+        If nothing is.
+    """
+    if key in record or "." not in key:
+        return record[key]
+    outer, _, inner = key.partition(".")
+    within = record[outer]
+    if not isinstance(within, dict):
+        raise KeyError(key)
+    return _find(within, inner)
+
+
 def _document(record: dict[str, Any], key: str, keys: Sequence[str]) -> bytes:
-    if key not in record:
+    try:
+        text = _find(record, key)
+    except KeyError:
         shown = ", ".join(repr(name) for name in list(record)[:8]) or "none"
         strings = {name: len(value) for name, value in record.items() if isinstance(value, str) and name not in keys}
         lack = Lack(key, max(strings, key=strings.__getitem__, default=None))
-        raise BadLine(f"the line lacks the key {key!r} (its keys: {shown})", lack)
-    text = record[key]
+        raise BadLine(f"the line lacks the key {key!r} (its keys: {shown})", lack) from None
     if not isinstance(text, str):
         raise BadLine(f"the value of {key!r} is {_kind(text)}, not a string")
     try:

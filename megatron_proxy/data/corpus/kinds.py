@@ -1,7 +1,7 @@
 """What a file is, by its content: the one place that knows other kinds of files than lines of JSON.
 
-A kind that is packed (:data:`PACKED`) is unpacked and looked into again; every other kind is refused by name before
-anything is read, since its lines, if it had any, would all be bad ones.
+A kind that is packed (:data:`PACKED`) is unpacked and looked into again; tables and archives have sources of their own;
+every other kind is refused by name before anything is read, since its lines, if it had any, would all be bad ones.
 """
 
 from __future__ import annotations
@@ -47,23 +47,30 @@ def _begins(*magics: bytes) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(magics)
 
 
-_UNPACK: Final = "unpack it, or pack it with gzip or zstd, which are read as they are"
-_TABLE: Final = "write its rows as JSON, one object a line (the package datasets: Dataset.from_{}(…).to_json(…))"
+_UNPACK: Final = "unpack it, or pack it with gzip, zstd, xz or bz2, which are read as they are"
+_TABLE: Final = "tables are read from files only: unpack it"
 _DATA: Final = "name the JSONL files that it was made from"
 
 GZIP: Final = Kind("a gzip file", _begins(b"\x1f\x8b"), _UNPACK)
 ZSTD: Final = Kind("a zstd file", _begins(_ZSTD_MAGIC), _UNPACK)
-PACKED: Final = (GZIP, ZSTD)
+XZ: Final = Kind("an xz file", _begins(b"\xfd7zXZ\0"), _UNPACK)
+BZ2: Final = Kind("a bz2 file", lambda head: re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", head) is not None, _UNPACK)
+PACKED: Final = (GZIP, ZSTD, XZ, BZ2)
+
+PARQUET: Final = Kind("a Parquet file", _begins(b"PAR1"), _TABLE)
+ARROW: Final = Kind("an Arrow file", _begins(b"ARROW1"), _TABLE)
+ARROW_STREAM: Final = Kind("an Arrow file", _begins(b"\xff\xff\xff\xff"), _TABLE)
+TAR: Final = Kind("a tar archive", lambda head: head[257:262] == b"ustar", "unpack it, and name the files in it")
 
 _FOREIGN: Final = (
-    Kind("a Parquet file", _begins(b"PAR1"), _TABLE.format("parquet")),
-    Kind("an Arrow file", _begins(b"ARROW1", b"FEA1", b"\xff\xff\xff\xff"), _TABLE.format("file")),
-    Kind("an xz file", _begins(b"\xfd7zXZ\0"), _UNPACK),
-    Kind("a bz2 file", lambda head: re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", head) is not None, _UNPACK),
+    PARQUET,
+    ARROW,
+    ARROW_STREAM,
+    TAR,
+    Kind("a Feather file of version 1", _begins(b"FEA1"), "write it again as Parquet"),
     Kind("an lz4 file", _begins(b"\x04\x22\x4d\x18"), _UNPACK),
     Kind("a zip archive", _begins(b"PK\x03\x04", b"PK\x05\x06"), _UNPACK),
     Kind("a 7z archive", _begins(b"7z\xbc\xaf\x27\x1c"), _UNPACK),
-    Kind("a tar archive", lambda head: head[257:262] == b"ustar", "unpack it, and name the JSONL files in it"),
     Kind("a Megatron index (.idx)", _begins(_INDEX_MAGIC), _DATA),
     Kind("text in UTF-16 or UTF-32", lambda head: _UTF16.match(head) is not None, "convert it to UTF-8 (iconv)"),
     Kind(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from ... import compressors
 from ...common import jit
 from ...common.progress import DEFAULT_LOG_INTERVAL
 from ...errors import ConfigurationError
-from ..corpus import DEFAULT_KEY, CorpusFile, expand
+from ..corpus import AS_THEY_ARE, DEFAULT_KEY, Source, Taking, expand
+from ..corpus.chunk import LINES
+from ..corpus.decompress import STANDARD_INPUT
 from ..dataset.layout import Layout
 from .raw_view import Corpus
 from .recipe import Recipe
@@ -41,6 +44,8 @@ class Job:
         (i, n): prepare only the i-th of n shards, as a dataset of its own.
     max_documents
         Take the first so many documents only.
+    taking
+        How inputs are read that do not say it themselves.
     skip_bad_lines
         Count and list bad lines instead of ending with an error.
     overwrite
@@ -65,6 +70,7 @@ class Job:
     partitions: int = 1
     shard: tuple[int, int] | None = None
     max_documents: int | None = None
+    taking: Taking = AS_THEY_ARE
     skip_bad_lines: bool = False
     overwrite: bool = False
     log_interval: int = DEFAULT_LOG_INTERVAL
@@ -96,6 +102,8 @@ class Job:
             raise ConfigurationError(f"there is no shard {index} of {count}: they count from 0", where="--shard")
         if self.max_documents is not None:
             raise ConfigurationError("a shard does not know how many documents come before it", where="--max-documents")
+        if STANDARD_INPUT in self.inputs:
+            raise ConfigurationError("shards cannot share standard input", where="--input -", fix="write it to a file")
 
     @property
     def worker_modules(self) -> list[str]:
@@ -113,7 +121,7 @@ class Job:
         """
         other = () if self.compressed_key is None else (self.compressed_key,)
         return Corpus(
-            expand(self.inputs),
+            expand(self.inputs, self.taking),
             [*self.keys, *other],
             self.shard or (0, 1),
             self.max_documents,
@@ -131,12 +139,19 @@ class Job:
         prefix = self.prefix if len(self.keys) == 1 else f"{self.prefix}_{key}"
         return prefix if self.shard is None else Layout(prefix).shard(*self.shard).prefix
 
-    def source(self, files: Sequence[CorpusFile], key: str, skipped: int) -> dict[str, Any]:
-        """What the manifest says of where the documents came from."""
-        source = {
-            "inputs": [os.path.basename(file.path) for file in files],
+    def source(
+        self, files: Sequence[Source], key: str, skipped: int, left_out: Mapping[str, int] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        """What the manifest says of where the documents came from, and of what was taken where there was a choice."""
+        source: dict[str, Any] = {
+            "inputs": [os.path.basename(os.path.normpath(file.path)) for file in files],
             "json_key": key,
             "max_documents": self.max_documents,
             "skipped_lines": skipped,
         }
+        if any(file.kind != LINES for file in files):
+            source["kinds"] = [file.kind for file in files]
+        source |= {name: value for name, value in asdict(self.taking).items() if value is not None}
+        if left_out:
+            source["left_out"] = dict(sorted(left_out.items()))
         return source if self.shard is None else {**source, "shard": list(self.shard)}

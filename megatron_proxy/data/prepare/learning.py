@@ -8,7 +8,7 @@ from typing import Final
 
 from ...common.progress import DEFAULT_LOG_INTERVAL, Progress
 from ...vocab import Vocabulary
-from ..corpus import documents, expand
+from ..corpus import AS_THEY_ARE, Taking, documents, expand
 from ..dataset.reader import ViewReader
 
 # The usual shape of a transformer: so many units of width for each layer, whose matrices have 12 width² parameters.
@@ -25,30 +25,37 @@ class FilesToLearnFrom:
 
     Parameters
     ----------
-    inputs, key, skip_bad_lines
+    inputs, key, skip_bad_lines, taking
         See :func:`megatron_proxy.data.corpus.documents`.
     label
         What is going on.
     """
 
-    def __init__(self, inputs: Sequence[str], key: str, *, skip_bad_lines: bool, label: str) -> None:
+    def __init__(
+        self, inputs: Sequence[str], key: str, *, skip_bad_lines: bool, label: str, taking: Taking = AS_THEY_ARE
+    ) -> None:
         self._inputs = inputs
         self._key = key
         self._skip_bad_lines = skip_bad_lines
         self._label = label
+        self._taking = taking
         self.bytes = 0
         """How many bytes the documents had at the last reading."""
 
     def __call__(self) -> Iterator[bytes]:
         """Read from the beginning."""
         self.bytes = 0
-        with Progress(self._label, _disk_bytes(self._inputs), log_interval=DEFAULT_LOG_INTERVAL) as progress:
+        with Progress(
+            self._label, _disk_bytes(self._inputs, self._taking), log_interval=DEFAULT_LOG_INTERVAL
+        ) as progress:
 
             def advance(count: int, size: int, disk_bytes: int) -> None:
                 self.bytes += size
                 progress.advance(count, size, disk_bytes)
 
-            yield from documents(self._inputs, self._key, skip_bad_lines=self._skip_bad_lines, advance=advance)
+            yield from documents(
+                self._inputs, self._key, skip_bad_lines=self._skip_bad_lines, advance=advance, taking=self._taking
+            )
         _tell_that_it_learns(self._label)
 
 
@@ -66,8 +73,8 @@ def view_to_learn_from(raw: ViewReader, label: str, log_interval: int) -> Iterat
     _tell_that_it_learns(label)
 
 
-def _disk_bytes(inputs: Sequence[str]) -> int:
-    return sum(file.size for file in expand(inputs))
+def _disk_bytes(inputs: Sequence[str], taking: Taking) -> int:
+    return sum(file.size for file in expand(inputs, taking))
 
 
 def _tell_that_it_learns(label: str) -> None:

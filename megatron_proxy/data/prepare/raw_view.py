@@ -5,31 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common import jit
 from ...common.parallel import Workers
 from ...common.progress import Progress
-from ...errors import CorpusError
-from ..corpus import CorpusFile, Joined, ScannerError, TextReader, bad_line, chunks, read_joined
-from ..corpus.chunk import Block, Chunk, LineNumbers
+from ..corpus import Chunk, Joined, Source, bad_line, changed, chunks, read_joined
+from ..corpus.chunk import LineNumbers
+from ..corpus.decompress import STANDARD_INPUT
 from ..dataset.layout import Layout, pending
 from ..dataset.manifest import View
 from ..dataset.reader import ViewReader
 from .staging import Pending, writing
 
 _SHOWN_BAD_LINES: Final = 20
-# The scanner saves a second on 800 MB. With numba it takes 0.8 s to load; where numba is needed anyway, 10 ms.
-_WORTH_LOADING: Final = 640 << 20
-_WORTH_LOADING_ALONE: Final = 32 << 20
 
 
 class RawSink(Protocol):
@@ -62,7 +58,7 @@ class Corpus:
         What asks for keys other than the text's, by key.
     """
 
-    files: Sequence[CorpusFile]
+    files: Sequence[Source]
     keys: Sequence[str]
     shard: tuple[int, int] = (0, 1)
     max_documents: int | None = None
@@ -73,12 +69,6 @@ class Corpus:
     def disk_bytes(self) -> int:
         """About how many bytes on disk it takes up."""
         return sum(file.size for file in self.files) // self.shard[1]
-
-    def worth_scanning(self, workers: int, *, ready: bool) -> bool:
-        """Whether each worker has so much to read that loading compiled code for it pays; ``ready``: numba is there."""
-        size = self.disk_bytes // max(workers, 1)
-        least = _WORTH_LOADING_ALONE if ready else _WORTH_LOADING
-        return len(self.keys) == 1 and self.max_documents is None and size >= least
 
 
 @dataclass(frozen=True)
@@ -91,34 +81,20 @@ class Read:
         The chunk, without its content.
     found
         What its lines hold.
-    warning
-        What the user should know of how it was read, if anything.
     """
 
     chunk: Chunk
     found: Joined
-    warning: str | None
 
 
-def parser(keys: Sequence[str], scan: bool, lend: bool) -> Callable[[Chunk], Read]:
-    """What a worker does: from a chunk to its documents.
-
-    ``scan`` takes the reader that is fast, once it is loaded; ``lend`` spares a copy where each chunk's documents are
-    done with before the next chunk is read.
-    """
-    reader: Callable[[Chunk], Joined] = partial(read_joined, keys)
-    warning = None
-    if scan:
-        try:
-            reader = TextReader(keys[0], lend=lend)
-        except ScannerError as error:
-            warning = f"this release of numba cannot compile the fast reader, so the usual one is taken ({error})"
-    return partial(_parse, reader, warning)
+def parser(keys: Sequence[str]) -> Callable[[Chunk], Read]:
+    """What a worker does: from a chunk to its documents."""
+    return partial(_parse, keys)
 
 
-def _parse(reader: Callable[[Chunk], Joined], warning: str | None, chunk: Chunk) -> Read:
-    found = reader(chunk)
-    return Read(replace(chunk, content=b"") if isinstance(chunk, Block) else chunk, found, warning)
+def _parse(keys: Sequence[str], chunk: Chunk) -> Read:
+    found = read_joined(keys, chunk)
+    return Read(chunk.emptied(), found)
 
 
 class BadLines(Pending):
@@ -126,6 +102,8 @@ class BadLines(Pending):
 
     def __init__(self, datasets: Sequence[Layout], stream: TextIO | None = None) -> None:
         self.count = 0
+        self.left_out: Counter[str] = Counter()
+        """How many files were left out, by what they are."""
         self.path, *self._copies = (layout.skipped_lines for layout in datasets)
         self._pending = pending(self.path)
         self._stream = sys.stderr if stream is None else stream
@@ -178,20 +156,15 @@ def take(
         A bad line (unless they are skipped), or a file that cannot be read or changes meanwhile.
     """
     count = 0
-    warned = False
     numbers = LineNumbers()
-    scan = corpus.worth_scanning(workers, ready=jit.READY in preload)
-    preload = [__name__, *preload, *([jit.READY] if scan else [])]
-    with Workers(partial(parser, corpus.keys, scan, lend=not workers), workers, preload=preload) as pool:
+    with Workers(partial(parser, corpus.keys), workers, preload=[__name__, *preload]) as pool:
         for read in pool.map(chunks(corpus.files, shard=corpus.shard)):
             chunk, found = read.chunk, read.found
-            if read.warning and not warned:
-                warnings.warn(read.warning, RuntimeWarning, stacklevel=2)
-                warned = True
             numbers.enter(chunk, found.lines)
+            bad_lines.left_out.update(found.left_out)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
             for bad in found.bad:
-                where = numbers.where(bad.line)
+                where = numbers.where(bad)
                 if not corpus.skip_bad_lines:
                     raise bad_line(where, bad, corpus.flags)
                 bad_lines.add(where, bad.reason)
@@ -206,10 +179,12 @@ def take(
     return count
 
 
-def _check_unchanged(files: Sequence[CorpusFile]) -> None:
+def _check_unchanged(files: Sequence[Source]) -> None:
     for file in files:
+        if os.path.isdir(file.path) or file.path == STANDARD_INPUT:
+            continue
         if not os.path.exists(file.path) or os.path.getsize(file.path) != file.size:
-            raise CorpusError("the file changed while it was read", where=file.path, fix="run the command again")
+            raise changed(file.path)
 
 
 class Comparison(Pending):

@@ -106,8 +106,13 @@ def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequen
             bad_lines.publish()
         for key, dataset, sink, view in zip(job.keys, datasets, sinks, finished, strict=True):
             if isinstance(sink, PendingView):
-                dataset.publish_raw(sink, view, count, job.source(corpus.files, key, bad_lines.count))
+                dataset.publish_raw(
+                    sink, view, count, job.source(corpus.files, key, bad_lines.count, bad_lines.left_out)
+                )
             job.report(f"{dataset.prefix}: {count:,} documents, {view.units:,} bytes in the raw view")
+        if bad_lines.left_out:
+            shown = ", ".join(f"{count:,} {what}" for what, count in sorted(bad_lines.left_out.items()))
+            job.report(f"files that were left out: {shown}")
         if bad_lines.count:
             job.report(f"{bad_lines.count:,} bad lines were passed over: {bad_lines.path} lists them")
 

@@ -62,7 +62,7 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
 
 def _check_first(job: Job, compressor: ImportedCompressor) -> None:
     """Refuse a corpus whose first document has no codes that can be read, before the raw view of it is made."""
-    for chunk in islice(chunks(expand(job.inputs)), 1):
+    for chunk in islice(chunks(expand(job.inputs, job.taking)), 1):
         _, codes = read_chunk(chunk, [*job.keys, compressor.key]).documents
         for first in codes[:1]:
             codes_of_document(first, compressor, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,13 @@ def _check_same(first: PreparedDataset, other: PreparedDataset) -> None:
             )
 
 
+# What a shard counts for itself.
+_COUNTS = ("skipped_lines", "left_out")
 _FACTS = ("corpus and flags", "versions", "compressors' fingerprints")
 
 
 def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
-    corpus = {key: value for key, value in content.source.items() if key not in ("shard", "skipped_lines")}
+    corpus = {key: value for key, value in content.source.items() if key not in ("shard", *_COUNTS)}
     fingerprints = {name: view.fingerprint for name, view in content.compressed.items()}
     return corpus, content.versions, fingerprints
 
@@ -138,6 +141,10 @@ def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str,
 def _merge_raw(dataset: Dataset, shards: Sequence[PreparedDataset]) -> None:
     source = {key: value for key, value in shards[0].manifest.source.items() if key != "shard"}
     source["skipped_lines"] = sum(int(shard.manifest.source["skipped_lines"]) for shard in shards)
+    left_out: Counter[str] = Counter()
+    for shard in shards:
+        left_out.update(shard.manifest.source.get("left_out", {}))
+    source |= {"left_out": dict(sorted(left_out.items()))} if left_out else {}
     with dataset.pending_raw() as pending:
         concatenate([shard.layout.raw for shard in shards], [shard.manifest.raw for shard in shards], pending)
         raw = pending.finish()

@@ -87,7 +87,7 @@ def _ray() -> Any:
 def _learn(job: Job, recipe: Recipe) -> Recipe:
     """The recipe with its compressor made from the whole corpus."""
     key = job.keys[0]
-    made = recipe.make(lambda: documents(job.inputs, key, skip_bad_lines=job.skip_bad_lines))
+    made = recipe.make(lambda: documents(job.inputs, key, skip_bad_lines=job.skip_bad_lines, taking=job.taking))
     return replace(recipe, options={}, made=made)
 
 
@@ -97,7 +97,7 @@ def _run_tasks(ray: Any, job: Job, count: int) -> None:
     # Progress, and whatever else holds this process's streams, stays here.
     shared = ray.put(replace(job, report=_silent))
     waiting = {task.remote(shared, index, count): index for index in range(count)}
-    total = sum(file.size for file in expand(job.inputs))
+    total = sum(file.size for file in expand(job.inputs, job.taking))
     with Progress(f"{job.prefix}: {count} shards on {_cores(ray)} cores", total, log_interval=1) as progress:
         while waiting:
             for done in _finished(ray, waiting):

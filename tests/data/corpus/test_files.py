@@ -1,15 +1,18 @@
 """Documents from JSONL: every way of writing them, every way of breaking them, always with file:line."""
 
+import bz2
 import contextlib
 import gzip
 import itertools
 import json
+import lzma
 import os
 
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from sources import PACK, give_input
 
 from megatron_proxy.data.corpus import Bad, bad_line, chunks, decompress, documents, expand, read_chunk
 from megatron_proxy.data.corpus.chunk import LineNumbers, Stretch
@@ -30,15 +33,11 @@ CONTENT = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
 
 
 def write(path, content):
-    if path.suffix == ".gz":
-        content = gzip.compress(content)
-    elif path.suffix == ".zst":
-        content = zstandard.compress(content)
-    path.write_bytes(content)
+    path.write_bytes(PACK.get(path.suffix, bytes)(content))
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz", "c.jsonl.zst"])
+@pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.gz", "c.jsonl.zst", "c.jsonl.xz", "c.jsonl.bz2"])
 def test_every_kind_of_text_comes_back_byte_for_byte(tmp_path, name):
     assert list(documents([write(tmp_path / name, CONTENT)])) == BYTES
 
@@ -161,7 +160,8 @@ def test_inputs_that_cannot_be_read_are_named(tmp_path):
     for inputs, message in [
         ([str(tmp_path / "*.json")], r"--input: no file matches '.*\*\.json'"),
         ([str(tmp_path / "missing.jsonl")], r"missing\.jsonl: cannot be read \(No such file or directory\)"),
-        ([str(tmp_path)], "not a regular file"),
+        (["/dev/null"], "not a regular file"),
+        ([str(tmp_path)], r"is a folder\n(.|\n)*--files"),
         ([path, str(tmp_path / "*.jsonl")], r"--input: '.*a\.jsonl' is named 2 times"),
     ]:
         with pytest.raises(CorpusError, match=message):
@@ -176,28 +176,23 @@ def test_a_file_that_vanishes_is_named(tmp_path):
         read_chunk(chunk, ["text"])
 
 
-@pytest.mark.parametrize("name", ["c.jsonl.gz", "c.jsonl.zst"])
+@pytest.mark.parametrize("name", ["c.jsonl.gz", "c.jsonl.zst", "c.jsonl.xz", "c.jsonl.bz2"])
 @pytest.mark.parametrize("keep", [1, 10, -1, -9])
 def test_a_truncated_stream_names_the_line_reached(tmp_path, name, keep):
     path = tmp_path / name
     write(path, CONTENT)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(CorpusError, match=rf"{name}:\d+: the (gzip|zstd) stream is truncated or damaged"):
+    with pytest.raises(CorpusError, match=rf"{name}:\d+: the (gzip|zstd|xz|bz2) stream is truncated or damaged"):
         list(documents([str(path)]))
 
 
 def test_empty_files_garbage_after_a_stream_and_wrong_endings_are_refused(tmp_path):
-    for name, content in [
-        ("e.gz", b""),
-        ("e.zst", b""),
-        ("a.gz", gzip.compress(CONTENT) + b"garbage"),
-        ("a.zst", zstandard.compress(CONTENT) + b"garbage"),
-        ("b.gz", CONTENT),
-        ("b.zst", CONTENT),
-    ]:
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(CorpusError, match="truncated or damaged"):
-            list(documents([str(tmp_path / name)]))
+    for ending, pack in PACK.items():
+        for content in (b"", pack(CONTENT) + b"garbage", CONTENT):
+            path = tmp_path / f"c{ending}"
+            path.write_bytes(content)
+            with pytest.raises(CorpusError, match="truncated or damaged"):
+                list(documents([str(path)]))
 
 
 def test_members_and_frames_are_joined_and_told_by_content(tmp_path):
@@ -206,6 +201,8 @@ def test_members_and_frames_are_joined_and_told_by_content(tmp_path):
     for name, content in [
         ("a.jsonl", b"".join(map(gzip.compress, halves))),
         ("b.jsonl", b"".join(map(zstandard.compress, halves))),
+        ("b.xz", (b"\0" * 8).join(map(lzma.compress, halves)) + b"\0" * 4),
+        ("b.bz2", b"".join(map(bz2.compress, halves)) + bz2.compress(b"")),
         ("c.zst", skippable + zstandard.compress(CONTENT) + skippable),
     ]:
         (tmp_path / name).write_bytes(content)
@@ -230,20 +227,9 @@ def test_stretches_and_shards_lose_and_double_nothing(tmp_path_factory, lines, l
             parsed = read_chunk(chunk, ["text"])
             numbers.enter(chunk, parsed.lines)
             found += parsed.documents[0]
-            places += [numbers.where(bad.line) for bad in parsed.bad]
+            places += [numbers.where(bad) for bad in parsed.bad]
     assert found == expected.documents[0]
     assert places == [f"{path}:{bad.line + 1}" for bad in expected.bad]
-
-
-@given(LINES, st.booleans(), st.integers(1, 60), st.sampled_from([0, 1, 7, 1 << 16]))
-def test_a_stretch_is_read_at_once_as_it_is_line_by_line(tmp_path_factory, lines, last_newline, size, beyond):
-    content = b"".join(lines) if last_newline else b"".join(lines)[:-1]
-    path = write(tmp_path_factory.mktemp("corpus") / "c.jsonl", content)
-    room = bytearray()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("megatron_proxy.data.corpus.chunk._BEYOND_BYTES", beyond)
-        for chunk in chunks(expand([path]), size=size):
-            assert room[: chunk.read(room)] == b"".join(chunk.lines())
 
 
 def test_blocks_of_a_compressed_file_know_their_lines(tmp_path, monkeypatch):
@@ -273,3 +259,40 @@ def test_a_document_longer_than_an_index_can_hold_is_a_bad_line(monkeypatch):
     assert parse_line(b'{"text": "abc"}', ["text"]) == [b"abc"]
     with pytest.raises(BadLine, match="the document has 4 bytes, more than an index can hold"):
         parse_line('{"text": "éé"}'.encode(), ["text"])
+
+
+@pytest.mark.parametrize("ending", ["", *PACK])
+def test_standard_input_is_read_once(tmp_path, monkeypatch, ending):
+    give_input(monkeypatch, PACK.get(ending, bytes)(CONTENT))
+    assert list(documents(["-"])) == BYTES
+    with pytest.raises(CorpusError, match="standard input: it can be read once"):
+        list(documents(["-"]))
+    give_input(monkeypatch, b"{}\n")
+    with pytest.raises(CorpusError, match="-:1: the line lacks the key 'text'"):
+        list(documents(["-"]))
+
+
+def test_a_little_xz_that_stands_for_much_comes_in_pieces(tmp_path):
+    path = write(tmp_path / "c.xz", bytes(50 << 20))
+    assert os.path.getsize(path) < 10_000
+    assert {len(piece) for piece, _ in decompress.pieces(path, "xz")} == {1 << 20}
+
+
+@pytest.mark.parametrize(
+    ("record", "key", "document"),
+    [
+        ({"meta": {"text": "inner"}}, "meta.text", b"inner"),
+        ({"meta": {"text": "inner"}, "meta.text": "outer"}, "meta.text", b"outer"),
+        ({"a": {"b": {"c": "deep"}, "b.c": "flat"}}, "a.b.c", b"flat"),
+        ({"a": {"b": {"c": "deep"}}}, "a.b.c", b"deep"),
+        ({"": {"": "odd"}}, ".", b"odd"),
+    ],
+)
+def test_a_key_reaches_into_records_where_none_has_its_name(record, key, document):
+    assert parse_line(json.dumps(record).encode(), [key]) == [document]
+
+
+@pytest.mark.parametrize("record", [{}, {"meta": "text"}, {"meta": {"content": "x"}}, {"text": "x"}, {"meta": None}])
+def test_a_record_that_is_not_there_is_a_key_that_is_lacking(record):
+    with pytest.raises(BadLine, match=r"the line lacks the key 'meta\.text'"):
+        parse_line(json.dumps(record).encode(), ["meta.text"])

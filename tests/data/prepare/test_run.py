@@ -1,20 +1,17 @@
 """What prepare makes of a tiny corpus, to the byte, and how runs on one prefix add up."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from preparing import DOCUMENTS, TEXTS, decoded, files_of, leftovers, raw_documents, write_corpus
 
 from megatron_proxy.data import corpus as corpus_module
-from megatron_proxy.data.corpus import CorpusFile
 from megatron_proxy.data.dataset import manifest, reader
 from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.data.prepare import Job
 from megatron_proxy.data.prepare import encode as encode_module
-from megatron_proxy.data.prepare import raw_view as raw_module
 from megatron_proxy.errors import ConfigurationError, CorpusError, DatasetError
 
 
@@ -62,10 +59,6 @@ def test_any_number_of_workers_partitions_and_calls_gives_the_same_bytes(tmp_pat
     for workers in (0, 1, 2, 3):
         run(corpus, compressors=("toy", "whole"), prefix=f"w{workers}", workers=workers)
         assert files_of(tmp_path, f"w{workers}") == expected
-    monkeypatch.setattr(raw_module, "_WORTH_LOADING_ALONE", 1_000)
-    for workers in (0, 2):
-        run(corpus, compressors=("toy", "whole"), prefix=f"scanned{workers}", workers=workers)
-        assert files_of(tmp_path, f"scanned{workers}") == expected
     run(corpus, compressors=("toy", "whole"), prefix="parts", partitions=7)
     assert files_of(tmp_path, "parts") == expected
     run(corpus, compressors=(), prefix="later")
@@ -76,51 +69,20 @@ def test_any_number_of_workers_partitions_and_calls_gives_the_same_bytes(tmp_pat
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_what_the_scanner_reads_is_written_and_compared(tmp_path, run, monkeypatch, workers):
+def test_what_small_chunks_hold_is_written_and_compared(tmp_path, run, monkeypatch, workers):
     texts = [f"line {number}\n" * (number % 50) for number in range(300)]
     corpus = write_corpus(tmp_path / "c.jsonl", texts)
     run(corpus, compressors=(), workers=workers)
     expected = files_of(tmp_path)
     monkeypatch.setattr(corpus_module.chunks, "__kwdefaults__", {"shard": (0, 1), "size": 1000})
-    monkeypatch.setattr(raw_module, "_WORTH_LOADING", 1_000)
-    run(corpus, compressors=(), prefix="scanned", workers=workers)
-    assert files_of(tmp_path, "scanned") == expected
-    run(corpus, compressors=(), prefix="scanned", workers=workers)
-    assert files_of(tmp_path, "scanned") == expected
+    run(corpus, compressors=(), prefix="small", workers=workers)
+    assert files_of(tmp_path, "small") == expected
+    run(corpus, compressors=(), prefix="small", workers=workers)
+    assert files_of(tmp_path, "small") == expected
     other = write_corpus(tmp_path / "other.jsonl", [*texts[:-1], "another \n" * 49])
     with pytest.raises(DatasetError, match="holds another corpus"):
-        run(other, compressors=(), prefix="scanned", workers=workers)
+        run(other, compressors=(), prefix="small", workers=workers)
     assert leftovers(tmp_path) == []
-
-
-def test_without_the_scanner_the_parser_reads_and_one_warning_tells(tmp_path, corpus, run, monkeypatch):
-    """As a later release of llvmlite may have it."""
-    run(corpus, compressors=())
-    expected = files_of(tmp_path)
-    monkeypatch.setattr(corpus_module.chunks, "__kwdefaults__", {"shard": (0, 1), "size": 10})
-    monkeypatch.setattr(raw_module, "_WORTH_LOADING", 1)
-    monkeypatch.delattr(corpus_module, "scan", raising=False)
-    monkeypatch.delitem(sys.modules, "megatron_proxy.data.corpus.scan", raising=False)
-    monkeypatch.setitem(sys.modules, "llvmlite", None)
-    with pytest.warns(RuntimeWarning, match="cannot compile the fast reader.*llvmlite") as warned:
-        run(corpus, compressors=(), prefix="parsed")
-    assert len(warned) == 1
-    assert files_of(tmp_path, "parsed") == expected
-
-
-@pytest.mark.parametrize(
-    ("megabytes", "workers", "keys", "ready", "worth"),
-    [
-        (1000, 0, ["text"], False, True),
-        (1000, 2, ["text"], False, False),
-        (100, 2, ["text"], True, True),
-        (100, 8, ["text"], True, False),
-        (1000, 1, ["a", "b"], True, False),
-    ],
-)
-def test_the_scanner_is_loaded_where_that_pays(megabytes, workers, keys, ready, worth):
-    corpus = raw_module.Corpus([CorpusFile("c.jsonl", megabytes * 10**6, None)], keys)
-    assert corpus.worth_scanning(workers, ready=ready) is worth
 
 
 def test_what_is_there_is_not_made_again(tmp_path, corpus, run):

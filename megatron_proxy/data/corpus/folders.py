@@ -1,0 +1,180 @@
+"""Folders of files: each file that a glob takes is a document, as it is.
+
+Files are in the order of their paths. Hidden ones (and all in hidden folders), those that are binary, which is to say
+have a NUL among their first bytes, and links within the folder are left out, and counted. A link that leaves the folder
+is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+from typing import Final
+
+from ...errors import CorpusError
+from .jsonl import MAX_DOCUMENT_BYTES
+from .source import Bad, Parsed, changed, check_one_key
+
+HIDDEN: Final = "hidden"
+BINARY: Final = "binary"
+LINKS: Final = "links"
+_BINARY_HEAD_BYTES: Final = 8000
+_MOST_FILES: Final = 1000
+
+
+@dataclass(frozen=True)
+class Files:
+    """Some files of a folder: their paths in it and their sizes, and what was left out before them."""
+
+    path: str
+    names: Sequence[tuple[str, int]]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    at_start: bool = True
+    texts: bool = False
+    """Whether binary files are taken, too."""
+
+    @property
+    def disk_bytes(self) -> int:
+        """How many bytes the files have."""
+        return sum(size for _, size in self.names)
+
+    def read(self, keys: Sequence[str]) -> Parsed:
+        """Each file is a document."""
+        check_one_key(self.path, keys)
+        documents: list[bytes] = []
+        bad: list[Bad] = []
+        left_out = Counter(self.left_out)
+        for number, (name, size) in enumerate(self.names):
+            path = os.path.join(self.path, name)
+            if size > MAX_DOCUMENT_BYTES:
+                bad.append(Bad(number, len(documents), too_long(size), place=path))
+            elif not self.texts and is_binary(content := _content(path, size)):
+                left_out[BINARY] += 1
+            else:
+                documents.append(_content(path, size) if self.texts else content)
+        return Parsed(len(self.names), [documents], bad, left_out)
+
+    def lines_before(self) -> int:
+        """None: every place is a file's path."""
+        return 0
+
+    def emptied(self) -> Files:
+        """The same without its names."""
+        return Files(self.path, (), at_start=self.at_start)
+
+
+def _content(path: str, size: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", where=path) from error
+    if len(content) != size:
+        raise changed(path)
+    return content
+
+
+def is_binary(content: bytes) -> bool:
+    """Whether content is no text, as git tells: by a NUL among the first bytes."""
+    return b"\0" in content[:_BINARY_HEAD_BYTES]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a path has a part that begins with a dot."""
+    return any(part.startswith(".") and part not in (".", "..") for part in PurePosixPath(name).parts)
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a glob takes a path: by its last part, or where the glob has a slash, by the whole of it."""
+    return fnmatchcase(name if "/" in pattern else PurePosixPath(name).name, pattern)
+
+
+def too_long(size: int) -> str:
+    """Why a document of so many bytes is a bad one."""
+    return f"the document has {size:,} bytes, more than an index can hold (2 GiB)"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder's files: the paths that a glob takes, in order, with their sizes, and how many are hidden or links."""
+
+    path: str
+    names: Sequence[tuple[str, int]]
+    left_out: Mapping[str, int]
+    kind: str = "folder"
+
+    @property
+    def size(self) -> int:
+        """How many bytes the files have."""
+        return sum(size for _, size in self.names)
+
+    def cut(self, begin: int, end: int, size: int) -> Iterator[Files]:
+        """Some files at a time."""
+        taken: list[tuple[str, int]] = []
+        left_out: Mapping[str, int] = self.left_out if begin <= 0 < end else {}
+        offset = held = 0
+        for name, length in self.names:
+            if begin <= offset < end:
+                taken.append((name, length))
+                held += length
+            offset += length
+            if held >= size or len(taken) >= _MOST_FILES:
+                yield Files(self.path, tuple(taken), left_out)
+                taken, left_out, held = [], {}, 0
+        if taken or left_out:
+            yield Files(self.path, tuple(taken), left_out)
+
+
+def folder(path: str, pattern: str) -> Folder:
+    """The files of a folder that a glob takes.
+
+    Raises
+    ------
+    OSError
+        If the folder, or one in it, cannot be read.
+    CorpusError
+        A link that leaves the folder, or what is no file at all.
+    """
+    root = os.path.realpath(path)
+    names: list[tuple[str, int]] = []
+    left_out: Counter[str] = Counter()
+    for name in _walk(path, ""):
+        full = os.path.join(path, name)
+        status = os.lstat(full)
+        if is_hidden(name):
+            left_out[HIDDEN] += 1
+        elif stat.S_ISLNK(status.st_mode):
+            _check_link(full, root)
+            left_out[LINKS] += 1
+        elif not matches(name, pattern):
+            continue
+        elif stat.S_ISREG(status.st_mode):
+            names.append((name, status.st_size))
+        else:
+            raise CorpusError("neither a file nor a folder", where=full)
+    return Folder(path, tuple(sorted(names, key=lambda one: os.fsencode(one[0]))), left_out)
+
+
+def _walk(root: str, inside: str) -> Iterator[str]:
+    """The paths of all that is no folder; a link to one is not gone into."""
+    with os.scandir(os.path.join(root, inside)) as entries:
+        found = list(entries)
+    for entry in found:
+        name = os.path.join(inside, entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(root, name)
+        else:
+            yield name
+
+
+def _check_link(path: str, root: str) -> None:
+    target = os.path.realpath(path)
+    if os.path.commonpath([target, root]) != root:
+        raise CorpusError(
+            f"the link leaves the folder, to {target!r}", where=path, fix="remove it, or name that folder as well"
+        )

@@ -1,0 +1,47 @@
+"""The commands of docs/corpora.md, on a tiny corpus of each kind."""
+
+import json
+import lzma
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sources import as_lines, as_tar, members_of, write_files
+
+from megatron_proxy.data.dataset import manifest
+
+PAGE = Path(__file__).parents[2] / "docs" / "corpora.md"
+COMMANDS = re.search(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1].splitlines()
+TEXTS = ["one document", "a second one"]
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory):
+    """A folder with everything that the page names."""
+    pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    from pyarrow import parquet
+
+    folder = tmp_path_factory.mktemp("corpora")
+    write_files(folder, {"code/a.py": b"1", "code/b/c.py": b"2", "code/.git/x.py": b"hidden", "code/read.me": b"other"})
+    write_files(folder, {"corpus.jsonl.xz": lzma.compress(as_lines(TEXTS)), "shard.tar": as_tar(members_of(TEXTS))})
+    write_files(folder, {"book.txt": "\n\n".join(TEXTS).encode(), "tables/x": b"", "data/x": b"", "saved/x": b""})
+    table = pa.table({"content": TEXTS})
+    parquet.write_table(table, folder / "tables" / "1.parquet")
+    with pa.OSFile(str(folder / "saved" / "1.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    (folder / "saved" / "state.json").write_text(json.dumps({"_data_files": [{"filename": "1.arrow"}]}))
+    return folder
+
+
+@pytest.mark.long
+def test_every_command_makes_its_dataset(corpora):
+    program = f"{sys.executable} -m megatron_proxy"
+    script = "\n".join(["set -eo pipefail", *COMMANDS]).replace("megatron-proxy ", f"{program} ")
+    done = subprocess.run(["bash", "-c", script], cwd=corpora, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("train on it: --data-path") == len(COMMANDS)
+    prefixes = [re.search(r"--output-prefix (\S+)", command)[1] for command in COMMANDS]
+    found = {Path(prefix).name: manifest.read(str(corpora / prefix)).documents for prefix in prefixes}
+    assert found == dict.fromkeys(found, 2) | {"both": 4}
