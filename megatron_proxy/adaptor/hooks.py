@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from ..common import extras, maps
+from ..common import extras
+from ..common.storage import maps
 from ..errors import UnsupportedError
 from . import cpu, failing, helpers
 from .checks import scripts, support

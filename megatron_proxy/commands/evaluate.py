@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..common.files import require_file
 from ..common.progress import Steps
+from ..common.storage.files import require_file
 from ..errors import ConfigurationError
 from . import _answer, _flags, _model
 

@@ -18,8 +18,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.files import require_file
 from ..common.progress import Steps
+from ..common.storage.files import require_file
 from ..errors import ConfigurationError
 from . import _answer, _flags, _model
 

@@ -18,7 +18,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from ..common.files import require_free
+from ..common.storage.files import require_free
 from ..errors import ConfigurationError
 
 _UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}

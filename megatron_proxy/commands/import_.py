@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
-from ..common.files import require_free
+from ..common.storage.files import require_free
 from ..errors import ConfigurationError
 
 _DTYPES: Final = ("float32", "bfloat16", "float16")

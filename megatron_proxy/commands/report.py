@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..common.files import require_free
+from ..common.storage.files import require_free
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def _write(path: Path, content: str, flag: str) -> None:
-    from ..common.files import replace_file
+    from ..common.storage.files import replace_file
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-from ..common.files import require_file
 from ..common.progress import Steps
+from ..common.storage.files import require_file
 from ..errors import ConfigurationError
 from . import _answer, _flags, _model
 

@@ -15,7 +15,7 @@ import shlex
 from pathlib import Path
 
 from .. import compressors
-from ..common.files import require_file
+from ..common.storage.files import require_file
 from ..data.corpus import documents
 from ..errors import CorpusError
 from . import _flags

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ..common import extras
-from ..common.files import replace_file
 from ..common.pages import svg as shapes
 from ..common.pages.svg import Axis, Picture, round_step
+from ..common.storage.files import replace_file
 from ..errors import ConfigurationError
 from .robustness import CLEAN
 

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ..common.files import replace_file
+from ..common.storage.files import replace_file
 from ..errors import ProxyError
 
 LINE: Final = "import megatron_proxy.adaptor"

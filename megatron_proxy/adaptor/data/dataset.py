@@ -19,7 +19,7 @@ from megatron.core.datasets.utils import Split
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...common import filesystems
+from ...common.storage import filesystems
 from ...data.sampling import cache as plan_cache
 from ...data.sampling import planner
 from ...data.sampling.plan import Parts, Plan, PlanSpec

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...common.files import appearing
+from ...common.storage.files import appearing
 from ...errors import CompressorError
 from .network import ByteLM
 

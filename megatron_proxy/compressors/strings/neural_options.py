@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import extras
-from ...common.files import require_file
+from ...common.storage.files import require_file
 from ...errors import CompressorError
 from ..byte_lm.predict import CountPredictor, MixedPredictor, Predictor
 from ..options import Options, Setting

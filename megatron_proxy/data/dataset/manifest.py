@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from ...common.files import replace_file
+from ...common.storage.files import replace_file
 from ...errors import DatasetError
 from ...vocab import Vocabulary
 from .layout import Layout

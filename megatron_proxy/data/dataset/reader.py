@@ -30,7 +30,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common.maps import check_limit, map_file
+from ...common.storage.maps import check_limit, map_file
 from ...errors import DatasetError
 
 MAGIC: Final = b"MMIDIDX\x00\x00"

@@ -1,6 +1,6 @@
 """Whether a prepared dataset is what it was when it was written, and decodes to itself.
 
-Training checks sizes, dtypes and counts by itself (:meth:`.PreparedDataset.check`). Here everything is read:
+Training checks sizes, dtypes and counts by itself (:meth:`.opened.PreparedDataset.check`). Here everything is read:
 
 * every file's SHA-256 against the manifest;
 * every index: sequences end to end, one per document; spans that add up to their documents;

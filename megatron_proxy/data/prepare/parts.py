@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ...common.hashing import Aside
+from ...common.storage.hashing import Aside
 from ...compressors import Compressor
 from ...errors import DatasetError
 from ..dataset.layout import Layout

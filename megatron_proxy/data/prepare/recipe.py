@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ... import compressors
-from ...common.files import replace_file
+from ...common.storage.files import replace_file
 from ...compressors import Compressor
 from ...compressors.base import Corpus
 from ...errors import CompressorError, ConfigurationError, DatasetError

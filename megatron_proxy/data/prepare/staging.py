@@ -15,8 +15,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common.files import replace_file, sync
-from ...common.hashing import Aside
+from ...common.storage.files import replace_file, sync
+from ...common.storage.hashing import Aside
 from ...compressors import Compressor
 from ...errors import DatasetError
 from ..dataset.layout import Layout, pending

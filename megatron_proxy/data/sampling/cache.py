@@ -44,8 +44,8 @@ from typing import IO, Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common import filesystems, maps
-from ...common.files import appearing
+from ...common.storage import filesystems, maps
+from ...common.storage.files import appearing
 from ...errors import DatasetError
 from .plan import Parts
 

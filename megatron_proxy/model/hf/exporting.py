@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...common import readable_json
-from ...common.files import replacing, require_free
+from ...common.storage.files import replacing, require_free
 from ...vocab import NUM_SPECIALS
 from ..network import Architecture
 from . import card, llama

@@ -12,7 +12,7 @@ from typing import Final
 
 import torch
 
-from ...common.files import replacing, require_free
+from ...common.storage.files import replacing, require_free
 from ...data.dataset.opened import PreparedDataset
 from ...errors import CheckpointError, ConfigurationError, ProxyError
 from ..network import Architecture

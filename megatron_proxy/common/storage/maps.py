@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
 # Some C libraries go through all numbers below the limit, which containers set to a thousand million.
 _ENOUGH: Final = 1 << 20

@@ -6,7 +6,7 @@ import resource
 import numpy as np
 import pytest
 
-from megatron_proxy.common import maps
+from megatron_proxy.common.storage import maps
 from megatron_proxy.errors import ConfigurationError
 
 

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from megatron_proxy.common import hashing as module
-from megatron_proxy.common.hashing import Aside
+from megatron_proxy.common.storage import hashing as module
+from megatron_proxy.common.storage.hashing import Aside
 
 LARGE = module._LARGE
 

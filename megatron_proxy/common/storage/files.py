@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ConfigurationError
+from ...errors import ConfigurationError
 
 
 def require_free(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "--output") -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from megatron_proxy.common.files import appearing, replace_file, replacing, require_file, require_free
+from megatron_proxy.common.storage.files import appearing, replace_file, replacing, require_file, require_free
 from megatron_proxy.errors import ConfigurationError
 
 

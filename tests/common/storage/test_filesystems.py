@@ -2,7 +2,7 @@
 
 import pytest
 
-from megatron_proxy.common import filesystems
+from megatron_proxy.common.storage import filesystems
 
 MOUNTS = r"""overlay / overlay rw,relatime 0 0
 proc /proc proc rw 0 0
