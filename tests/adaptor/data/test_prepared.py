@@ -105,7 +105,7 @@ OPEN = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
 from megatron_proxy.adaptor.data import prepared
-from megatron_proxy.common import maps
+from megatron_proxy.common.storage import maps
 from megatron_proxy.data.sampling import cache, planner
 from megatron_proxy.data.sampling.plan import PlanSpec
 from megatron_proxy.data.sampling.schedule import Schedule
