@@ -128,4 +128,7 @@ def _megatrons_allow_list() -> AbstractContextManager[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from megatron.core.safe_globals import SAFE_GLOBALS
-    return torch.serialization.safe_globals(list(SAFE_GLOBALS))
+    # What is listed already stays so: at its end the context takes away what it was given, and Megatron, which lists
+    # these once when it is imported, could not load its own checkpoints any more.
+    listed = torch.serialization.get_safe_globals()
+    return torch.serialization.safe_globals([one for one in SAFE_GLOBALS if one not in listed])

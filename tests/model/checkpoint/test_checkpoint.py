@@ -148,6 +148,15 @@ class Harmful:
     """Not on any list of safe classes."""
 
 
+def test_what_megatron_lists_as_safe_stays_listed(tmp_path):
+    """Megatron lists it once, when it is imported, and loads its checkpoints by it later."""
+    torch.save(Namespace(a=1), tmp_path / "file")
+    listed = torch.serialization.get_safe_globals()
+    assert Namespace in listed
+    assert safety.load_safely(tmp_path / "file", "here") == Namespace(a=1)
+    assert set(torch.serialization.get_safe_globals()) == set(listed)
+
+
 def test_a_tensor_file_is_loaded_under_megatrons_list(tmp_path):
     torch.save({"args": Harmful()}, tmp_path / "file.pt")
     with pytest.raises(CheckpointError, match=r"it holds a \S+Harmful, which Megatron does not list as safe"):
