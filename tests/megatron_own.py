@@ -36,6 +36,8 @@ SUITES = (
     "test_utils.py",
 )
 """In the folder of its unit tests; those that a release does not have are left out."""
+NEEDS_A_DOWNLOAD = "data/test_preprocess_data.py"
+"""Its process waits for ever for one that ended without the vocabulary from the network."""
 
 
 def outcomes(checkout: Path, hooks: bool) -> dict[str, str]:
@@ -54,7 +56,7 @@ def outcomes(checkout: Path, hooks: bool) -> dict[str, str]:
             "OMP_NUM_THREADS": "1",
         }
         options = ["-q", "--tb=no", "-p", "no:cacheprovider", "-p", "own_outcomes", "--basetemp", f"{folder}/tests"]
-        options.append("--continue-on-collection-errors")
+        options += ["--continue-on-collection-errors", f"--ignore=tests/unit_tests/{NEEDS_A_DOWNLOAD}"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *suites],
             cwd=checkout,

@@ -224,6 +224,8 @@ def test_supported_releases(version):
     ],
 )
 def test_what_the_format_embedding_cannot_do(sentinels, flags):
+    if lacks := megatron_args.lacking(flags):
+        pytest.skip(f"this Megatron has no {', '.join(lacks)}")
     support.check_format_embedding(megatron_args.parse("--mtp-num-layers 1"), True)
     with pytest.raises(UnsupportedError) as error:
         support.check_format_embedding(megatron_args.parse(flags), sentinels)

@@ -29,3 +29,9 @@ def parse(*flags: str) -> argparse.Namespace:
     args.data_parallel_size = 1
     args.padded_vocab_size = None
     return args
+
+
+def lacking(flags: str) -> list[str]:
+    """The flags among these words that this release of Megatron does not have."""
+    known = parser()._option_string_actions
+    return [word for word in flags.split() if word.startswith("--") and word not in known]
