@@ -25,13 +25,13 @@ if os.environ["OWN_HOOKS"] == "1":
     hooks.install()
     sys.argv = given
 
+_WORSE = ("passed", "skipped", "failed")
 _outcomes: dict[str, str] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Keep the worst of a test's setup, call and teardown."""
-    if _outcomes.get(report.nodeid) != "failed":
-        _outcomes[report.nodeid] = report.outcome
+    """Keep the worst of a test's setup, call and teardown: one that is skipped has a teardown that passes."""
+    _outcomes[report.nodeid] = max(_outcomes.get(report.nodeid, "passed"), report.outcome, key=_WORSE.index)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
