@@ -135,7 +135,7 @@ def _windows(prompt: bytes, rest: bytes, scorer: Scorer, tally: Tally, sentinels
     for begin in range(len(prompt), len(text), scorer.stride):
         end = min(begin + scorer.stride, len(text))
         first = max(0, end - scorer.context)
-        # Inside the raw view a window is opened by the view's sentinel, as at its beginning; without, by what is before.
+        # Inside the raw view a window is opened by the view's sentinel, as at its beginning; else by what is before it.
         before = raw_ids(text[first - 1 : first]) if first else [EOS]
         stream = Stream(raw_ids(text[first:end]), RAW_OPEN if sentinels else int(before[0]), sentinels)
         yield Scored(stream, [Segment(begin - first, end - first, tally)])
