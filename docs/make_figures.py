@@ -1,4 +1,4 @@
-"""Draw the figures of docs/how-it-works.md with the package's own functions: ``make docs``."""
+"""Draw the figures of the README and of docs/how-it-works.md with the package's own functions: ``make docs``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ from megatron_proxy.data.sampling.planner import build
 from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
 from megatron_proxy.data.sampling.spans import SpanTable
 from megatron_proxy.data.sampling.windows import Windows
-from megatron_proxy.vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, SPECIAL_NAMES, is_byte, is_symbol
+from megatron_proxy.vocab import (
+    COMPRESSED_CLOSE,
+    COMPRESSED_OPEN,
+    RAW_OPEN,
+    SPECIAL_NAMES,
+    is_byte,
+    is_symbol,
+    raw_ids,
+)
 
 FOLDER: Final = Path(__file__).with_name("figures")
 BLUE: Final = "#4477aa"
@@ -49,6 +57,7 @@ def main() -> None:
 def figures() -> dict[str, Picture]:
     """Every figure, by the name of its file."""
     return {
+        "idea": idea(),
         "schedule": schedule(),
         "calibration": calibration(),
         "windows": windows(Mode.TRANSLATION_RANDOM, "Three windows during the warm-up", 0.65),
@@ -164,6 +173,30 @@ def _shares(rate: float) -> list[float]:
     return [raw, 1.0 - raw - compressed, compressed]
 
 
+def idea() -> Picture:
+    """One text, its two views, and windows of an actual plan, as training reads them."""
+    picture = Picture(920, 0, "One text, two views, one model")
+    compressor = _compressor()
+    text = [Cell(_shown(TEXTS[0].decode()), "#ffffff")]
+    views = ((name, _view(compressor, name)) for name in ("raw", "compressed"))
+    top = 14.0
+    for name, cells in (("text", text), *views):
+        top = _draw_window(picture, cells, name, top, framed=False) + 34
+    for number, cells in enumerate(_windows(Schedule.constant(0.6, Mode.INTERLEAVED), 60, count=3)):
+        top = _draw_window(picture, cells, "training" if number == 0 else "", top) + 30
+    _legend(picture, top + 12)
+    picture.height = top + 30
+    return picture
+
+
+def _view(compressor: Compressor, name: str) -> list[Cell]:
+    """The ids of the first text in one view, without its sentinels."""
+    opener, ids = RAW_OPEN, raw_ids(TEXTS[0])
+    if name == "compressed":
+        opener, ids = COMPRESSED_OPEN, compressor.encode(TEXTS[0]).astype(np.int64) + compressor.vocabulary.code_offset
+    return list(_cells(np.concatenate(([opener], ids)), compressor))[1:]
+
+
 class Cell(NamedTuple):
     """One id of a window as it is drawn."""
 
@@ -179,15 +212,18 @@ def windows(mode: Mode, title: str, rate: float) -> Picture:
     picture.add(_text(20, 24, f"{title}: {length} ids each, and the opener before them", size=13))
     top = 48.0
     for number, cells in enumerate(rows):
-        top = _draw_window(picture, cells, number, top) + 40
+        top = _draw_window(picture, cells, f"window {number}", top) + 40
     _legend(picture, top + 16)
     picture.height = top + 34
     return picture
 
 
-def _draw_window(picture: Picture, cells: Sequence[Cell], number: int, top: float) -> float:
-    """One window in lines of boxes, a symbol's as wide as what it stands for; returns where the last line begins."""
-    picture.add(_text(20, top + 13, f"window {number}", size=11))
+def _draw_window(picture: Picture, cells: Sequence[Cell], name: str, top: float, *, framed: bool = True) -> float:
+    """Ids in lines of boxes, a symbol's as wide as what it stands for; returns where the last line begins.
+
+    ``framed`` marks the first, of a window its opener.
+    """
+    picture.add(_text(20, top + 13, name, size=11))
     x, y = 90.0, top
     for index, cell in enumerate(cells):
         width = 6.6 * len(cell.text) + 5
@@ -195,7 +231,7 @@ def _draw_window(picture: Picture, cells: Sequence[Cell], number: int, top: floa
             x, y = 90.0, y + 22
         right = x + width - 1.5
         picture.add(svg.rectangle(x, y, right - x, 18, fill=cell.colour, fill_opacity=0.55))
-        if index == 0:
+        if index == 0 and framed:
             picture.add(svg.line([(x, y), (right, y), (right, y + 18), (x, y + 18), (x, y)], INK, 1.5))
         picture.add(_text((x + right) / 2, y + 13, cell.text, size=10.5, anchor="middle", family="monospace"))
         x += width
@@ -212,10 +248,7 @@ def _legend(picture: Picture, y: float) -> None:
 
 def _windows(schedule: Schedule, length: int, count: int) -> Iterator[list[Cell]]:
     """The first windows of the stream."""
-    options = {option.name: option.default for option in TrieCompressor.options}
-    compressor = TrieCompressor.build(
-        options | {"symbols": 96, "longest": 12, "segment-bytes": 64}, lambda: iter(TEXTS)
-    )
+    compressor = _compressor()
     encoded = [compressor.encode_spans(text) for text in TEXTS]
     spans = [
         np.stack([np.diff(each.byte_ends, prepend=0), np.diff(each.code_ends, prepend=0)], axis=1) for each in encoded
@@ -229,6 +262,12 @@ def _windows(schedule: Schedule, length: int, count: int) -> Iterator[list[Cell]
     for number in range(count):
         made.fill(number, ids)
         yield list(_cells(ids, compressor))
+
+
+def _compressor() -> Compressor:
+    """One that has learnt from the texts."""
+    options = {option.name: option.default for option in TrieCompressor.options}
+    return TrieCompressor.build(options | {"symbols": 96, "longest": 12, "segment-bytes": 64}, lambda: iter(TEXTS))
 
 
 class _View:
@@ -261,7 +300,12 @@ def _cells(ids: NDArray[np.int64], compressor: Compressor) -> Iterator[Cell]:
         code = np.array([id_ - compressor.vocabulary.code_offset], dtype=np.int64)
         text = bytes([id_ - 64]) if is_byte(id_) else compressor.decode(code)
         colour = ORANGE if is_symbol(id_) else GREEN if inside else BLUE
-        yield Cell(text.decode().replace(" ", "␣").replace("\n", "↵"), colour)
+        yield Cell(_shown(text.decode()), colour)
+
+
+def _shown(text: str) -> str:
+    """Text in which blanks and line ends are seen."""
+    return text.replace(" ", "␣").replace("\n", "↵")
 
 
 def stability() -> Picture:

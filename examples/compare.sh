@@ -13,8 +13,10 @@
 #   tokenizer:NAME    the compressed view only, no sentinels          (--proxy-mode vanilla, rate 1)
 #   proxy:NAME        both views, the paper's schedule: 0.4 to 0.9    (the defaults)
 #   interleaved:NAME  both views, span by span inside documents       (--proxy-mode interleaved)
+# Of the last two, NAME@0.5 ends at the rate 0.5, and a + behind it all gives each view a vector (--proxy-format-embedding).
 #
 # Prepares, trains, evaluates held-out documents, generates, and writes FOLDER/compare.html, compare.json and figures/.
+# With DATA=FOLDER corpus and views are kept there, for several comparisons; examples/evidence is a grid of such.
 # A step that is done is not done again, and a training goes on from its last checkpoint: just run it again. Every command
 # is printed as it is run; with DRY_RUN=1 it is only printed.
 set -euo pipefail
@@ -40,8 +42,9 @@ python=$(command -v "${PYTHON:-python}") || die "no ${PYTHON:-python} is found: 
 proxy=("$python" -m megatron_proxy)
 launch=${LAUNCH:-$python -m torch.distributed.run --standalone --nproc-per-node ${GPUS:-1}}
 script=${SCRIPT:-$here/pretrain_gpt.py}
-data=$folder/data/corpus
-compressors=$(printf '%s\n' $RUNS | sed -n 's/.*://p' | sort -u | paste -sd,)
+shared=${DATA:-$folder}
+data=$shared/data/corpus
+compressors=${COMPRESSORS:-$(printf '%s\n' $RUNS | sed -n 's/.*:\([^@+]*\).*/\1/p' | sort -u | paste -sd,)}
 
 # Print a command, and run it unless this is a dry run.
 show() {
@@ -65,40 +68,46 @@ step() {
   mv "$file.part" "$file"
 }
 
-# What the results depend on: another configuration needs another folder.
-check_settings() {
-  local now
-  now=$(printf '%s\n' "steps $STEPS" "model $(echo $MODEL)" "training $(echo $TRAINING)" "prepare $(echo $PREPARE)" \
-    "corpus ${INPUT:-stdlib} ${MAX_DOCUMENTS:-all}")
-  if [ ! -e "$folder/settings" ]; then
+# same FOLDER NAME LINE…: what the results in FOLDER depend on; another configuration needs another folder.
+same() {
+  local at=$1 name=$2 now
+  shift 2
+  now=$(printf '%s\n' "$@")
+  if [ ! -e "$at/$name" ]; then
     [ -z "${DRY_RUN:-}" ] || return 0
-    mkdir -p "$folder" && echo "$now" > "$folder/settings"
+    mkdir -p "$at" && echo "$now" > "$at/$name"
   fi
-  diff "$folder/settings" - <<< "$now" >&2 || die "$folder holds another configuration (above); give another folder"
+  diff "$at/$name" - <<< "$now" >&2 || die "$at holds another configuration (above); give another folder"
+}
+
+check_settings() {
+  same "$folder" settings "steps $STEPS" "model $(echo $MODEL)" "training $(echo $TRAINING)"
+  same "$shared" settings-data "prepare $compressors $(echo $PREPARE)" "corpus ${INPUT:-stdlib $STDLIB}"
 }
 
 corpus() {
   if [ -z "${INPUT:-}" ]; then
-    step "$folder/corpus.log" "$python" "$here/stdlib_corpus.py" "$folder/corpus" \
-      ${MAX_DOCUMENTS:+--max-documents "$MAX_DOCUMENTS"}
-    INPUT=$folder/corpus/train.jsonl HELD_OUT=$folder/corpus/held_out.jsonl
+    step "$shared/corpus.log" "$python" "$here/stdlib_corpus.py" "$shared/corpus" $STDLIB
+    INPUT=$shared/corpus/train.jsonl HELD_OUT=$shared/corpus/held_out.jsonl
   fi
-  step "$folder/prepare.log" "${proxy[@]}" prepare --input $INPUT --output-prefix "$data" \
+  step "$shared/prepare.log" "${proxy[@]}" prepare --input $INPUT --output-prefix "$data" \
     --compressor "$compressors" --workers "${WORKERS:-2}" $PREPARE
 }
 
 # The flags of one run. Bytes alone need no compressor; any prepared one stands in, at rate 0.
 flags() {
+  local name=${1#*:} plain=${1%+}
+  name=${name%+}
   case $1 in
     bytes) echo "--proxy-compression ${compressors%%,*} --proxy-peak-rate 0 --proxy-validation-view raw" ;;
-    tokenizer:*) echo "--proxy-compression ${1#*:} --proxy-peak-rate 1 --proxy-validation-view compressed" ;;
-    proxy:*) echo "--proxy-compression ${1#*:} --proxy-validation-view both" ;;
-    interleaved:*)
-      echo "--proxy-compression ${1#*:} --proxy-validation-view both"
-      echo "--proxy-mode interleaved --proxy-warmup-mode interleaved" ;;
+    tokenizer:*) echo "--proxy-compression $name --proxy-peak-rate 1 --proxy-validation-view compressed" ;;
+    proxy:* | interleaved:*) echo "--proxy-compression ${name%@*} --proxy-validation-view both" ;;
     *) die "unknown run $1; known kinds: bytes, tokenizer:NAME, proxy:NAME, interleaved:NAME" ;;
   esac
   case $1 in bytes | tokenizer:*) echo "--proxy-mode vanilla --proxy-warmup-fraction 0" ;; esac
+  case $1 in interleaved:*) echo "--proxy-mode interleaved --proxy-warmup-mode interleaved" ;; esac
+  case $plain in *@*) echo "--proxy-peak-rate ${plain#*@}" ;; esac
+  case $1 in *+) echo "--proxy-format-embedding" ;; esac
 }
 
 train() {
@@ -135,10 +144,11 @@ run() {
     tokenizer:*) evaluate "$at" compressed ;;
     *) evaluate "$at" $PROXY_VIEWS ;;
   esac
-  case $1 in
-    tokenizer:*) ;;
-    *) step "$at/generations.jsonl" "${proxy[@]}" generate --load "$at/checkpoint" $GENERATE "${PROMPTS[@]/#/--prompt=}" ;;
-  esac
+  case $1 in tokenizer:*) return ;; esac
+  [ "${#PROMPTS[@]}" = 0 ] ||
+    step "$at/generations.jsonl" "${proxy[@]}" generate --load "$at/checkpoint" $GENERATE "${PROMPTS[@]/#/--prompt=}"
+  [ -z "${ROBUSTNESS:-}" ] || [ -e "$at/robustness.json" ] ||
+    show "${proxy[@]}" robustness --load "$at/checkpoint" --input $HELD_OUT --output "$at/robustness.json" $ROBUSTNESS
 }
 
 # The page about all runs that have ended.

@@ -69,8 +69,6 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if args.plot:
         robustness_plot.check(Path(args.plot))
     checkpoint, model = _model.load(args)
-    if not checkpoint.sentinels:
-        raise ConfigurationError("the model was trained without sentinels", where="--load", fix="use `evaluate`")
     context = _model.context(args, model)
     stride = _model.stride(args, context)
     texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, taking=_flags.taking(args))
@@ -78,7 +76,9 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     total = (1 + len(names)) * robustness.scored_bytes(documents, context, stride)
     with Steps("evaluating", total, "bytes") as progress:
         scorer = Scorer(model, context, stride, args.batch, progress=progress.advance)
-        measured = robustness.measure(documents, names, scorer, rate=args.rate, seed=args.seed)
+        measured = robustness.measure(
+            documents, names, scorer, rate=args.rate, seed=args.seed, sentinels=checkpoint.sentinels
+        )
     found = robustness.figures(measured)
     if args.plot:
         robustness_plot.save(found, Path(args.plot))

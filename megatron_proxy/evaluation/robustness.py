@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from ..common.characters import cuts
 from ..errors import ConfigurationError, CorpusError
-from ..vocab import RAW_OPEN, bits_per_byte, raw_ids
+from ..vocab import EOS, RAW_OPEN, bits_per_byte, raw_ids
 from .perturbations import apply
 from .scoring import Scored, Scorer, Segment, Tally
 from .windows import Stream
@@ -61,9 +61,17 @@ class Measured:
 
 
 def measure(
-    documents: Sequence[bytes], names: Sequence[str], scorer: Scorer, *, rate: float = 0.05, seed: int = 0
+    documents: Sequence[bytes],
+    names: Sequence[str],
+    scorer: Scorer,
+    *,
+    rate: float = 0.05,
+    seed: int = 0,
+    sentinels: bool = True,
 ) -> Measured:
     """Score what follows the documents' first halves, behind clean and perturbed ones.
+
+    ``sentinels`` tells whether the model knows them (not if it was trained in mode ``vanilla``).
 
     Raises
     ------
@@ -79,7 +87,7 @@ def measure(
             fix=f"give less, such as {max(1, scorer.context // 2)}",
         )
     found = Measured({name: Tally() for name in (CLEAN, *names)}, dict.fromkeys(names, 0))
-    scorer.score(_streams(documents, found, scorer, rate, seed))
+    scorer.score(_streams(documents, found, scorer, rate, seed, sentinels))
     if not found.scored_bytes:
         raise CorpusError("there is nothing to evaluate: no document has a byte behind a prompt", where="--input")
     if names and not any(found.changed.values()):
@@ -102,7 +110,9 @@ def _reached(prompt: bytes, rest: bytes, context: int, stride: int) -> bytes:
     return rest[: context - stride] if prompt else b""
 
 
-def _streams(documents: Sequence[bytes], found: Measured, scorer: Scorer, rate: float, seed: int) -> Iterator[Scored]:
+def _streams(
+    documents: Sequence[bytes], found: Measured, scorer: Scorer, rate: float, seed: int, sentinels: bool
+) -> Iterator[Scored]:
     for number, content in enumerate(documents):
         prompt, rest = parted(content)
         found.rest_bytes += len(rest)
@@ -116,17 +126,18 @@ def _streams(documents: Sequence[bytes], found: Measured, scorer: Scorer, rate: 
             tally.source_bytes += len(reached)
             if name != CLEAN:
                 found.changed[name] += read[-seen:] != prompt[-seen:]
-            yield from _windows(read, reached, scorer, tally)
+            yield from _windows(read, reached, scorer, tally, sentinels)
 
 
-def _windows(prompt: bytes, rest: bytes, scorer: Scorer, tally: Tally) -> Iterator[Scored]:
+def _windows(prompt: bytes, rest: bytes, scorer: Scorer, tally: Tally, sentinels: bool) -> Iterator[Scored]:
     """A window for each stride of the rest, with as much before it as the context holds."""
     text = prompt + rest
     for begin in range(len(prompt), len(text), scorer.stride):
         end = min(begin + scorer.stride, len(text))
         first = max(0, end - scorer.context)
-        # Inside the raw view a window is opened by the view's sentinel, as at its beginning.
-        stream = Stream(raw_ids(text[first:end]), RAW_OPEN)
+        # Inside the raw view a window is opened by the view's sentinel, as at its beginning; else by what is before it.
+        before = raw_ids(text[first - 1 : first]) if first else [EOS]
+        stream = Stream(raw_ids(text[first:end]), RAW_OPEN if sentinels else int(before[0]), sentinels)
         yield Scored(stream, [Segment(begin - first, end - first, tally)])
 
 

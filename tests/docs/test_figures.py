@@ -36,10 +36,20 @@ def test_windows_hold_every_id_once():
     assert [len(first), len(second)] == [33, 33]
     assert (first[0].text, first[1].text) == ("<eos>", "<raw>")
     # The opener is the sentinel that the second window goes on in; the ids go on where the first window ended.
-    texts = [text.decode().replace(" ", "␣").replace("\n", "↵") for text in make_figures.TEXTS]
+    texts = [make_figures._shown(text.decode()) for text in make_figures.TEXTS]
     content = "".join(cell.text for cell in [*first[1:], *second[1:]] if cell.text not in SPECIAL_NAMES.values())
     assert second[0].text == "<raw>"
     assert any(content.startswith(text) for text in texts)
+
+
+def test_both_views_are_of_one_text():
+    compressor = make_figures._compressor()
+    raw, compressed = (make_figures._view(compressor, name) for name in ("raw", "compressed"))
+    text = make_figures._shown(make_figures.TEXTS[0].decode())
+    assert "".join(cell.text for cell in raw) == "".join(cell.text for cell in compressed) == text
+    assert {cell.colour for cell in raw} == {make_figures.BLUE}
+    assert {cell.colour for cell in compressed} == {make_figures.ORANGE, make_figures.GREEN}
+    assert len(compressed) < len(raw) == len(text)
 
 
 def test_rows_of_the_measured_tables_are_found():

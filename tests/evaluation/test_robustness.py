@@ -16,7 +16,7 @@ from megatron_proxy.common import rng  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, CorpusError  # noqa: E402
 from megatron_proxy.evaluation import perturbations, robustness  # noqa: E402
 from megatron_proxy.evaluation.scoring import Scorer, Tally  # noqa: E402
-from megatron_proxy.vocab import RAW_OPEN, raw_ids  # noqa: E402
+from megatron_proxy.vocab import EOS, RAW_OPEN, raw_ids  # noqa: E402
 
 STREAM = rng.key(0, rng.Purpose.PERTURBATION)
 CODE = "def f(value):\n    total = value.total\n        return total\n"
@@ -71,21 +71,24 @@ def test_prompts_are_the_first_half_up_to_a_line(content, parts):
     assert robustness.parted(content) == parts
 
 
-def by_hand(model, prompt, rest, context, stride):
+def by_hand(model, prompt, rest, context, stride, sentinels):
     """Nats of the first ``context - stride`` bytes of the rest, window by window."""
     text, total = prompt + rest, 0.0
     last = min(len(text), len(prompt) + context - stride)
     for begin in range(len(prompt), last, stride):
         end = min(begin + stride, last)
         first = max(0, end - context)
-        ids = torch.from_numpy(np.concatenate(([RAW_OPEN], raw_ids(text[first:end]))))[None]
+        # Without sentinels a window is opened by the byte before it, and the document by the end of another.
+        opener = RAW_OPEN if sentinels else EOS if first == 0 else raw_ids(text)[first - 1]
+        ids = torch.from_numpy(np.concatenate(([opener], raw_ids(text[first:end]))))[None]
         losses = torch.nn.functional.cross_entropy(model.logits(ids[:, :-1])[0], ids[0, 1:], reduction="none")
         total += losses[begin - first :].sum().item()
     return total
 
 
 @pytest.mark.parametrize(("context", "stride", "scored"), [(200, 100, 19), (20, 10, 10), (20, 5, 15), (20, 19, 1)])
-def test_figures_are_over_what_a_perturbation_can_reach(context, stride, scored):
+@pytest.mark.parametrize("sentinels", [True, False])
+def test_figures_are_over_what_a_perturbation_can_reach(context, stride, scored, sentinels):
     model = random_model.model(replace(random_model.LLAMA, context=64))
     content = b"first line\nsecond\nand the rest"
     prompt, rest = robustness.parted(content)
@@ -93,11 +96,11 @@ def test_figures_are_over_what_a_perturbation_can_reach(context, stride, scored)
     names = ["case", "typos", "whitespace"]
     done = []
     scorer = Scorer(model, context, stride, progress=done.append)
-    found = robustness.measure([content], names, scorer, rate=0.5, seed=3)
+    found = robustness.measure([content], names, scorer, rate=0.5, seed=3, sentinels=sentinels)
     assert sum(done) == (1 + len(names)) * robustness.scored_bytes([content], context, stride) == 4 * scored
     for name, tally in found.tallies.items():
         read = prompt if name == "clean" else perturbations.apply(name, prompt, 0.5, 3, 0)
-        assert tally.nats == pytest.approx(by_hand(model, read, rest, context, stride), rel=1e-6)
+        assert tally.nats == pytest.approx(by_hand(model, read, rest, context, stride, sentinels), rel=1e-6)
         assert (tally.source_bytes, tally.targets, tally.documents) == (scored, scored, 1)
     assert (found.scored_bytes, found.rest_bytes) == (scored, 19)
     assert found.tallies["case"].nats != found.tallies["clean"].nats

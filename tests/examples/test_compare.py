@@ -114,6 +114,40 @@ def test_what_is_done_is_not_done_again(recorded, tmp_path):
     assert call[call.index("--load") + 1] == str(tmp_path / "out/runs/bytes/checkpoint")
 
 
+@pytest.mark.parametrize(
+    ("run", "flags", "missing"),
+    [
+        ("proxy:sentencepiece", ["--proxy-compression sentencepiece"], ["peak-rate", "mode", "format-embedding"]),
+        ("proxy:sentencepiece@0.75", ["--proxy-compression sentencepiece", "--proxy-peak-rate 0.75"], ["mode"]),
+        (
+            "interleaved:zstd@0.5+",
+            [
+                "--proxy-compression zstd",
+                "--proxy-mode interleaved",
+                "--proxy-peak-rate 0.5",
+                "--proxy-format-embedding",
+            ],
+            [],
+        ),
+        ("interleaved:trie+", ["--proxy-compression trie", "--proxy-format-embedding"], ["peak-rate"]),
+    ],
+)
+def test_rates_and_format_embeddings(recorded, run, flags, missing):
+    (call,) = of_kind(recorded("smoke", run), "train")
+    given = f"{' '.join(call)} "
+    assert [flag for flag in flags if f"{flag} " not in given] == []
+    assert [flag for flag in missing if f"--proxy-{flag} " in given] == []
+
+
+def test_several_comparisons_share_their_data(recorded, tmp_path, monkeypatch):
+    monkeypatch.setenv("DATA", str(tmp_path / "shared"))
+    (call,) = of_kind(recorded("smoke", "prepare"), "prepare")
+    assert call[call.index("--output-prefix") + 1] == str(tmp_path / "shared/data/corpus")
+    (call,) = of_kind(recorded("smoke", "bytes"), "train")
+    assert call[call.index("--data-path") + 1] == str(tmp_path / "shared/data/corpus")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_file()) == ["settings"]
+
+
 def test_one_run_alone(recorded):
     assert [call[2] for call in recorded("smoke", "prepare")] == ["prepare"]
     calls = recorded("smoke", "bytes")

@@ -1,0 +1,89 @@
+"""The figures of docs/evidence.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import results
+from grid import BYTES, CELLS, COMMON, IDS_PER_STEP, INTERLEAVED, PAPER, SIZES
+from measures import Spread
+from results import Result
+
+from megatron_proxy.common.pages import svg
+from megatron_proxy.common.pages.svg import COLOURS, Axis, Picture, Plot
+
+_INK: Final = "#222222"
+_LETTERS: Final[dict[str, svg.Attribute]] = {"font_family": "sans-serif", "font_size": 12, "fill": _INK}
+_NUMBERS: Final[dict[str, svg.Attribute]] = {"font_family": "sans-serif", "font_size": 11, "fill": _INK}
+_ROW: Final = 22
+_SIZE, _BUDGET = "0.3M", 500
+
+
+def all_of(found: Sequence[Result]) -> dict[str, str]:
+    """Every figure by its name, as SVG; none without results."""
+    if not found:
+        return {}
+    return {"arms": arms(found).alone(), "budgets": budgets(found).alone()}
+
+
+def arms(found: Sequence[Result]) -> Picture:
+    """A row for each arm at the main size and budget: a dot for each seed, and a stroke at their mean."""
+    here = results.of(found, size=_SIZE, budget=_BUDGET, vocabulary=COMMON)
+    names = dict.fromkeys(cell.arm for cell in CELLS)
+    values = {arm: [one.raw for one in results.of(here, arm=arm) if one.raw is not None] for arm in names}
+    rows = sorted(((arm, of) for arm, of in values.items() if of), key=lambda row: math.fsum(row[1]) / len(row[1]))
+    several = [value for _, of in rows for value in of]
+    picture = Picture(760, 66 + _ROW * len(rows), "Bits per raw byte of each run, by arm")
+    plot = _plot(230, 740, 12, 12 + _ROW * len(rows), Axis(min(several), max(several), False, 250, 720))
+    picture.add(*plot.columns(), *plot.numbers_below(marks=False), plot.name_below("bits per raw byte, held out", 34))
+    for number, (arm, of) in enumerate(rows):
+        y = 12 + _ROW * (number + 0.5)
+        colour = COLOURS[0] if arm == BYTES else COLOURS[1]
+        mean = plot.x.place(math.fsum(of) / len(of))
+        picture.add(svg.text(220, y + 4, arm, **_LETTERS, text_anchor="end"))
+        picture.add(svg.line([(mean, y - 7), (mean, y + 7)], colour, 2))
+        picture.add(*(svg.circle(plot.x.place(value), y, 4, fill=colour, fill_opacity=0.6) for value in of))
+    return picture
+
+
+def budgets(found: Sequence[Result]) -> Picture:
+    """Bits per raw byte against ids, a line for each arm and size; a stroke of one deviation to each side."""
+    lines = {name: points for name, points in _lines(found) if points}
+    places = [x for points in lines.values() for x, _ in points]
+    values = [one.mean for points in lines.values() for _, one in points]
+    picture = Picture(760, 340, "Bits per raw byte against ids")
+    across = Axis(min(places), max(places), True, 70, 480)
+    plot = _plot(60, 500, 20, 290, across, Axis(min(values) - 0.1, max(values) + 0.1, False, 290, 20))
+    picture.add(*plot.rows(), plot.corner(), plot.name_below("ids of the common vocabulary", 34))
+    picture.add(*plot.numbers_below(sorted(set(places))), plot.name_beside("bits per raw byte, held out", 40))
+    for number, (name, points) in enumerate(lines.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        picture.add(svg.line([plot.at(x, one.mean) for x, one in points], colour, 1.8))
+        for x, one in points:
+            picture.add(svg.circle(*plot.at(x, one.mean), 3, fill=colour))
+            if one.deviation is not None:
+                ends = [plot.at(x, one.mean + sign * one.deviation) for sign in (-1, 1)]
+                picture.add(svg.line(ends, colour, 1.2))
+        picture.add(svg.rectangle(515, 30 + 20 * number, 12, 12, fill=colour))
+        picture.add(svg.text(533, 40 + 20 * number, name, **_LETTERS))
+    return picture
+
+
+def _lines(found: Sequence[Result]) -> Iterator[tuple[str, list[tuple[float, Spread]]]]:
+    """By size and arm: (ids, bits per byte) of each budget."""
+    for size in SIZES:
+        for arm in (BYTES, INTERLEAVED, PAPER):
+            of_arm = results.of(found, size=size, arm=arm, vocabulary=COMMON)
+            points = []
+            for budget in sorted({one.cell.budget for one in of_arm}):
+                spread = Spread.of([one.raw for one in results.of(of_arm, budget=budget) if one.raw is not None])
+                if spread is not None:
+                    points.append((float(budget * IDS_PER_STEP), spread))
+            yield f"{arm}, {size}", points
+
+
+def _plot(left: float, right: float, top: float, bottom: float, x: Axis, y: Axis | None = None) -> Plot:
+    y = y or Axis(0, 1, False, bottom, top)
+    return Plot(x, y, _INK, "#dddddd", lettering=_LETTERS, numbers=_NUMBERS)
