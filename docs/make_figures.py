@@ -22,7 +22,7 @@ from megatron_proxy.data.sampling.planner import build
 from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
 from megatron_proxy.data.sampling.spans import SpanTable
 from megatron_proxy.data.sampling.windows import Windows
-from megatron_proxy.vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, SPECIAL_NAMES, is_byte, is_symbol
+from megatron_proxy.vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, SPECIAL_NAMES, SYMBOL_OFFSET, is_byte
 
 FOLDER: Final = Path(__file__).with_name("figures")
 BLUE: Final = "#4477aa"
@@ -260,7 +260,7 @@ def _cells(ids: NDArray[np.int64], compressor: Compressor) -> Iterator[Cell]:
             continue
         code = np.array([id_ - compressor.vocabulary.code_offset], dtype=np.int64)
         text = bytes([id_ - 64]) if is_byte(id_) else compressor.decode(code)
-        colour = ORANGE if is_symbol(id_) else GREEN if inside else BLUE
+        colour = ORANGE if id_ >= SYMBOL_OFFSET else GREEN if inside else BLUE
         yield Cell(text.decode().replace(" ", "␣").replace("\n", "↵"), colour)
 
 

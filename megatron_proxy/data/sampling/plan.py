@@ -30,7 +30,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigurationError, DatasetError
+from ...errors import ConfigurationError, DatasetError, check_count
 from .schedule import Schedule, Setting
 from .spans import SpanTable
 
@@ -121,9 +121,9 @@ class PlanSpec:
                 f"{MIN_SEQ_LENGTH} are needed",
                 where="--seq-length",
             )
-        _check_count(self.horizon_samples, "--proxy-horizon-samples")
-        _check_count(1 if self.num_samples is None else self.num_samples, "--train-samples")
-        _check_count(1 if self.block is None else self.block, "--proxy-shuffle-block")
+        check_count(self.horizon_samples, "--proxy-horizon-samples")
+        check_count(self.num_samples, "--train-samples")
+        check_count(self.block, "--proxy-shuffle-block")
         if self.documents.step != 1 or self.documents.start < 0:
             raise DatasetError(f"documents {self.documents} are not a stretch of the views")
         if not self.documents:
@@ -150,11 +150,6 @@ class PlanSpec:
             "num_samples": self.num_windows,
             "plan_format": FORMAT_VERSION,
         }
-
-
-def _check_count(value: int, flag: str) -> None:
-    if value < 1:
-        raise ConfigurationError(f"must be at least 1, not {value}", where=flag)
 
 
 def default_block(horizon_samples: int) -> int:
