@@ -27,8 +27,8 @@ from megatron_proxy.vocab import (
     COMPRESSED_OPEN,
     RAW_OPEN,
     SPECIAL_NAMES,
+    SYMBOL_OFFSET,
     is_byte,
-    is_symbol,
     raw_ids,
 )
 
@@ -299,7 +299,7 @@ def _cells(ids: NDArray[np.int64], compressor: Compressor) -> Iterator[Cell]:
             continue
         code = np.array([id_ - compressor.vocabulary.code_offset], dtype=np.int64)
         text = bytes([id_ - 64]) if is_byte(id_) else compressor.decode(code)
-        colour = ORANGE if is_symbol(id_) else GREEN if inside else BLUE
+        colour = ORANGE if id_ >= SYMBOL_OFFSET else GREEN if inside else BLUE
         yield Cell(_shown(text.decode()), colour)
 
 

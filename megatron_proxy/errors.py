@@ -57,3 +57,15 @@ class UnsupportedError(ProxyError):
 
 class CheckpointError(ProxyError):
     """A checkpoint that is missing, half-written, or of a model that cannot be used on raw bytes here."""
+
+
+def check_count(value: int | None, flag: str) -> None:
+    """Refuse a count below one, if there is one.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the flag.
+    """
+    if value is not None and value < 1:
+        raise ConfigurationError(f"must be at least 1, not {value}", where=flag)

@@ -99,11 +99,6 @@ def is_byte(ids: ArrayLike) -> NDArray[np.bool_]:
     return (ids >= BYTE_OFFSET) & (ids < SYMBOL_OFFSET)
 
 
-def is_symbol(ids: ArrayLike) -> NDArray[np.bool_]:
-    """Which ids are compressed symbols."""
-    return np.asarray(ids) >= SYMBOL_OFFSET
-
-
 def bytes_of(ids: ArrayLike) -> bytes:
     """The bytes of those ids that are bytes; other ids are left out."""
     ids = np.asarray(ids)
@@ -120,11 +115,6 @@ def encode(document: bytes | str) -> NDArray[np.int64]:
     if isinstance(document, str):
         document = document.encode("utf-8", errors="surrogateescape")
     return raw_ids(document)
-
-
-def encode_view(document: bytes | str) -> NDArray[np.int64]:
-    """Ids of a whole raw view, ``<raw> document </raw>``: int64, shape (bytes + 2,)."""
-    return np.concatenate(([RAW_OPEN], encode(document), [RAW_CLOSE]))
 
 
 def decode(ids: ArrayLike) -> bytes:

@@ -36,7 +36,6 @@ def test_codes_take_the_smallest_dtype(num_symbols, literals, offset, dtype):
 def test_bytes_and_symbols_are_told_apart():
     ids = [2, 12, 64, 319, 320, 400]
     assert vocab.is_byte(ids).tolist() == [False, False, True, True, False, False]
-    assert vocab.is_symbol(ids).tolist() == [False, False, False, False, True, True]
     assert vocab.bytes_of(ids) == b"\x00\xff"
 
 

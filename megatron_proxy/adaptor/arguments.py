@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 from ..common import usage
 from ..data.sampling.plan import MIN_SEQ_LENGTH
 from ..data.sampling.schedule import Mode, Schedule, Setting
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, check_count
 
 MODES: Final = [mode.value for mode in Mode]
 VALIDATION_VIEWS: Final = ["raw", "compressed", "both"]
@@ -194,10 +194,8 @@ def settings(args: argparse.Namespace) -> Settings:
             where="--seq-length",
             fix=f"use at least {MIN_SEQ_LENGTH}",
         )
-    for flag in ("horizon_samples", "shuffle_block"):
-        value = getattr(args, f"proxy_{flag}")
-        if value is not None and value < 1:
-            raise ConfigurationError(f"must be at least 1, not {value}", where=f"--proxy-{flag.replace('_', '-')}")
+    check_count(args.proxy_horizon_samples, "--proxy-horizon-samples")
+    check_count(args.proxy_shuffle_block, "--proxy-shuffle-block")
     horizon = args.proxy_horizon_samples or train_samples(args)
     return Settings(
         compressor=args.proxy_compression,

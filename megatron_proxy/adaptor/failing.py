@@ -9,22 +9,17 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from ..errors import ProxyError
 from .checks import scripts
 
-_MARK: Final = "_megatron_proxy_hook"
 
-
-def install() -> None:
-    """Let an uncaught ProxyError end the process with its message: a traceback would bury what to do."""
-    if hasattr(sys.excepthook, _MARK):
-        return
-    previous = sys.excepthook
+def with_messages(previous: Callable[..., None]) -> Callable[..., None]:
+    """``sys.excepthook`` that ends the process with a ProxyError's message: a traceback would bury what to do."""
 
     def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         if issubclass(kind, ProxyError):
@@ -36,8 +31,7 @@ def install() -> None:
             if line := scripts.hint(error):
                 print(f"megatron_proxy: {line}", file=sys.__stderr__ or sys.stderr, flush=True)
 
-    setattr(show, _MARK, True)
-    sys.excepthook = show
+    return show
 
 
 def message(error: BaseException, environ: Mapping[str, str]) -> str:

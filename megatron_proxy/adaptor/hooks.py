@@ -100,7 +100,7 @@ def install() -> None:
     UnsupportedError
         If this Megatron is not a supported one, or lacks something that a hook relies on.
     """
-    failing.install()
+    _replace(sys, "excepthook", failing.with_messages)
     support.check_command_line(sys.argv[1:])
     cpu.install()
     maps.raise_limit()

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
-from ..data.sampling.schedule import Mode
 from ..errors import UnsupportedError
 from . import arguments, resume
 from .arguments import Settings
@@ -87,9 +86,9 @@ class Run:
     def views(self, path: str) -> PreparedViews:
         """The views of one prefix, opened once for all splits of this process."""
         if path not in self._views:
-            modes = {*self.settings.schedule.modes, *self.settings.validation_schedule().modes}
+            spans = self.settings.schedule.in_spans or self.settings.validation_schedule().in_spans
             mapped = bool(getattr(self.args, "mmap_bin_files", True))
-            self._views[path] = PreparedViews(self.prefix(path), with_spans=Mode.INTERLEAVED in modes, mapped=mapped)
+            self._views[path] = PreparedViews(self.prefix(path), with_spans=spans, mapped=mapped)
         return self._views[path]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from .. import compressors
 from ..common.progress import DEFAULT_LOG_INTERVAL
 from ..data.corpus import DEFAULT_KEY, Taking
-from ..errors import CompressorError, ConfigurationError
+from ..errors import CompressorError, ConfigurationError, check_count
 
 _DESTINATION: Final = "compressor option"
 
@@ -163,6 +163,4 @@ def check_counts(args: argparse.Namespace, *names: str) -> None:
         Naming the flag.
     """
     for name in names:
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise ConfigurationError(f"must be at least 1, not {value}", where=f"--{name.replace('_', '-')}")
+        check_count(getattr(args, name), f"--{name.replace('_', '-')}")

@@ -5,7 +5,7 @@ What it promises, and why it is not :class:`concurrent.futures.ProcessPoolExecut
 * Results come in the order of the items, and no more than a few items per worker are under way: memory stays flat.
 * A worker that dies (killed, out of memory, a crash in a library) ends the map with an error. The executor shares one
   pipe between its workers, so one that dies while it writes a large result leaves the parent waiting for ever.
-  Here each worker has a pipe of its own, and its death is the end of that pipe.
+  Here a thread waits for each worker at a pipe of its own, and the worker's death is the end of that pipe.
 * Workers end with their parent, whatever ends it, and at once when the map is given up.
 * Workers are light: they are forked from a fresh server process, which knows nothing of what the parent has loaded.
 """
@@ -14,54 +14,38 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
+import socket
 import tempfile
 import traceback
-from _thread import LockType, allocate_lock, start_new_thread
+from _thread import start_new_thread
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
 from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from multiprocessing.util import get_temp_dir
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, Final, Self
 
 from ..errors import ProxyError
-from .pipes import receive, send
+from .pipes import Pipe, pack
 
 type Setup[Item, Result] = Callable[[], Callable[[Item], Result]]
 """Called once in each worker, at its first item; gives the function that turns items into results."""
 
-# One item is worked on while the next is on its way.
-_PER_WORKER: Final = 2
-# Items finished but not yet taken, so that a slow item does not leave the other workers idle.
+# Items that wait, are worked on or are not yet taken, so that a slow one does not leave the other workers idle.
 _AHEAD_PER_WORKER: Final = 4
 _END_SECONDS: Final = 10.0
-# For a thread to begin. Waits that are many and short outlast a machine that stands still for a while.
-_START_WAITS: Final = 10
-_START_SECONDS: Final = 0.5
 # An exit code that nothing else uses.
 _NO_MEMORY: Final = 73
 # A socket's path has 107 bytes at most (unix(7)), of which the names below the temporary folder take up to 40.
 _TEMPORARY_BYTES: Final = 64
-_SHORT_FOLDER: Final = "/tmp"
 _RUN_AGAIN: Final = (
     "if memory ran out, use fewer --workers; nothing half-made was left behind, so run the command again"
 )
-
-
-@dataclass(frozen=True)
-class _Failure:
-    error: Exception
-
-
-@dataclass
-class _Worker:
-    process: BaseProcess
-    connection: Connection
-    under_way: int = 0
 
 
 class Workers[Item, Result]:
@@ -82,6 +66,9 @@ class Workers[Item, Result]:
         self._count = count
         self._preload = [__name__, *preload]
         self._workers: list[_Worker] = []
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._threads = ThreadPoolExecutor(max(count, 1))
+        self._death: ProxyError | None = None
 
     def __enter__(self) -> Self:
         if self._count:
@@ -90,27 +77,26 @@ class Workers[Item, Result]:
         context.set_forkserver_preload(self._preload)
         try:
             for _ in range(self._count):
-                self._workers.append(_start(context))
+                self._workers.append(_Worker(context))
             for worker in self._workers:
-                _send(worker, self._setup)
+                # If it is dead, its first item tells.
+                with suppress(OSError):
+                    worker.pipe.send(pack(self._setup))
+                self._idle.put(worker)
         except BaseException:
-            self._end()
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
+    def __exit__(self, *error: object) -> None:
+        self._hang_up()
+        self._threads.shutdown(cancel_futures=True)
+        for worker in self._workers:
+            worker.end()
 
-    def _end(self) -> None:
+    def _hang_up(self) -> None:
         for worker in self._workers:
-            worker.connection.close()
-        for worker in self._workers:
-            worker.process.join(_END_SECONDS)
-            if worker.process.is_alive():
-                worker.process.kill()
-        self._workers = []
+            worker.pipe.hang_up()
 
     @property
     def process_ids(self) -> list[int]:
@@ -130,66 +116,50 @@ class Workers[Item, Result]:
         if not self._count:
             yield from map(self._setup(), items)
             return
-        numbered = enumerate(_with_errors(items))
-        finished: dict[int, Result | _Failure] = {}
-        next_number = 0
+        tasks = (self._threads.submit(self._outcome, item) for item in _with_errors(items))
+        under_way: deque[Future[Result]] = deque()
         while True:
-            self._hand_out(numbered, len(finished))
-            if not any(worker.under_way for worker in self._workers) and not finished:
+            under_way.extend(islice(tasks, _AHEAD_PER_WORKER * self._count - len(under_way)))
+            if not under_way:
                 return
-            if next_number not in finished:
-                finished.update(self._collect())
-            while next_number in finished:
-                outcome = finished.pop(next_number)
-                next_number += 1
-                if isinstance(outcome, _Failure):
-                    raise outcome.error
-                yield outcome
+            yield under_way.popleft().result()
 
-    def _hand_out(self, numbered: Iterator[tuple[int, Item | _Failure]], finished: int) -> None:
-        """Give every worker what it can hold, as long as not too many results wait to be taken."""
-        while sum(worker.under_way for worker in self._workers) + finished < _AHEAD_PER_WORKER * self._count:
-            worker = min(self._workers, key=lambda worker: worker.under_way)
-            if worker.under_way >= _PER_WORKER or (task := next(numbered, None)) is None:
-                return
-            worker.under_way += 1
-            _send(worker, task)
-
-    def _collect(self) -> Iterator[tuple[int, Any]]:
-        """Wait for at least one result; yields (number, result)."""
-        ready = wait([worker.connection for worker in self._workers])
-        for worker in self._workers:
-            if worker.connection not in ready:
-                continue
-            try:
-                yield receive(worker.connection)
-            except (EOFError, OSError) as error:
-                raise _died(worker) from error
-            worker.under_way -= 1
+    def _outcome(self, item: Item | ProxyError) -> Result:
+        """What the next worker that is idle makes of an item; called in a thread, which waits for it."""
+        if isinstance(item, ProxyError):
+            raise item
+        worker = self._idle.get()
+        try:
+            outcome: Result | Exception = worker.ask(item)
+        except (EOFError, OSError) as error:
+            self._death = self._death or worker.died()
+            # What the others are at is not waited for.
+            self._hang_up()
+            raise self._death from error
+        finally:
+            self._idle.put(worker)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
-def _with_errors[Item](items: Iterable[Item]) -> Iterator[Item | _Failure]:
-    """The items; if making them fails, the failure comes last."""
+def _with_errors[Item](items: Iterable[Item]) -> Iterator[Item | ProxyError]:
+    """The items; if making them fails, the error comes last."""
     try:
         yield from items
     except ProxyError as error:
-        yield _Failure(error)
+        yield error
 
 
 def _choose_temporary_folder() -> None:
     """See to it that the folder which multiprocessing keeps for this process is one for the forking server's socket.
 
     Clusters give jobs long temporary paths; the server would not start there.
-
-    Raises
-    ------
-    ProxyError
-        If there is no such folder.
     """
     usual = tempfile.tempdir
     try:
         if len(os.fsencode(tempfile.gettempdir())) > _TEMPORARY_BYTES:
-            tempfile.tempdir = _SHORT_FOLDER
+            tempfile.tempdir = "/tmp"
         # It is made once, and then kept.
         get_temp_dir()
     except OSError as error:
@@ -202,105 +172,85 @@ def _choose_temporary_folder() -> None:
         tempfile.tempdir = usual
 
 
-def _start(context: ForkServerContext) -> _Worker:
-    """Start a worker, which then waits to be told what to do.
+class _Worker:
+    """A worker process, which waits to be told what to do, and this process's end of its pipe."""
 
-    Raises
-    ------
-    ProxyError
-        If it dies at once, or there is no room for it.
-    """
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), daemon=True)
-    try:
-        process.start()
-    except (OSError, EOFError) as error:
-        ours.close()
-        raise ProxyError(f"a worker process died before it began ({error or 'killed'})", fix=_RUN_AGAIN) from error
-    finally:
-        theirs.close()
-    return _Worker(process, ours)
+    def __init__(self, context: ForkServerContext) -> None:
+        ours, theirs = socket.socketpair()
+        self.pipe = Pipe(ours)
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        try:
+            self.process.start()
+        except (OSError, EOFError) as error:
+            self.pipe.close()
+            raise ProxyError(f"a worker process died before it began ({error or 'killed'})", fix=_RUN_AGAIN) from error
+        finally:
+            theirs.close()
 
+    def ask(self, item: object) -> Any:
+        """Its answer; an ``EOFError`` or ``OSError`` if it is dead."""
+        self.pipe.send(pack(item))
+        return self.pipe.receive()
 
-def _send(worker: _Worker, message: object) -> None:
-    try:
-        send(worker.connection, message)
-    except OSError as error:
-        raise _died(worker) from error
-
-
-def _died(worker: _Worker) -> ProxyError:
-    worker.process.join(_END_SECONDS)
-    code = worker.process.exitcode
-    if code == _NO_MEMORY:
-        how = "out of memory"
-    else:
+    def died(self) -> ProxyError:
+        """What to tell of its death."""
+        self.process.join(_END_SECONDS)
+        code = self.process.exitcode
         how = f"exit code {code}" if code is None or code >= 0 else f"killed by {signal.Signals(-code).name}"
-    return ProxyError(f"worker process {worker.process.pid} died ({how})", fix=_RUN_AGAIN)
+        how = "out of memory" if code == _NO_MEMORY else how
+        return ProxyError(f"worker process {self.process.pid} died ({how})", fix=_RUN_AGAIN)
+
+    def end(self) -> None:
+        """Wait until it has ended, as its pipe has."""
+        self.pipe.close()
+        self.process.join(_END_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
 
 
-def _serve(connection: Connection) -> None:
+def _serve(end: socket.socket) -> None:
     """The life of a worker process: it is told what to do, and then does it."""
     # An interrupt at the keyboard reaches every process of the terminal; the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        _work(connection, receive(connection))
+        # Not threading.Thread, whose start waits for ever where memory runs out before the thread's first line.
+        start_new_thread(_end_with_parent, (end,))
+        _work(Pipe(end))
     except (EOFError, OSError):
         # The parent is gone.
         return
     except (MemoryError, RuntimeError):
-        # There is no room for what is to be done, or for the thread that listens. The parent sees the end of the pipe
-        # and tells of it, where a traceback would only be in the way.
+        # There is no room for what is to be done, or for the thread. The parent sees the end of the pipe and tells of
+        # it, where a traceback would only be in the way.
         os._exit(_NO_MEMORY)
 
 
-def _work(connection: Connection, setup: Setup[Any, Any]) -> None:
-    tasks: SimpleQueue[tuple[int, Any]] = SimpleQueue()
-    _listen(connection, tasks)
-    work: Callable[[Any], Any] | None = None
-    while True:
-        number, item = tasks.get()
-        try:
-            work = work or setup()
-            outcome = item if isinstance(item, _Failure) else work(item)
-        except Exception as error:  # Whatever it is, the parent raises it.
-            outcome = _Failure(_portable(error))
-        try:
-            send(connection, (number, outcome))
-        except MemoryError as error:
-            send(connection, (number, _Failure(_portable(error))))
-        # Large results must not outlive their sending.
-        del item, outcome
-
-
-def _listen(connection: Connection, tasks: SimpleQueue[tuple[int, Any]]) -> None:
-    """Start the thread that listens.
-
-    Raises
-    ------
-    RuntimeError
-        If there is no room for it. A thread that runs out of memory before its first line ends without a word, and
-        ``threading.Thread.start`` would wait for it for ever.
-    """
-    listening = allocate_lock()
-    listening.acquire()
-    start_new_thread(_receive, (connection, tasks, listening))
-    if not any(listening.acquire(timeout=_START_SECONDS) for _ in range(_START_WAITS)):
-        raise RuntimeError("the thread that listens has not started")
-
-
-def _receive(connection: Connection, tasks: SimpleQueue[tuple[int, Any]], listening: LockType) -> None:
-    """Take in what the parent sends, so that it never waits for a worker at work; end with the parent."""
-    code = 1
+def _end_with_parent(end: socket.socket) -> None:
+    """Wait until the parent hangs up or dies, then end this process in the midst of its work."""
+    code = _NO_MEMORY
     try:
-        listening.release()
-        while True:
-            tasks.put(receive(connection))
-    except (EOFError, OSError):
+        hung_up = select.poll()
+        # For nothing: that the other end is gone is told unasked.
+        hung_up.register(end, 0)
+        hung_up.poll()
         code = 0
     finally:
-        # Whatever happened, a worker that no longer listens must be seen to be dead.
         os._exit(code)
+
+
+def _work(pipe: Pipe) -> None:
+    setup: Setup[Any, Any] = pipe.receive()
+    work: Callable[[Any], Any] | None = None
+    while True:
+        item = pipe.receive()
+        try:
+            work = work or setup()
+            answer = pack(work(item))
+        except Exception as error:  # Whatever it is, the parent raises it.
+            answer = pack(_portable(error))
+        pipe.send(answer)
+        # Large results must not outlive their sending.
+        del item, answer
 
 
 def _portable(error: Exception) -> Exception:

@@ -30,7 +30,7 @@ def test_a_rank_that_fails_ends_the_others(tmp_path):
         from megatron_proxy.adaptor import failing
         from megatron_proxy.errors import ProxyError
 
-        failing.install()
+        sys.excepthook = failing.with_messages(sys.excepthook)
         torch.distributed.init_process_group(
             "gloo", init_method="file://" + sys.argv[1], rank=int(os.environ["RANK"]), world_size=2
         )

@@ -4,9 +4,11 @@ import errno
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from processes import still_running
 
 from megatron_proxy.common import parallel
 from megatron_proxy.common.parallel import Workers
+from megatron_proxy.common.pipes import Pipe, pack
 from megatron_proxy.errors import CorpusError, ProxyError
 
 WORK = str(Path(__file__).parents[1] / "helpers")
@@ -120,20 +123,17 @@ def test_a_killed_worker_ends_the_map(jobs, when):
     begin = time.monotonic()
     with Workers(jobs.huge if "large" in when else partial(jobs.slow_first, 60.0), 2) as workers:
         victim = workers.process_ids[0]
-        if when == "while idle":
+        idle = when == "while idle"
+
+        def items():
+            # The first ones are handed out before the next is asked for.
+            yield from () if idle else range(4)
+            time.sleep(0.3)
             os.kill(victim, signal.SIGKILL)
-            with pytest.raises(ProxyError, match=rf"worker process {victim} died \(killed by SIGKILL\)"):
-                list(workers.map(range(1, 1000)))
-            return
-        results = workers.map(range(8))
-        if "large" in when:
-            next(results)
-        else:
-            workers._hand_out(enumerate(range(4)), 0)
-        time.sleep(0.3)
-        os.kill(victim, signal.SIGKILL)
+            yield from range(1, 1000)
+
         with pytest.raises(ProxyError, match=rf"worker process {victim} died \(killed by SIGKILL\)"):
-            list(results)
+            list(workers.map(items()))
     assert time.monotonic() - begin < 20
 
 
@@ -152,18 +152,42 @@ def test_a_worker_without_memory_ends_the_map(jobs):
             list(workers.map([8 << 30]))
 
 
-def test_a_thread_that_never_begins_is_not_waited_for(monkeypatch):
+@pytest.fixture
+def own_life(jobs, monkeypatch):
+    """A worker's life is led in this process, on what is already in its pipe; its ends."""
+    monkeypatch.setattr(parallel.signal, "signal", lambda *args: None)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, closing(Pipe(ours)) as pipe:
+        for message in (jobs.square, 3):
+            pipe.send(pack(message))
+        ours.shutdown(socket.SHUT_WR)
+        yield pipe, theirs
+
+
+def test_a_thread_that_never_begins_is_not_waited_for(own_life, monkeypatch):
+    """As where memory runs out before its first line."""
     monkeypatch.setattr(parallel, "start_new_thread", lambda function, args: None)
-    monkeypatch.setattr(parallel, "_START_SECONDS", 0.01)
-    with pytest.raises(RuntimeError, match="the thread that listens has not started"):
-        parallel._work(None, None)
+    pipe, theirs = own_life
+    parallel._serve(theirs)
+    assert pipe.receive() == 9
+
+
+def test_no_room_for_a_thread_is_told_as_such(own_life, monkeypatch):
+    def refuse(function, args):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(parallel, "start_new_thread", refuse)
+    monkeypatch.setattr(parallel.os, "_exit", sys.exit)
+    with pytest.raises(SystemExit, match=str(parallel._NO_MEMORY)):
+        parallel._serve(own_life[1])
 
 
 def test_giving_up_ends_workers_at_once(jobs):
     begin = time.monotonic()
     with Workers(partial(jobs.slow_first, 60.0), 2) as workers:
         processes = [psutil.Process(number) for number in workers.process_ids]
-        workers._hand_out(enumerate(range(4)), 0)
+        # The others take a minute each.
+        assert next(workers.map([1, 0, 0, 0])) == 1
     assert not still_running(processes, seconds=5)
     assert time.monotonic() - begin < 10
 

@@ -1,8 +1,8 @@
 """Messages between processes: as they were sent, in order, and never half of one."""
 
-import io
-import multiprocessing
 import os
+import pickle
+import socket
 import threading
 
 import numpy as np
@@ -11,31 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megatron_proxy.common import pipes
-from megatron_proxy.common.pipes import receive, send
+from megatron_proxy.common.pipes import Pipe, pack
 
 LARGE = pipes._LARGE
 
 
 @pytest.fixture
 def ends():
-    ours, theirs = multiprocessing.Pipe()
-    with ours, theirs:
-        yield ours, theirs
-
-
-def head_of(message):
-    """The pickle that is sent first."""
-    head = io.BytesIO()
-    pipes._Pickler(head).dump(message)
-    return head.getvalue()
+    pair = tuple(map(Pipe, socket.socketpair()))
+    yield pair
+    for end in pair:
+        end.close()
 
 
 def received(ends, message):
     """A message that has gone through a pipe, whatever its size."""
     ours, theirs = ends
-    sender = threading.Thread(target=send, args=(theirs, message))
+    sender = threading.Thread(target=theirs.send, args=(pack(message),))
     sender.start()
-    found = receive(ours)
+    found = ours.receive()
     sender.join()
     return found
 
@@ -47,9 +41,14 @@ def test_bytes_of_every_size_arrive(ends, size):
     assert received(ends, "the next one") == "the next one"
 
 
-def test_large_bytes_are_left_out_of_the_pickle():
-    assert len(head_of([bytes(LARGE), bytes(10 * LARGE)])) < 100
-    assert len(head_of(bytes(LARGE - 1))) > LARGE - 1
+def test_large_bytes_are_sent_as_they_are():
+    one, ten = bytes(LARGE), bytes(10 * LARGE)
+    sizes, *large, rest = pack([one, ten])
+    assert pickle.loads(sizes) == [LARGE, 10 * LARGE]
+    assert large[0] is one
+    assert large[1] is ten
+    assert len(rest) < 100
+    assert [len(part) < 100 for part in pack(bytes(LARGE - 1))] == [True, False]
 
 
 def test_other_kinds_arrive_as_they_are(ends):
@@ -62,41 +61,36 @@ def test_other_kinds_arrive_as_they_are(ends):
 @given(sizes=st.lists(st.integers(0, 3 * LARGE), max_size=6))
 def test_round_trip(sizes):
     message = [bytes([number]) * size for number, size in enumerate(sizes)]
-    ours, theirs = multiprocessing.Pipe()
-    with ours, theirs:
-        assert received((ours, theirs), message) == message
-
-
-@pytest.mark.parametrize("sent", [0, 1, LARGE])
-def test_a_sender_that_dies_within_a_message_is_noticed(ends, sent):
-    ours, theirs = ends
-    theirs.send_bytes(head_of(bytes(2 * LARGE)))
-    if sent:
-        os.write(theirs.fileno(), bytes(sent))
-    theirs.close()
-    with pytest.raises((EOFError, OSError)):
-        receive(ours)
-
-
-def test_a_receiver_that_is_gone_is_noticed(ends):
-    ours, theirs = ends
+    ours, theirs = map(Pipe, socket.socketpair())
+    assert received((ours, theirs), message) == message
     ours.close()
+    theirs.close()
+
+
+def test_a_sender_that_dies_within_a_message_is_noticed():
+    """Wherever it is in it."""
+    whole = b"".join(pack(["first", bytes(2 * LARGE), "last"]))
+    for sent in (0, 1, 5, LARGE, 2 * LARGE, len(whole) - 20, len(whole) - 1):
+        ours, theirs = socket.socketpair()
+        theirs.sendall(whole[:sent])
+        theirs.close()
+        pipe = Pipe(ours)
+        with pytest.raises((EOFError, OSError)):
+            pipe.receive()
+        pipe.close()
+
+
+def test_an_end_that_hangs_up_or_is_gone_is_noticed(ends):
+    ours, theirs = ends
+    message = pack(bytes(10 * LARGE))
+    ours.hang_up()
+    ours.hang_up()
     with pytest.raises(OSError):  # noqa: PT011 - broken pipe or connection reset
-        send(theirs, bytes(10 * LARGE))
-
-
-def test_a_wait_that_is_cut_short_goes_on(ends):
-    class Stream:
-        """A socket whose first answers are short."""
-
-        def __init__(self):
-            self.left = b"abcdef"
-
-        def recv(self, size, flags):
-            piece, self.left = self.left[: min(size, 2)], self.left[2:]
-            return piece
-
-    unpickler = pipes._Unpickler(b"", Stream())
-    assert unpickler.persistent_load(5) == b"abcde"
-    with pytest.raises(EOFError):
-        unpickler.persistent_load(5)
+        theirs.send(message)
+    for end in ends:
+        with pytest.raises((EOFError, OSError)):
+            end.receive()
+    theirs.close()
+    ours.hang_up()
+    with pytest.raises(OSError):  # noqa: PT011
+        ours.send(message)

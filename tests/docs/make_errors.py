@@ -94,9 +94,8 @@ def sites_of(path: Path, names: set[str]) -> list[Site]:
 
 def catalogue() -> list[Message]:
     """All messages, by file and place, each once."""
-    files = (path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "errors.py")
     names = kinds()
-    return list(dict.fromkeys(site.message for path in files for site in sites_of(path, names)))
+    return list(dict.fromkeys(site.message for path in sorted(PACKAGE.rglob("*.py")) for site in sites_of(path, names)))
 
 
 def _calls(node: ast.AST, function: str, names: set[str]) -> Iterator[tuple[str, ast.Call]]:

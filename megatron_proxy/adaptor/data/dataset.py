@@ -23,7 +23,6 @@ from ...common.storage import filesystems
 from ...data.sampling import cache as plan_cache
 from ...data.sampling import planner
 from ...data.sampling.plan import Parts, Plan, PlanSpec
-from ...data.sampling.schedule import Mode
 from ...data.sampling.windows import Windows
 from ...errors import UnsupportedError
 from .. import arguments, run
@@ -78,7 +77,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         self.plan = Plan.from_arrays(spec, plan)
         vocabulary = self.dataset.prepared.compressed.vocabulary
         self._windows = Windows(self.plan, self.dataset.raw, self.dataset.codes, vocabulary, self.dataset.spans)
-        if Mode.INTERLEAVED in spec.schedule.modes:
+        if spec.schedule.in_spans:
             # Whatever the state of numba's cache, workers forked from this process find the loops compiled.
             self._windows[0]
 

@@ -183,7 +183,7 @@ def check_modes(prepared: Sequence[Prepared], compressor: str, modes: Iterable[M
     ConfigurationError
         ``interleaved`` with views that have no spans.
     """
-    if Mode.INTERLEAVED not in set(modes):
+    if not any(mode.in_spans for mode in modes):
         return
     for one in prepared:
         if one.compressed.spans is None:

@@ -5,6 +5,7 @@
 :mod:`.draws`           which document appears next, in which form
 :mod:`.spans`           the spans of interleaved draws, and what they measure
 :mod:`.plan`            what a plan is: its specification, and its arrays
+:mod:`.layouts`         what draws take up, of whole views or of spans
 :mod:`.planner`         the work of planning
 :mod:`.cache`           plans on disk, keyed by all that determines them
 :mod:`.sources`         the two views, as windows read them

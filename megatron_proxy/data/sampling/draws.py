@@ -78,6 +78,7 @@ LAYOUTS: Final[dict[Form, tuple[int | Part, ...]]] = {
 _SINGLES: Final = {
     Mode.VANILLA: (Form.VANILLA_RAW, Form.VANILLA_COMPRESSED),
     Mode.SENTINEL: (Form.RAW, Form.COMPRESSED),
+    Mode.INTERLEAVED: (Form.INTERLEAVED, Form.INTERLEAVED),
 }
 _PAIRS: Final = {
     Mode.TRANSLATION_RAW_COMPRESSED: (Form.RAW_COMPRESSED, Form.RAW_COMPRESSED),
@@ -113,8 +114,6 @@ def draw_forms(seed: int, draws: NDArray[np.int64], setting: Setting) -> NDArray
     uint8, shape (n,): values of :class:`Form`.
     """
     rate, mode = setting
-    if mode is Mode.INTERLEAVED:
-        return np.full(len(draws), Form.INTERLEAVED, dtype=np.uint8)
     chance = rng.uniform(rng.key(seed, Purpose.DRAW_FORMAT), draws)
     if mode in _SINGLES:
         raw, compressed = _SINGLES[mode]

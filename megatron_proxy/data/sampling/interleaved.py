@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ...common import rng
 from ...common.rng import Purpose
 from ...errors import DatasetError
+from .plan import Plan
 from .sources import FlatSource, Source, outside_file
-from .spans import Spans, SpanTable
+from .spans import Spans, SpanTable, threshold
 
 
 class SpanWriter:
@@ -19,22 +22,35 @@ class SpanWriter:
     ----------
     table
         The spans of all documents.
-    seed
-        The run's seed.
-    documents
-        int32, shape (draws,): the document of each draw.
+    plan
+        What is where.
     raw, codes
         The two views.
     """
 
-    def __init__(self, table: Spans, seed: int, documents: NDArray[np.int32], raw: Source, codes: Source) -> None:
+    def __init__(self, table: Spans, plan: Plan, raw: Source, codes: Source) -> None:
         self._table = table
-        self._stream = rng.key(seed, Purpose.SPAN_FORMAT)
-        self._documents = documents
+        self._stream = rng.key(plan.spec.seed, Purpose.SPAN_FORMAT)
+        self._documents = plan.draw_documents
+        self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
+        self._step_draws = [*plan.step_draws.tolist(), len(plan.draw_documents)]
         self._sources = (raw, codes)
         self._code_offset = int(codes.offset)
 
-    def write(self, first: int, end: int, limit: np.uint64, skip: int, out: NDArray[np.int64]) -> tuple[int, int, int]:
+    def write(self, draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
+        """Write the ids of draws from number ``draw`` on into ``out[at:]``; returns the next draw, and where they end.
+
+        The last special of the ``skip`` ids left out becomes the window's opener.
+        """
+        step = bisect_right(self._step_draws, draw)
+        draw, written, opener = self.assemble(draw, self._step_draws[step], self._limits[step - 1], skip, out[at:])
+        if skip:
+            out[0] = opener
+        return draw, at + written
+
+    def assemble(
+        self, first: int, end: int, limit: np.uint64, skip: int, out: NDArray[np.int64]
+    ) -> tuple[int, int, int]:
         """Write the ids of draws ``first``, ``first + 1``, … before ``end`` into ``out``: at least of one.
 
         Parameters
@@ -73,18 +89,18 @@ class SpanWriter:
 class FlatSpanWriter(SpanWriter):
     """Writes interleaved draws from flat views, all draws of a window in one call: the calls took most of the time."""
 
-    def __init__(
-        self, table: SpanTable, seed: int, documents: NDArray[np.int32], raw: FlatSource, codes: FlatSource
-    ) -> None:
+    def __init__(self, table: SpanTable, plan: Plan, raw: FlatSource, codes: FlatSource) -> None:
         from . import kernels
 
-        super().__init__(table, seed, documents, raw, codes)
+        super().__init__(table, plan, raw, codes)
         self._assemble_draws = kernels.assemble_draws
         self._outside = kernels.OUTSIDE
-        self._where = (table.flat, raw.flat, codes.flat, self._code_offset, documents, self._stream)
+        self._where = (table.flat, raw.flat, codes.flat, self._code_offset, self._documents, self._stream)
 
-    def write(self, first: int, end: int, limit: np.uint64, skip: int, out: NDArray[np.int64]) -> tuple[int, int, int]:
-        """Like :meth:`SpanWriter.write`, as many draws as ``out`` holds."""
+    def assemble(
+        self, first: int, end: int, limit: np.uint64, skip: int, out: NDArray[np.int64]
+    ) -> tuple[int, int, int]:
+        """Like :meth:`SpanWriter.assemble`, as many draws as ``out`` holds."""
         draw, written, opener = self._assemble_draws(*self._where, first, end, limit, skip, out)
         if written == self._outside:
             raise outside_file()
@@ -93,11 +109,11 @@ class FlatSpanWriter(SpanWriter):
         return draw, written, opener
 
 
-def span_writer(table: Spans, seed: int, documents: NDArray[np.int32], raw: Source, codes: Source) -> SpanWriter:
+def span_writer(table: Spans, plan: Plan, raw: Source, codes: Source) -> SpanWriter:
     """The fastest writer for these views."""
     if isinstance(table, SpanTable) and isinstance(raw, FlatSource) and isinstance(codes, FlatSource):
-        return FlatSpanWriter(table, seed, documents, raw, codes)
-    return SpanWriter(table, seed, documents, raw, codes)
+        return FlatSpanWriter(table, plan, raw, codes)
+    return SpanWriter(table, plan, raw, codes)
 
 
 def _spans_differ(document: int) -> DatasetError:

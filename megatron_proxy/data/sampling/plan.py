@@ -30,7 +30,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigurationError, DatasetError
+from ...errors import ConfigurationError, DatasetError, check_count
 from .schedule import Schedule, Setting
 from .spans import SpanTable
 
@@ -72,6 +72,19 @@ class DocumentSizes:
                 f"the views have different numbers of documents: {', '.join(map(str, sorted(counts)))}",
                 fix="prepare the views again, from one corpus",
             )
+
+    def of(self, documents: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Bytes and codes of some documents: int64.
+
+        Raises
+        ------
+        DatasetError
+            If one is negative.
+        """
+        raw, codes = (sizes[documents].astype(np.int64) for sizes in (self.raw, self.codes))
+        if len(documents) and min(raw.min(), codes.min()) < 0:
+            raise DatasetError("a document has a negative length", fix="prepare the views again")
+        return raw, codes
 
 
 @dataclass(frozen=True)
@@ -121,9 +134,9 @@ class PlanSpec:
                 f"{MIN_SEQ_LENGTH} are needed",
                 where="--seq-length",
             )
-        _check_count(self.horizon_samples, "--proxy-horizon-samples")
-        _check_count(1 if self.num_samples is None else self.num_samples, "--train-samples")
-        _check_count(1 if self.block is None else self.block, "--proxy-shuffle-block")
+        check_count(self.horizon_samples, "--proxy-horizon-samples")
+        check_count(self.num_samples, "--train-samples")
+        check_count(self.block, "--proxy-shuffle-block")
         if self.documents.step != 1 or self.documents.start < 0:
             raise DatasetError(f"documents {self.documents} are not a stretch of the views")
         if not self.documents:
@@ -150,11 +163,6 @@ class PlanSpec:
             "num_samples": self.num_windows,
             "plan_format": FORMAT_VERSION,
         }
-
-
-def _check_count(value: int, flag: str) -> None:
-    if value < 1:
-        raise ConfigurationError(f"must be at least 1, not {value}", where=flag)
 
 
 def default_block(horizon_samples: int) -> int:

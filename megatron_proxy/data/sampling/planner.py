@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,29 +18,14 @@ from numpy.typing import NDArray
 from ...common import rng
 from ...common.rng import Purpose
 from ...errors import DatasetError
-from . import draws, spans
+from . import draws
 from .draws import DocumentOrder
+from .layouts import Drawn, layout_of
 from .plan import DocumentSizes, Parts, Plan, PlanSpec, collect
-from .schedule import Mode, Setting
+from .schedule import Setting
 
 CHUNK: Final = 1 << 18
 _ENDLESS: Final = 2**62
-
-
-class Drawn(NamedTuple):
-    """Some consecutive draws: numbers, documents, forms, ids of each, and source bytes of each view (shape (n, 2))."""
-
-    numbers: NDArray[np.int64]
-    documents: NDArray[np.int32]
-    forms: NDArray[np.uint8]
-    lengths: NDArray[np.int64]
-    source: NDArray[np.int64]
-
-    def rows(self, which: slice | NDArray[np.int64]) -> Drawn:
-        """Some of these draws."""
-        return Drawn(
-            self.numbers[which], self.documents[which], self.forms[which], self.lengths[which], self.source[which]
-        )
 
 
 class Drawer:
@@ -48,51 +33,19 @@ class Drawer:
 
     def __init__(self, spec: PlanSpec, sizes: DocumentSizes) -> None:
         self._seed = spec.seed
-        self._sizes = sizes
         self._order = DocumentOrder(spec.seed, spec.documents)
+        self._layouts = {mode: layout_of(mode, sizes, spec.seed) for mode in spec.schedule.modes}
 
     def draw(self, first: int, count: int, setting: Setting) -> Drawn:
         """Draws ``first``, ``first + 1``, … under one setting: at least one, at most ``count``."""
         documents = self._order.take(first, count)
         numbers = np.arange(first, first + len(documents))
         forms = draws.draw_forms(self._seed, numbers, setting)
-        if setting.mode is Mode.INTERLEAVED:
-            lengths, source = self._measure_spans(numbers, documents, setting.rate)
-        else:
-            raw, codes = self._sizes_of(documents)
-            lengths = draws.form_lengths(forms, raw, codes)
-            source = draws.form_source_bytes(forms, raw)
-        return Drawn(numbers, documents, forms, lengths, source)
+        return self._layouts[setting.mode].measure(numbers, documents, forms, setting.rate)
 
     def source_bytes_before(self, drawn: Drawn, offsets: NDArray[np.int64], setting: Setting) -> NDArray[np.int64]:
         """Source bytes of each view before an offset inside each draw: int64, shape (n, 2)."""
-        if setting.mode is Mode.INTERLEAVED:
-            return spans.measure_before(
-                spans.require_spans(self._sizes.spans),
-                self._seed,
-                drawn.numbers,
-                drawn.documents,
-                setting.rate,
-                offsets,
-            )
-        return draws.source_bytes_before(drawn.forms, *self._sizes_of(drawn.documents), offsets)
-
-    def _sizes_of(self, documents: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        raw = self._sizes.raw[documents].astype(np.int64)
-        codes = self._sizes.codes[documents].astype(np.int64)
-        if len(documents) and min(raw.min(), codes.min()) < 0:
-            raise DatasetError("a document has a negative length", fix="prepare the views again")
-        return raw, codes
-
-    def _measure_spans(
-        self, numbers: NDArray[np.int64], documents: NDArray[np.int32], rate: float
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        measured = spans.measure(spans.require_spans(self._sizes.spans), self._seed, numbers, documents, rate)
-        raw, codes = self._sizes_of(documents)
-        # The loops over spans trust these sums when they read the views.
-        if (measured[:, 0] + measured[:, 1] != raw).any() or (measured[:, 3] != codes).any():
-            raise DatasetError("the spans of a document do not add up to its views", fix="prepare the views again")
-        return measured[:, 2], measured[:, :2]
+        return self._layouts[setting.mode].source_bytes_before(drawn, offsets, setting.rate)
 
 
 class Shuffler:

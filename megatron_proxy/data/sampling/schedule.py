@@ -47,6 +47,11 @@ class Mode(StrEnum):
         """Whether a draw can be a pair: one document in both views."""
         return self.value.startswith(("translation_", "parallel_"))
 
+    @property
+    def in_spans(self) -> bool:
+        """Whether a draw takes each span of its document from one view or the other, not whole views."""
+        return self is Mode.INTERLEAVED
+
 
 class Setting(NamedTuple):
     """What is in force at one moment of the run."""
@@ -129,6 +134,11 @@ class Schedule:
     def modes(self) -> tuple[Mode, ...]:
         """The modes that occur, in order of appearance, each once."""
         return tuple(dict.fromkeys(step.mode for step in self.steps()))
+
+    @property
+    def in_spans(self) -> bool:
+        """Whether one of them takes spans."""
+        return any(mode.in_spans for mode in self.modes)
 
     def at(self, progress: float) -> Setting:
         """The exact setting at ``progress`` (0 is the start, 1 the horizon; more is allowed)."""

@@ -9,7 +9,8 @@ one-epoch plan can run out of ids; it is filled with pads.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -19,16 +20,14 @@ from ...vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
 from .draws import LAYOUTS, Form, Part
 from .interleaved import span_writer
 from .plan import Plan
-from .schedule import Mode
 from .sources import View, open_source
-from .spans import Spans, require_spans, threshold
+from .spans import Spans, require_spans
 
 # Specials as they are, views as the negative index of their source: what is quick to tell apart in the loop.
 _VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
 _ITEMS: Final = [
     tuple(_VIEW_ITEMS[item] if isinstance(item, Part) else item for item in LAYOUTS.get(form, ())) for form in Form
 ]
-_INTERLEAVED: Final = int(Form.INTERLEAVED)
 
 
 class Windows:
@@ -55,10 +54,9 @@ class Windows:
         self.plan = plan
         self._size = plan.spec.seq_length + 1
         self._sources = (open_source(raw, BYTE_OFFSET), open_source(codes, vocabulary.code_offset))
-        if Mode.INTERLEAVED in plan.spec.schedule.modes:
-            self._spans = span_writer(require_spans(spans), plan.spec.seed, plan.draw_documents, *self._sources)
-            self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
-            self._step_draws = [*plan.step_draws.tolist(), len(plan.draw_documents)]
+        self._writers: list[Callable[..., tuple[int, int]]] = [partial(self._write, items) for items in _ITEMS]
+        if plan.spec.schedule.in_spans:
+            self._writers[Form.INTERLEAVED] = span_writer(require_spans(spans), plan, *self._sources).write
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -79,23 +77,19 @@ class Windows:
             # The id before the window is the opener: begin one id earlier.
             at, skip = 0, skip - 1
         while draw < len(plan.draw_documents):
-            form = plan.draw_forms.item(draw)
-            if form == _INTERLEAVED:
-                draw, at = self._write_spans(draw, skip, out, at)
-            else:
-                at = self._write(_ITEMS[form], plan.draw_documents.item(draw), skip, out, at)
-                draw += 1
+            draw, at = self._writers[plan.draw_forms.item(draw)](draw, skip, out, at)
             if at == self._size:
                 return
             skip = 0
         out[at:] = PAD
 
-    def _write(self, items: tuple[int, ...], document: int, skip: int, out: NDArray[np.int64], at: int) -> int:
-        """Write a draw's ids from ``skip`` on into ``out[at:]``; returns where they end.
+    def _write(self, items: tuple[int, ...], draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
+        """Write a draw's ids from ``skip`` on into ``out[at:]``; returns the next draw, and where the ids end.
 
         The last special skipped becomes the window's opener.
         """
         size = self._size
+        document = self.plan.draw_documents.item(draw)
         for item in items:
             if item < 0:
                 source = self._sources[item]
@@ -114,12 +108,4 @@ class Windows:
                 at += 1
             if at == size:
                 break
-        return at
-
-    def _write_spans(self, draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
-        """Like :meth:`_write`, for interleaved draws from ``draw`` on; also returns the next draw."""
-        step = bisect_right(self._step_draws, draw)
-        draw, written, opener = self._spans.write(draw, self._step_draws[step], self._limits[step - 1], skip, out[at:])
-        if skip:
-            out[0] = opener
-        return draw, at + written
+        return draw + 1, at

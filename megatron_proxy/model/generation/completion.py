@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, check_count
 from ...vocab import BYTE_OFFSET, EOS, RAW_CLOSE, SYMBOL_OFFSET
 from . import utf8
 
@@ -40,8 +40,7 @@ class Limits:
     valid_utf8: bool = True
 
     def __post_init__(self) -> None:
-        if self.max_bytes < 1:
-            raise ConfigurationError(f"must be at least 1, not {self.max_bytes}", where="--max-bytes")
+        check_count(self.max_bytes, "--max-bytes")
         if b"" in self.stop:
             raise ConfigurationError("an empty stop string would stop at once", where="--stop")
 

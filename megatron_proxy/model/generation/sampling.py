@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import rng
-from ...errors import CheckpointError, ConfigurationError
+from ...errors import CheckpointError, ConfigurationError, check_count
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class Sampling:
     def __post_init__(self) -> None:
         if not 0.0 <= self.temperature < float("inf"):
             raise ConfigurationError(f"must be 0 or more, not {self.temperature}", where="--temperature")
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigurationError(f"must be at least 1, not {self.top_k}", where="--top-k")
+        check_count(self.top_k, "--top-k")
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
             raise ConfigurationError(f"must lie in (0, 1], not {self.top_p}", where="--top-p")
 

@@ -1,10 +1,13 @@
 """Writing interleaved draws, from any views and from flat ones."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from span_tables import table_of
 
 from megatron_proxy.data.sampling.interleaved import FlatSpanWriter, SpanWriter, span_writer
+from megatron_proxy.data.sampling.schedule import Mode, Schedule
 from megatron_proxy.data.sampling.sources import FlatSource, Source
 from megatron_proxy.data.sampling.spans import threshold
 from megatron_proxy.errors import DatasetError
@@ -33,7 +36,9 @@ def writer_of(source, raw, codes, pairs, draws):
     """A writer over documents with the same spans (bytes, codes)."""
     table = table_of([len(pairs)] * len(raw), pairs * len(raw))
     sources = source(View(raw, np.uint8), RAW), source(View(codes, np.uint16), CODES)
-    return span_writer(table, 1, np.array(draws, np.int32), *sources)
+    spec = SimpleNamespace(seed=1, schedule=Schedule.constant(0.5, Mode.INTERLEAVED))
+    plan = SimpleNamespace(spec=spec, draw_documents=np.array(draws, np.int32), step_draws=np.zeros(1, np.int64))
+    return span_writer(table, plan, *sources)
 
 
 both = pytest.mark.parametrize("source", [Source, FlatSource])
@@ -48,13 +53,13 @@ def test_one_call_writes_as_many_draws_as_there_is_room_for():
     writer = writer_of(FlatSource, [b"ab", b"cd"], [[7, 8], [9, 10]], [(1, 1), (1, 1)], [1, 0, 1])
     out = np.zeros(9, np.int64)
     # Two draws of five ids, the first without its sentinel, which is the opener.
-    assert writer.write(0, 3, threshold(1.0), 1, out) == (2, 9, C)
+    assert writer.assemble(0, 3, threshold(1.0), 1, out) == (2, 9, C)
     assert out.tolist() == [CODES + 9, CODES + 10, C_, EOS, C, CODES + 7, CODES + 8, C_, EOS]
     # The second breaks off.
-    assert writer.write(1, 3, threshold(0.0), 0, out[:6]) == (3, 6, EOS)
+    assert writer.assemble(1, 3, threshold(0.0), 0, out[:6]) == (3, 6, EOS)
     assert out[:6].tolist() == [R, RAW + ord("a"), RAW + ord("b"), R_, EOS, R]
     # There is room for more than the draws before the end.
-    assert writer.write(2, 3, threshold(0.0), 0, out) == (3, 5, EOS)
+    assert writer.assemble(2, 3, threshold(0.0), 0, out) == (3, 5, EOS)
     assert out[:5].tolist() == [R, RAW + ord("c"), RAW + ord("d"), R_, EOS]
 
 
@@ -64,20 +69,20 @@ def test_spans_beyond_the_views_are_found(source, raw, codes):
     writer = writer_of(source, [bytes(raw)], [[0] * codes], [(3, 1), (2, 2)], [0])
     out = np.zeros(50, np.int64)
     if (raw, codes) == (5, 3):
-        assert writer.write(0, 1, threshold(0.0), 0, out)[1] == 8
+        assert writer.assemble(0, 1, threshold(0.0), 0, out)[1] == 8
         return
     with pytest.raises(DatasetError, match="spans of document 0 do not add up"):
-        writer.write(0, 1, threshold(0.0), 0, out)
+        writer.assemble(0, 1, threshold(0.0), 0, out)
 
 
 def test_the_document_whose_spans_differ_is_named():
     writer = writer_of(FlatSource, [b"ab", b"c"], [[7], [8]], [(2, 1)], [0, 1])
     with pytest.raises(DatasetError, match="spans of document 1 do not add up"):
-        writer.write(0, 2, threshold(0.0), 0, np.zeros(50, np.int64))
+        writer.assemble(0, 2, threshold(0.0), 0, np.zeros(50, np.int64))
 
 
 @pytest.mark.parametrize("document", [-1, 2])
 def test_documents_that_are_not_in_the_views(document):
     writer = writer_of(FlatSource, [b"a", b"b"], [[1], [2]], [(1, 1)], [document])
     with pytest.raises(DatasetError, match="points outside"):
-        writer.write(0, 1, threshold(0.0), 0, np.zeros(9, np.int64))
+        writer.assemble(0, 1, threshold(0.0), 0, np.zeros(9, np.int64))

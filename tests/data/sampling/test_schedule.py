@@ -39,7 +39,8 @@ def test_without_phases_the_final_setting_holds_from_the_start():
     assert [tuple(step) for step in schedule.steps()] == [(0.0, math.inf, 0.3, Mode.SENTINEL)]
 
 
-fractions = st.floats(0.0, 0.5)
+# Of shorter phases, rounding leaves too little for the comparison: 2^-53 of the whole is a millionth of 1e-10.
+fractions = st.just(0.0) | st.floats(1e-9, 0.5)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), fractions, st.none() | st.floats(0, 0.01), fractions)
