@@ -10,7 +10,19 @@ from typing import Final
 import measures
 import pictures
 import results
-from grid import BYTES, CELLS, COMMON, COMPRESSORS, GZIP, IDS_PER_STEP, INTERLEAVED, PAPER, SIZES, own_vocabulary
+from grid import (
+    BYTES,
+    CELLS,
+    COMMON,
+    COMPRESSORS,
+    GZIP,
+    IDS_PER_STEP,
+    INTERLEAVED,
+    PAPER,
+    SAME_RATES,
+    SIZES,
+    own_vocabulary,
+)
 from measures import Spread, Trend
 from results import Result
 
@@ -152,11 +164,14 @@ def _placement(found: Sequence[Result]) -> Iterator[str]:
     yield ""
     yield "### Placement, and the control"
     yield ""
+    interleaved_more, paper_less = SAME_RATES
     questions = (
-        ("interleaved less the paper's placement", INTERLEAVED, PAPER),
-        ("interleaved less bytes", INTERLEAVED, BYTES),
+        ("interleaved to 0.5 less bytes", INTERLEAVED, BYTES),
+        ("interleaved to 0.5 less the paper's recipe", INTERLEAVED, PAPER),
+        ("interleaved less the paper's placement, both to 0.9", interleaved_more, PAPER),
+        ("interleaved less the paper's placement, both to 0.5", INTERLEAVED, paper_less),
         ("gzip less bytes", GZIP, BYTES),
-        ("gzip less the paper's placement of tokens", GZIP, PAPER),
+        ("gzip less tokens, in the paper's placement", GZIP, PAPER),
     )
     rows = []
     for size, budget in dict.fromkeys((one.cell.size, one.cell.budget) for one in sorted(found, key=_place)):

@@ -185,7 +185,10 @@ def test_the_page_of_made_up_results():
         in lines
     )
     assert "| `tokenizer:sentencepiece` | - | - | - | - | 1,000 | 2,000 | 2.500 (1) |" in lines
-    assert "| interleaved less bytes | 0.3M | 1,024,000 | 0.250 ± 0.010 (3) | worse, by more than its spread |" in lines
+    assert (
+        "| interleaved to 0.5 less bytes | 0.3M | 1,024,000 | 0.250 ± 0.010 (3) | worse, by more than its spread |"
+        in lines
+    )
     assert "| gzip less bytes | 0.3M | 1,024,000 | 0.500 (1) | 1 of 3 seeds: nothing yet |" in lines
     (trend,) = [line for line in lines if "for each doubling" not in line and "ids, at 0.3M" in line]
     assert trend.startswith("| `interleaved:sentencepiece@0.5` | ids, at 0.3M | -0.250 ± 0.012 | 2 | 4 |")
