@@ -98,6 +98,8 @@ class Cell:
 BYTES: Final = "bytes"
 INTERLEAVED: Final = "interleaved:sentencepiece@0.5"
 PAPER: Final = "proxy:sentencepiece"
+SAME_RATES: Final = ("interleaved:sentencepiece@0.9", "proxy:sentencepiece@0.5")
+"""Each placement at the other one's rate: else a difference may be one of rates, that is of raw bytes read."""
 GZIP: Final = "proxy:gzip"
 """The control. It writes a document as a whole, so that there is nothing to interleave."""
 TOKENIZER: Final = "tokenizer:sentencepiece"
@@ -110,12 +112,15 @@ SIZES: Final = ("0.3M", "1M", "5M")
 
 def _cells() -> Iterator[Cell]:
     """All cells, the most telling first; some more than once."""
-    for arm in (*MAIN, *(f"interleaved:{name}@0.5" for name in ("zstd", "trie", "neural"))):
-        yield Cell(arm)
-    for seed in SEEDS:
-        yield from (Cell(arm, seed=seed) for arm in MAIN)
-    yield from (Cell(BYTES, seed=seed, vocabulary=OWN) for seed in SEEDS)
     trend = (BYTES, INTERLEAVED, PAPER)
+    yield from (Cell(arm) for arm in MAIN)
+    yield from (Cell(arm, seed=seed) for seed in SEEDS for arm in (BYTES, INTERLEAVED))
+    yield from (Cell(arm) for arm in SAME_RATES)
+    yield from (Cell(PAPER, seed=seed) for seed in SEEDS)
+    yield from (Cell(f"interleaved:{name}@0.5") for name in ("zstd", "trie", "neural"))
+    yield from (Cell(arm, seed=seed) for seed in SEEDS for arm in SAME_RATES)
+    yield from (Cell(GZIP, seed=seed) for seed in SEEDS)
+    yield from (Cell(BYTES, seed=seed, vocabulary=OWN) for seed in SEEDS)
     for budget in BUDGETS:
         yield from (Cell(arm, budget=budget) for arm in trend)
     yield from (Cell(f"proxy:{name}") for name in ("zstd", "trie", "neural"))

@@ -22,18 +22,20 @@ _SIZE, _BUDGET = "0.3M", 500
 
 
 def all_of(found: Sequence[Result]) -> dict[str, str]:
-    """Every figure by its name, as SVG; none without results."""
-    if not found:
-        return {}
-    return {"arms": arms(found).alone(), "budgets": budgets(found).alone()}
+    """Every figure by its name, as SVG; those that have something to show."""
+    drawn = {"arms": arms(found), "three-seeds": arms(found, seeds=3), "budgets": budgets(found)}
+    return {name: picture.alone() for name, picture in drawn.items() if picture is not None}
 
 
-def arms(found: Sequence[Result]) -> Picture:
-    """A row for each arm at the main size and budget: a dot for each seed, and a stroke at their mean."""
+def arms(found: Sequence[Result], *, seeds: int = 1) -> Picture | None:
+    """A row for each arm with so many seeds at the main size and budget: a dot for each, and a stroke at their mean."""
     here = results.of(found, size=_SIZE, budget=_BUDGET, vocabulary=COMMON)
     names = dict.fromkeys(cell.arm for cell in CELLS)
     values = {arm: [one.raw for one in results.of(here, arm=arm) if one.raw is not None] for arm in names}
-    rows = sorted(((arm, of) for arm, of in values.items() if of), key=lambda row: math.fsum(row[1]) / len(row[1]))
+    enough = ((arm, of) for arm, of in values.items() if len(of) >= seeds)
+    rows = sorted(enough, key=lambda row: math.fsum(row[1]) / len(row[1]))
+    if not rows:
+        return None
     several = [value for _, of in rows for value in of]
     picture = Picture(760, 66 + _ROW * len(rows), "Bits per raw byte of each run, by arm")
     plot = _plot(230, 740, 12, 12 + _ROW * len(rows), Axis(min(several), max(several), False, 250, 720))
@@ -48,9 +50,11 @@ def arms(found: Sequence[Result]) -> Picture:
     return picture
 
 
-def budgets(found: Sequence[Result]) -> Picture:
+def budgets(found: Sequence[Result]) -> Picture | None:
     """Bits per raw byte against ids, a line for each arm and size; a stroke of one deviation to each side."""
     lines = {name: points for name, points in _lines(found) if points}
+    if not lines:
+        return None
     places = [x for points in lines.values() for x, _ in points]
     values = [one.mean for points in lines.values() for _, one in points]
     picture = Picture(760, 340, "Bits per raw byte against ids")

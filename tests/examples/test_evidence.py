@@ -185,7 +185,10 @@ def test_the_page_of_made_up_results():
         in lines
     )
     assert "| `tokenizer:sentencepiece` | - | - | - | - | 1,000 | 2,000 | 2.500 (1) |" in lines
-    assert "| interleaved less bytes | 0.3M | 1,024,000 | 0.250 ± 0.010 (3) | worse, by more than its spread |" in lines
+    assert (
+        "| interleaved to 0.5 less bytes | 0.3M | 1,024,000 | 0.250 ± 0.010 (3) | worse, by more than its spread |"
+        in lines
+    )
     assert "| gzip less bytes | 0.3M | 1,024,000 | 0.500 (1) | 1 of 3 seeds: nothing yet |" in lines
     (trend,) = [line for line in lines if "for each doubling" not in line and "ids, at 0.3M" in line]
     assert trend.startswith("| `interleaved:sentencepiece@0.5` | ids, at 0.3M | -0.250 ± 0.012 | 2 | 4 |")
@@ -193,6 +196,19 @@ def test_the_page_of_made_up_results():
     assert "| stability (edit distance) | -1.00, -1.00 to -1.00 (3) | - (1) |" in lines
     assert "| neural | 3.000 | 2.000 | 0.300 | 3.000 | 1.000 | -1.000 | - |" in lines
     assert f"{len(found)} of the grid's {len(grid.CELLS)} cells have a result." in lines
+
+
+def test_the_readme_speaks_of_what_has_three_seeds():
+    found = [result(3.0 + seed / 100, arm="bytes", seed=seed) for seed in (1, 2, 3)]
+    found += [result(3.5, arm=grid.PAPER, seed=seed) for seed in (1, 2)]
+    assert list(page.sentence(found)) == []
+    found += [result(3.25, arm=grid.INTERLEAVED, seed=seed) for seed in (1, 2, 3)]
+    told = next(page.sentence(found))
+    assert "0.3M parameters, 1.0M ids" in told
+    assert "bytes alone 3.02 ± 0.01, `--proxy-mode interleaved` with SentencePiece, half of the" in told
+    assert "compressed, 3.25 ± 0.00 (" in told
+    assert "paper" not in told
+    assert list(page.sentence(found[3:])) == []
 
 
 def test_nothing_is_said_without_results():
@@ -205,6 +221,8 @@ def test_nothing_is_said_without_results():
 def test_a_dot_for_each_run():
     found = [result(3.0 + seed, arm=arm, seed=seed) for arm in ("bytes", grid.INTERLEAVED) for seed in (1, 2, 3)]
     assert pictures.arms(found).alone().count("<circle") == 6
+    assert pictures.arms(found[:4], seeds=3).alone().count("<circle") == 3
+    assert pictures.arms(found[:2], seeds=3) is None
     drawn = pictures.budgets(found).alone()
     assert (drawn.count("<circle"), drawn.count("interleaved:sentencepiece@0.5, 0.3M")) == (2, 1)
 
