@@ -19,7 +19,7 @@ VERSIONS ?=
 ARGS ?=
 
 .PHONY: help setup preprocess patch demo test test-fast check fix bench bench-quick faults fuzz coverage wheels transformers docs \
-  errors clean
+  errors gpu gpu-wheels gpu-data clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -85,6 +85,22 @@ bench: setup ## benchmarks beside their peers, with goals; results in build/benc
 
 bench-quick: setup ## the same, smaller, within three minutes
 	MEGATRON_LM=$(MEGATRON_LM) $(BIN)/python tests/bench/bench.py --quick $(ARGS)
+
+gpu: ## prove the GPU path: one GPU, 8 minutes, no network; by python3, which has torch [ARGS="--cpu"]
+	tests/gpu/run.sh $(ARGS)
+
+# For the Python and the processor of most GPU machines, in the versions that the tests run with.
+MANYLINUX := _2_28_x86_64 _2_27_x86_64 _2_17_x86_64 2014_x86_64 1_x86_64
+
+gpu-wheels: setup ## what `make gpu` needs beside torch, numpy, numba and transformers, into build/gpu/wheels (14 MB)
+	rm -rf build/gpu/wheels && mkdir -p build/gpu
+	$(BIN)/python -m pip freeze --exclude-editable > build/gpu/constraints.txt
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: --implementation cp --python-version 3.12 \
+	  $(addprefix --platform manylinux,$(MANYLINUX)) --constraint build/gpu/constraints.txt \
+	  --dest build/gpu/wheels --requirement tests/gpu/wheels.txt
+
+gpu-data: setup ## the data of `make gpu`, and the CPU's losses in float32, into build/gpu/data (under 30 MB)
+	$(BIN)/python tests/gpu/data.py
 
 check: setup ## lint, formatting, types
 	$(BIN)/ruff check .

@@ -37,12 +37,13 @@ class Shape:
     seq_length: int = 256
     micro_batch: int = 2
     micro_batches: int = 2
+    heads: int = 4
 
     @property
     def flags(self) -> list[str]:
         """Megatron's flags for it, for a run whose length does not matter."""
         return (
-            f"--num-layers {self.layers} --hidden-size {self.hidden} --num-attention-heads 4 "
+            f"--num-layers {self.layers} --hidden-size {self.hidden} --num-attention-heads {self.heads} "
             f"--seq-length {self.seq_length} --max-position-embeddings {self.seq_length} "
             f"--micro-batch-size {self.micro_batch} --global-batch-size {self.micro_batch * self.micro_batches} "
             "--train-iters 2000 --lr 1e-4 --lr-decay-style constant --eval-iters 1 --eval-interval 100000 "
@@ -62,9 +63,12 @@ def stdlib_sources(total: int) -> list[bytes]:
     return documents
 
 
-def write_data(folder: Path) -> tuple[Path, Path]:
-    """A prepared prefix, and one dataset for stock with about the ids that it gives: nine of ten documents as codes."""
-    documents = stdlib_sources(_CORPUS_BYTES)
+def write_data(folder: Path, documents: list[bytes] | None = None) -> tuple[Path, Path]:
+    """A prepared prefix, and one dataset for stock with about the ids that it gives: nine of ten documents as codes.
+
+    ``documents`` are by default some of the standard library's sources.
+    """
+    documents = documents or stdlib_sources(_CORPUS_BYTES)
     options: dict[str, Any] = {option.name: option.default for option in TrieCompressor.options}
     trie = TrieCompressor.build(options | {"symbols": SYMBOLS}, lambda: iter(documents[::4]))
     ours, stock = folder / "ours", folder / "stock_document"
@@ -90,13 +94,14 @@ def flags_of(side: str, data: tuple[Path, Path], cache: Path) -> list[str]:
 
 
 class Training:
-    """A training process that does one iteration at a time."""
+    """A training process that does one iteration at a time, or as many as ``iterations``."""
 
-    def __init__(self, flags: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, flags: Sequence[str], folder: Path, *, iterations: int = 1) -> None:
         told, tell = os.pipe()
         turn, give = os.pipe()
         folders = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         child = {"OMP_NUM_THREADS": "1", "PYTHONPATH": folders, "BENCH_TELL": str(tell), "BENCH_TURN": str(turn)}
+        child["BENCH_ITERATIONS"] = str(iterations)
         self._log = (folder / f"log-{tell}-{time.monotonic_ns()}.txt").open("w+")
         begin = time.perf_counter()
         self._process = subprocess.Popen(
@@ -104,7 +109,7 @@ class Training:
                 *(sys.executable, "-m", "megatron_proxy.adaptor.cpu"),
                 *(str(Path(__file__).parent / "step_by_step.py"), *flags),
             ],
-            env={**os.environ, **child, **(environment or {})},
+            env={**os.environ, **child},
             pass_fds=(tell, turn),
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -117,17 +122,21 @@ class Training:
         """``started_cpu_s`` and ``started_wall_s`` until the first iteration, and the model's ``parameters``."""
         self.started["started_wall_s"] = time.perf_counter() - begin
 
-    def _read(self) -> dict[str, float]:
+    def _read(self) -> dict[str, Any]:
         line = self._told.readline()
         if not line:
-            self._log.seek(0)
-            raise SystemExit(f"the training process has ended:\n{self._log.read()[-4000:]}")
-        message: dict[str, float] = json.loads(line)
+            raise SystemExit(f"the training process has ended:\n{self.log()[-4000:]}")
+        message: dict[str, Any] = json.loads(line)
         return message
 
-    def step(self) -> dict[str, float]:
-        """One iteration: ``cpu_s`` and ``wall_s``."""
-        os.write(self._give, b"x")
+    def log(self) -> str:
+        """What the process has printed."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def step(self, *, watched: bool = False) -> dict[str, Any]:
+        """One turn: ``cpu_s``, ``wall_s``, ``peak_bytes``; ``watched``: also ``waits``, of each iteration by place."""
+        os.write(self._give, b"w" if watched else b"x")
         return self._read()
 
     def close(self) -> None:

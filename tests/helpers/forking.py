@@ -67,6 +67,11 @@ class Forker:
         """End the process."""
         self._process.communicate()
 
+    def kill(self) -> None:
+        """End the process and the run that it is at, if there is one."""
+        self._process.kill()
+        self._process.communicate()
+
 
 def serve(modules: list[str]) -> None:
     """Answer requests until there are none; returns in a rank alone."""

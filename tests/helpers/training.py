@@ -65,15 +65,19 @@ def train(
     ``anew``, as users start them.
     """
     argv = [str(script), *" ".join(flags).split()]
-    # This checkout's package, whatever is installed.
-    folders = os.pathsep.join(map(str, filter(None, [path, ROOT])))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
+    environment = _environment(path)
     start = _start_anew if anew or not _can_fork() else _fork
     with tempfile.NamedTemporaryFile() as log:
         ended = start(forking.Request(argv, processes, str(cwd), environment, log.name, SECONDS))
         run = Run(ended, Path(log.name).read_text(encoding="utf-8", errors="replace"))
     assert run.code == code, run.log[-4000:]
     return run
+
+
+def _environment(path: Path | str | None = None) -> dict[str, str]:
+    """Variables of a run: this checkout's package is found, whatever is installed, after what is in ``path``."""
+    folders = os.pathsep.join(map(str, filter(None, [path, ROOT])))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
 
 
 def _start_anew(request: forking.Request) -> int:
@@ -99,17 +103,29 @@ def _can_fork() -> bool:
 
 
 def _fork(request: forking.Request) -> int:
+    return _forker_for(request.environment).run(request)
+
+
+def _forker_for(environment: dict[str, str]) -> forking.Forker:
     global _forker
-    path = request.environment["PYTHONPATH"]
-    if _forker is None or _forker.path != path:
+    if _forker is None or _forker.path != environment["PYTHONPATH"]:
         close()
-        _forker = forking.Forker(LOADED, request.environment)
-    return _forker.run(request)
+        _forker = forking.Forker(LOADED, environment)
+    return _forker
 
 
-def close() -> None:
-    """End the process that forks."""
+def load() -> None:
+    """Start the process that forks, if it can fork: the forked children of this one then have it together."""
+    if _can_fork():
+        _forker_for(_environment())
+
+
+def close(*, midway: bool = False) -> None:
+    """End the process that forks; ``midway``: with the run that it is at."""
     global _forker
     if _forker is not None:
-        _forker.close()
+        if midway:
+            _forker.kill()
+        else:
+            _forker.close()
         _forker = None
