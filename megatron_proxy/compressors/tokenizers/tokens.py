@@ -15,6 +15,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self, override
@@ -69,7 +70,7 @@ class TokenCompressor(Compressor):
     tokens
         The bytes that each token stands for, by id; empty for tokens that stand for nothing (control tokens).
     code_of_id
-        int32: the code of each id, a literal byte or 256 + id.
+        The code of each id: a literal byte, or 256 + id.
     borders
         Where texts can be cut without changing their tokens; None where that is not known.
     odd
@@ -99,7 +100,8 @@ class TokenCompressor(Compressor):
         # Spans that are encoded on their own although the tokenizer would look across their borders.
         self.split = self.spans = getattr(settings, "split", "none") == "lines"
         self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
-        self._code_of_id = code_of_id
+        self.code_of_id = code_of_id
+        """int32: the code of each of the tokenizer's ids."""
         self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
         self._sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
         self._token_ends = np.cumsum(self._sizes)
@@ -149,6 +151,15 @@ class TokenCompressor(Compressor):
     def symbol_bytes(self) -> NDArray[np.int32] | None:
         return self._sizes.astype(np.int32) if self.symbols == "ids" else None
 
+    @cached_property
+    def puts_space(self) -> bool:
+        """Whether the tokenizer puts a space before a text, as a part of its first token."""
+        return self.space_before and self._bytes_of(self.codes_of_text("x")).startswith(b" ")
+
+    def codes_of_text(self, text: str) -> NDArray[np.int32]:
+        """The codes of the tokenizer's own ids of a text, whatever bytes they stand for."""
+        return self.code_of_id[self._ids_of([text])[0]]
+
     @abstractmethod
     def _ids_of(self, texts: list[str]) -> list[list[int]]:
         """The tokenizer's ids of each text."""
@@ -174,6 +185,18 @@ class TokenCompressor(Compressor):
         code_ends = np.empty(len(ends), dtype=np.int64)
         _find_code_ends(codes, self._sizes, self._width, ends, code_ends)
         return Encoded(self._written(codes), ends, code_ends)
+
+    def with_spans(self, codes: NDArray[np.int32], document: bytes) -> Encoded:
+        """Codes of a document that are there already, with spans where :meth:`encode_spans` would have them.
+
+        A border is left out where no code ends, and one is put in where a span would get too long without it.
+        """
+        if not self.spans:
+            ends = np.array([len(document)] if document else [], dtype=np.int64)
+            return Encoded(codes, ends, np.full(len(ends), len(codes), dtype=np.int64))
+        found = np.empty((len(codes), 2), dtype=np.int64)
+        count = _cut(self.sizes_of(codes), self._span_ends(document), MAX_BYTES_LIMIT, found)
+        return Encoded(codes, found[:count, 0].copy(), found[:count, 1].copy())
 
     def _tokenize(self, document: bytes) -> NDArray[np.int32]:
         found = [np.empty(0, dtype=np.int32)]
@@ -264,7 +287,7 @@ class TokenCompressor(Compressor):
             raise CompressorError("these bytes are no token's number", where=f"code {-1 - count}")
         return out[:count]
 
-    def _sizes_of(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    def sizes_of(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
         """How many bytes each code stands for."""
         sizes = np.ones(len(codes), dtype=np.int64)
         symbols = codes >= NUM_BYTES
@@ -282,7 +305,7 @@ class TokenCompressor(Compressor):
         """The codes of all texts in a row, each one's exactly, and where those of each text end."""
         ids = self._ids_of(texts)
         ends = np.cumsum(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
-        codes = self._code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
+        codes = self.code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
         if self._all_exact(texts, codes, ends):
             return codes, ends
         parts = [self._exactly(text, part) for text, part in zip(texts, np.split(codes, ends[:-1]), strict=True)]
@@ -302,7 +325,7 @@ class TokenCompressor(Compressor):
 
     def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
         """Whether every text's codes stand for that text."""
-        byte_ends = np.concatenate(([0], np.cumsum(self._sizes_of(codes))))[ends]
+        byte_ends = np.concatenate(([0], np.cumsum(self.sizes_of(codes))))[ends]
         joined = "".join(texts)
         sizes = map(len, texts if joined.isascii() else [text.encode("utf-8") for text in texts])
         expected = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
@@ -360,6 +383,25 @@ def _find_code_ends(
             count += width if symbol else 1
             at += 1
         code_ends[span] = count
+
+
+@jit
+def _cut(sizes: NDArray[np.int64], ends: NDArray[np.int64], longest: int, found: NDArray[np.int64]) -> int:
+    """Where spans end in bytes and in codes, at ``ends`` if a code ends there; returns how many there are."""
+    count = begin = first = end = place = 0
+    for at in range(len(sizes)):
+        if at > first and (place + sizes[at] - begin > longest or at - first == longest):
+            found[count, 0], found[count, 1] = place, at
+            count += 1
+            begin, first = place, at
+        place += sizes[at]
+        while end < len(ends) and ends[end] < place:
+            end += 1
+        if at == len(sizes) - 1 or (end < len(ends) and ends[end] == place):
+            found[count, 0], found[count, 1] = place, at + 1
+            count += 1
+            begin, first = place, at + 1
+    return count
 
 
 @jit

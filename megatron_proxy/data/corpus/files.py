@@ -158,6 +158,15 @@ def chunks(sources: Sequence[Source], *, shard: tuple[int, int] = (0, 1), size: 
     CorpusError
         While iterating: a source that cannot be read, or is truncated.
     """
+    for source, begin, end in shares(sources, shard):
+        try:
+            yield from source.cut(begin, end, size)
+        except OSError as error:
+            raise unreadable(source.path, error) from error
+
+
+def shares[Kind: Source](sources: Sequence[Kind], shard: tuple[int, int]) -> Iterator[tuple[Kind, int, int]]:
+    """Every source, and what of it is in a shard: what begins at the bytes ``begin … end - 1`` on disk."""
     index, count = shard
     total = sum(source.size for source in sources)
     first, last = total * index // count, total * (index + 1) // count
@@ -165,10 +174,7 @@ def chunks(sources: Sequence[Source], *, shard: tuple[int, int] = (0, 1), size: 
     last += index == count - 1
     offset = 0
     for source in sources:
-        try:
-            yield from source.cut(first - offset, last - offset, size)
-        except OSError as error:
-            raise unreadable(source.path, error) from error
+        yield source, first - offset, last - offset
         offset += source.size
 
 

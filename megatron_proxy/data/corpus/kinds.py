@@ -49,7 +49,7 @@ def _begins(*magics: bytes) -> Callable[[bytes], bool]:
 
 _UNPACK: Final = "unpack it, or pack it with gzip, zstd, xz or bz2, which are read as they are"
 _TABLE: Final = "tables are read from files only: unpack it"
-_DATA: Final = "name the JSONL files that it was made from"
+_DATA: Final = "name the JSONL files that it was made from, or take its ids: --input-tokens PREFIX --tokenizer FILE"
 
 GZIP: Final = Kind("a gzip file", _begins(b"\x1f\x8b"), _UNPACK)
 ZSTD: Final = Kind("a zstd file", _begins(_ZSTD_MAGIC), _UNPACK)
