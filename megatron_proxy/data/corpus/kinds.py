@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from ...common.storage.remote import open_file
+
 HEAD_BYTES: Final = 512
 """How much of a file's beginning tells its kind."""
 
@@ -96,7 +98,7 @@ def kind_of_file(path: str) -> Kind | None:
     OSError
         If it cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         found = kind_of(_head_behind_skippable_frames(file))
     if found is None and path.endswith(".bin") and _begins_with(f"{path[:-4]}.idx", _INDEX_MAGIC):
         return _MEGATRON
@@ -119,7 +121,7 @@ def _head_behind_skippable_frames(file: BinaryIO) -> bytes:
 
 def _begins_with(path: str, magic: bytes) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return file.read(len(magic)) == magic
     except OSError:
         return False

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...common import extras
+from ...common.storage.remote import is_remote, open_file
 from ...errors import CorpusError, ProxyError
 from .folders import too_long
 from .jsonl import MAX_DOCUMENT_BYTES
@@ -105,6 +106,11 @@ class _Table(ABC):
                 before += rows
 
 
+def _place(path: str) -> Any:
+    """What pyarrow opens: the path, or the file that is behind an address."""
+    return open_file(path) if is_remote(path) else path
+
+
 class Parquet(_Table):
     """A Parquet file."""
 
@@ -117,7 +123,7 @@ class Parquet(_Table):
         """Its row groups."""
         from pyarrow import parquet
 
-        about = parquet.read_metadata(self.path)
+        about = parquet.read_metadata(_place(self.path))
         offset = 0
         for number in range(about.num_row_groups):
             group = about.row_group(number)
@@ -128,13 +134,13 @@ class Parquet(_Table):
         """Its columns."""
         from pyarrow import parquet
 
-        return parquet.read_schema(self.path)
+        return parquet.read_schema(_place(self.path))
 
     def batches(self, group: int, keys: Sequence[str], rows: int) -> Iterator[Any]:
         """A row group, decoded as far as it is asked for."""
         from pyarrow import parquet
 
-        with parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file:
+        with parquet.ParquetFile(_place(self.path), pre_buffer=False, buffer_size=1 << 20) as file:
             columns = [_column_of(file.schema_arrow, key, self.path) for key in keys]
             yield from file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
 
