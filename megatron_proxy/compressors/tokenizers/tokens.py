@@ -152,9 +152,14 @@ class TokenCompressor(Compressor):
         return self._sizes.astype(np.int32) if self.symbols == "ids" else None
 
     @cached_property
+    def bytes_per_id(self) -> NDArray[np.int64]:
+        """How many bytes each of the tokenizer's ids stands for: int64."""
+        return self.sizes_of(self.code_of_id)
+
+    @cached_property
     def puts_space(self) -> bool:
         """Whether the tokenizer puts a space before a text, as a part of its first token."""
-        return self.space_before and self._bytes_of(self.codes_of_text("x")).startswith(b" ")
+        return self.space_before and self.bytes_of(self.codes_of_text("x")).startswith(b" ")
 
     def codes_of_text(self, text: str) -> NDArray[np.int32]:
         """The codes of the tokenizer's own ids of a text, whatever bytes they stand for."""
@@ -275,7 +280,7 @@ class TokenCompressor(Compressor):
         symbols = codes[codes >= NUM_BYTES] - NUM_BYTES
         if len(symbols) and not self._sizes[symbols].all():
             raise CompressorError("a symbol that stands for nothing, such as a control token")
-        return self._bytes_of(codes)
+        return self.bytes_of(codes)
 
     def _read(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """The inverse of :meth:`_written` for ids in bytes."""
@@ -314,14 +319,14 @@ class TokenCompressor(Compressor):
     def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """``codes`` if they stand for ``text``, else with literals where they do not."""
         expected = text.encode("utf-8")
-        found = self._bytes_of(codes)
+        found = self.bytes_of(codes)
         if found == expected:
             return codes
         if self.space_before and found == b" " + expected:
             # A space put before the text belongs to the first token, and that one goes.
-            return np.concatenate([literals(self._bytes_of(codes[:1])[1:]), codes[1:]])
+            return np.concatenate([literals(self.bytes_of(codes[:1])[1:]), codes[1:]])
         codes = np.concatenate([np.empty(0, dtype=np.int32), *self._where_exact(text)])
-        return codes if self._bytes_of(codes) == expected else literals(expected)
+        return codes if self.bytes_of(codes) == expected else literals(expected)
 
     def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
         """Whether every text's codes stand for that text."""
@@ -329,9 +334,10 @@ class TokenCompressor(Compressor):
         joined = "".join(texts)
         sizes = map(len, texts if joined.isascii() else [text.encode("utf-8") for text in texts])
         expected = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
-        return np.array_equal(byte_ends, expected) and self._bytes_of(codes) == joined.encode("utf-8")
+        return np.array_equal(byte_ends, expected) and self.bytes_of(codes) == joined.encode("utf-8")
 
-    def _bytes_of(self, codes: NDArray[np.int32]) -> bytes:
+    def bytes_of(self, codes: NDArray[np.int32]) -> bytes:
+        """What codes that there are (literals, or 256 + id) stand for; :meth:`decode` is for any others."""
         out = np.empty(_total_bytes(codes, self._sizes), dtype=np.uint8)
         _join(codes, self._token_bytes, self._token_ends, out)
         return out.tobytes()

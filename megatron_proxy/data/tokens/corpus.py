@@ -105,7 +105,7 @@ class Tokens:
         """What the ids stand for."""
         check_one_key(self.path, keys)
         found = self.source.documents(self.first, self.stop, self.source.tokenizer.compressor())
-        text = found.text.tobytes()
+        text = found.text
         ends = [0, *found.ends[:, 1].tolist()]
         for number, (begin, end) in enumerate(pairwise(ends)):
             if end - begin > MAX_DOCUMENT_BYTES:
@@ -174,7 +174,7 @@ def _take(raw: ViewReader, compressor: TokenCompressor, parts: Sequence[Part], b
         lengths = np.diff(found.ends, axis=0, prepend=0)
         stored = found.codes.astype(compressor.vocabulary.code_dtype)
         same = list(map(len, documents)) == lengths[:, 1].tolist()
-        if not same or compressor.decode(stored) != b"".join(documents):
+        if not same or found.text != b"".join(documents):
             raise DatasetError(
                 "the raw view is not what the ids of these documents stand for",
                 where=f"{source.where(first)} to {stop:,}",

@@ -15,12 +15,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...compressors.tokenizers.tokens import TokenCompressor
+from ...common.jit import jit
+from ...compressors.tokenizers.tokens import TokenCompressor, literals
 from ...errors import CorpusError
 
 END_OF_DOCUMENT: Final = "end of document"
 SPECIAL: Final = "special"
-_SPACE: Final = ord(" ")
+_NO_ID: Final = -1
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Documents:
     """
 
     codes: NDArray[np.int32]
-    text: NDArray[np.uint8]
+    text: bytes
     ends: NDArray[np.int64]
     left_out: Mapping[str, int]
 
@@ -66,40 +67,64 @@ def documents_of(
     CorpusError
         For an id that the tokenizer has not, or a special one that may not be dropped, with its place.
     """
-    closing = _closing(ids, ends, rules.eod)
-    table = np.append(compressor.sizes_of(compressor.code_of_id), -1)
-    sizes = table[np.where((ids < 0) | (ids >= len(table)), len(table) - 1, ids)]
-    sizes[closing] = 0
-    if (wrong := sizes < 0).any():
+    if ids.dtype.itemsize > 4:
+        ids = ids.astype(np.int64)
+    codes = np.empty(len(ids), dtype=np.int32)
+    both = np.empty((len(ends), 2), dtype=np.int64)
+    sizes = compressor.bytes_per_id
+    eod = _NO_ID if rules.eod is None else rules.eod
+    count, closing, first = _lay_out(ids, ends, compressor.code_of_id, sizes, eod, codes, both)
+    if first >= 0 and not 0 <= ids[first] < len(sizes):
         raise _bad(
-            int(np.argmax(wrong)), ids, ends, where, f"is none of the tokenizer's {len(compressor.code_of_id):,}",
+            first, ids, ends, where, f"is none of the tokenizer's {len(sizes):,}",
             "--tokenizer: name the one that made the ids",
         )  # fmt: skip
-    empty = sizes == 0
-    special = int(np.count_nonzero(empty)) - len(closing)
-    if special and not rules.drop:
-        empty[closing] = False
+    if first >= 0 and not rules.drop:
         raise _bad(
-            int(np.argmax(empty)), ids, ends, where, "is a special token: it stands for no bytes",
+            first, ids, ends, where, "is a special token: it stands for no bytes",
             "drop such ids, --special-tokens drop; if it ends documents, name it: --eod-id",
         )  # fmt: skip
-    if special or len(closing):
-        kept = ~empty
-        ends = np.concatenate([[0], np.cumsum(kept)])[ends]
-        ids, sizes = ids[kept], sizes[kept]
-    left_out = {END_OF_DOCUMENT: len(closing), SPECIAL: special}
-    codes = compressor.code_of_id[ids]
-    text = np.frombuffer(compressor.decode(codes), dtype=np.uint8)
-    both = np.stack([ends, np.concatenate([[0], np.cumsum(sizes)])[ends]], axis=1)
-    found = Documents(codes, text, both, {name: count for name, count in left_out.items() if count})
-    return _without_spaces(found, sizes) if compressor.puts_space else found
+    left_out = {END_OF_DOCUMENT: closing, SPECIAL: len(ids) - count - closing}
+    left_out = {name: number for name, number in left_out.items() if number}
+    codes = codes[:count]
+    if compressor.puts_space:
+        codes, both = _without_spaces(codes, both, compressor)
+    return Documents(codes, compressor.bytes_of(codes), both, left_out)
 
 
-def _closing(ids: NDArray[Any], ends: NDArray[np.int64], eod: int | None) -> NDArray[np.int64]:
-    """Where the ids are that end documents."""
-    lengths = np.diff(ends, prepend=0)
-    last = ends[lengths > 0] - 1
-    return last[ids[last] == eod] if eod is not None else last[:0]
+@jit
+def _lay_out(
+    ids: NDArray[Any],
+    ends: NDArray[np.int64],
+    code_of_id: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    eod: int,
+    codes: NDArray[np.int32],
+    both: NDArray[np.int64],
+) -> tuple[int, int, int]:
+    """Fill ``codes``, and ``both`` with the ends of documents in codes and in bytes.
+
+    Returns how many codes there are, how many ids end documents, and where the first special id is: an id that the
+    tokenizer has not, as soon as there is one, and -1 if there is neither.
+    """
+    count = size = closing = begin = 0
+    first = -1
+    for document in range(len(ends)):
+        for at in range(begin, ends[document]):
+            id_ = ids[at]
+            if id_ == eod and at == ends[document] - 1:
+                closing += 1
+            elif id_ < 0 or id_ >= len(sizes):
+                return count, closing, at
+            elif sizes[id_] == 0:
+                first = at if first < 0 else first
+            else:
+                codes[count] = code_of_id[id_]
+                size += sizes[id_]
+                count += 1
+        begin = ends[document]
+        both[document, 0], both[document, 1] = count, size
+    return count, closing, first
 
 
 def _bad(
@@ -110,19 +135,18 @@ def _bad(
     return CorpusError(f"the id {ids[at]} {what}", where=f"{where(document)}, id {at - begin + 1:,}", fix=fix)
 
 
-def _without_spaces(found: Documents, sizes: NDArray[np.int64]) -> Documents:
-    """The same without the space that begins a document; ``sizes`` are the bytes of each code."""
-    begins = np.concatenate([np.zeros((1, 2), dtype=np.int64), found.ends[:-1]])
-    spaced = found.ends[:, 1] > begins[:, 1]
-    spaced[spaced] = found.text[begins[spaced, 1]] == _SPACE
-    codes, at = [], 0
-    lengths = found.ends - begins
-    lengths[:, 1] -= spaced
-    for document in np.flatnonzero(spaced).tolist():
-        code, byte = begins[document].tolist()
-        rest = found.text[byte + 1 : byte + sizes[code]]
-        codes += [found.codes[at:code], rest.astype(np.int32)]
-        lengths[document, 0] += len(rest) - 1
-        at = code + 1
-    text = np.delete(found.text, begins[spaced, 1])
-    return Documents(np.concatenate([*codes, found.codes[at:]]), text, np.cumsum(lengths, axis=0), found.left_out)
+def _without_spaces(
+    codes: NDArray[np.int32], both: NDArray[np.int64], compressor: TokenCompressor
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The same without the space that begins a document: the rest of its first token is literals."""
+    lengths = np.diff(both, axis=0, prepend=0)
+    parts, at = [], 0
+    for document in np.flatnonzero(lengths[:, 0]).tolist():
+        begin = int(both[document, 0] - lengths[document, 0])
+        first = compressor.bytes_of(codes[begin : begin + 1])
+        if not first.startswith(b" "):
+            continue
+        parts += [codes[at:begin], literals(first[1:])]
+        lengths[document] += len(first) - 2, -1
+        at = begin + 1
+    return np.concatenate([*parts, codes[at:]]), np.cumsum(lengths, axis=0)

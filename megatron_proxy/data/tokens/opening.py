@@ -77,8 +77,8 @@ def _eod_of(prefix: TokenPrefix, compressor: TokenCompressor) -> int | None:
         if prefix.offset(document) == prefix.offset(document + 1):
             continue
         last = int(prefix.ids(document, document + 1)[0][-1])
-        known = 0 <= last < len(compressor.code_of_id)
-        empty = not known or compressor.sizes_of(compressor.code_of_id[last : last + 1])[0] == 0
+        known = 0 <= last < len(compressor.bytes_per_id)
+        empty = not known or compressor.bytes_per_id[last] == 0
         return last if empty else None
     return None
 
@@ -119,12 +119,12 @@ def _with_bytes(codes: NDArray[np.int32], compressor: TokenCompressor) -> NDArra
 
 def _text_of(codes: NDArray[np.int32], compressor: TokenCompressor) -> str:
     """The text that a tokenizer was given, as far as its tokens tell."""
-    text = compressor.decode(codes).decode("utf-8", "replace")
+    text = compressor.bytes_of(codes).decode("utf-8", "replace")
     return text.removeprefix(" ") if compressor.puts_space else text
 
 
 def _placed(codes: NDArray[np.int32], compressor: TokenCompressor) -> NDArray[np.int64]:
     """Each code with where it ends in the text that the tokenizer was given, as one number."""
-    put = compressor.puts_space and compressor.decode(codes[:1]).startswith(b" ")
+    put = compressor.puts_space and compressor.bytes_of(codes[:1]).startswith(b" ")
     placed: NDArray[np.int64] = (np.cumsum(compressor.sizes_of(codes)) - put) << 25 | codes
     return placed
