@@ -104,8 +104,9 @@ class TokenCompressor(Compressor):
         """int32: the code of each of the tokenizer's ids."""
         self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
         self._sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-        self._token_ends = np.cumsum(self._sizes)
+        self._token_ends = np.concatenate([[0], np.cumsum(self._sizes)])
         self._token_bytes = np.frombuffer(b"".join(tokens), dtype=np.uint8)
+        self._heads = _heads(self._token_bytes, self._token_ends[:-1])
         self._odd = re.compile(f"[\udc80-\udcff{odd}]+")
         self._odd_bytes = tuple(character.encode() for character in odd)
         self._width = 1 if self.symbols == "ids" else max(1, ((len(tokens) - 1).bit_length() + 7) // 8)
@@ -338,9 +339,10 @@ class TokenCompressor(Compressor):
 
     def bytes_of(self, codes: NDArray[np.int32]) -> bytes:
         """What codes that there are (literals, or 256 + id) stand for; :meth:`decode` is for any others."""
-        out = np.empty(_total_bytes(codes, self._sizes), dtype=np.uint8)
-        _join(codes, self._token_bytes, self._token_ends, out)
-        return out.tobytes()
+        size = _total_bytes(codes, self._sizes)
+        out = np.empty(size + _HEAD_BYTES, dtype=np.uint8)
+        _join(codes, self._heads, self._token_bytes, self._token_ends, out)
+        return out[:size].tobytes()
 
 
 def literals(content: bytes) -> NDArray[np.int32]:
@@ -457,17 +459,42 @@ def _unspell(codes: NDArray[np.int32], ids: NDArray[np.int32], width: int, out: 
     return count
 
 
+_HEAD_BYTES: Final = 8
+
+
+def _heads(token_bytes: NDArray[np.uint8], begins: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The first bytes of each token as one number, the first byte lowest; behind short ones there is anything."""
+    padded = np.append(token_bytes, np.zeros(_HEAD_BYTES, dtype=np.uint8))
+    heads: NDArray[np.uint64] = padded[begins[:, None] + np.arange(_HEAD_BYTES)].view("<u8").ravel()
+    return heads
+
+
 @jit
 def _join(
-    codes: NDArray[np.int32], token_bytes: NDArray[np.uint8], token_ends: NDArray[np.int64], out: NDArray[np.uint8]
+    codes: NDArray[np.int32],
+    heads: NDArray[np.uint64],
+    token_bytes: NDArray[np.uint8],
+    token_ends: NDArray[np.int64],
+    out: NDArray[np.uint8],
 ) -> None:
-    place = 0
+    """Put down what codes stand for; ``out`` has room for a head more.
+
+    Most tokens are short: a head is put down whole, in one instruction, and the next token over what was too much.
+    Loops over so few bytes would take five times as long, and indices that may be negative would undo it.
+    """
+    one = np.uint64(1)
+    place = np.uint64(0)
     for code in codes:
         if code < 256:
             out[place] = code
-            place += 1
+            place += one
             continue
-        begin = token_ends[code - 257] if code > 256 else 0
-        for i in range(begin, token_ends[code - 256]):
-            out[place] = token_bytes[i]
-            place += 1
+        symbol = np.uint64(code - 256)
+        begin = np.uint64(token_ends[symbol])
+        size = np.uint64(token_ends[symbol + one]) - begin
+        head = heads[symbol]
+        for i in range(8):
+            out[place + np.uint64(i)] = np.uint8((head >> np.uint64(8 * i)) & np.uint64(255))
+        for i in range(np.uint64(8), size):
+            out[place + np.uint64(i)] = token_bytes[begin + np.uint64(i)]
+        place += size
