@@ -24,7 +24,8 @@ def add_input(parser: argparse._ActionsContainer, *, required: bool) -> None:
         default=[],
         required=required,
         metavar="FILE",
-        help="JSONL (plain, .gz, .zst, .xz, .bz2), Parquet, Arrow, tar, folders; globs of them; - for standard input",
+        help="JSONL (plain, .gz, .zst, .xz, .bz2), Parquet, Arrow, tar, folders; globs and addresses (s3://) of them; "
+        "- for standard input",
     )
     parser.add_argument(
         "--files",

@@ -17,11 +17,14 @@ import argparse
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .. import compressors
 from ..data.dataset import manifest
-from . import _answer, _flags
+from . import _answer, _flags, _tokens
+
+if TYPE_CHECKING:
+    from ..data.prepare import Job
 
 _WIDTH: Final = 768
 """Of GPT-2's smallest model."""
@@ -32,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpus = parser.add_argument_group("corpus")
     _flags.add_input(corpus, required=False)
     _flags.add_json_keys(corpus)
+    _tokens.add_arguments(corpus)
     corpus.add_argument("--max-documents", type=int, metavar="N", help="take the first N documents only")
     corpus.add_argument("--shard", metavar="I/N", help="take the I-th of N shards only, counted from 0")
     output = parser.add_argument_group("output")
@@ -46,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="width of the model to tell the rows' share of at the end (default: %(default)s)",
     )
     output.add_argument("--overwrite", action="store_true", help="replace a dataset or a view that differs")
+    output.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="read the first megabytes only, tell what would be made, how large and how long, and write nothing",
+    )
     group = parser.add_argument_group("compressors")
     group.add_argument(
         "--compressor",
@@ -91,20 +100,27 @@ def run(args: argparse.Namespace) -> int:
 
     names = _flags.split_names(args.compressor)
     _flags.check_counts(args, "hidden_size")
+    options = _flags.compressor_options(args)
+    given, own = _tokens.given(args, options)
+    others = [name for name in names if name not in own]
+    names = [*own, *others]
     job = Job(
         prefix=args.output_prefix,
         inputs=args.input,
-        recipes=recipes(names, _flags.compressor_options(args), args.compressor_from),
+        recipes=[*own.values(), *recipes(others, options, args.compressor_from)],
         keys=args.json_keys,
         workers=args.workers,
         partitions=args.partitions,
         shard=_flags.parse_shard(args.shard),
         max_documents=args.max_documents,
         taking=_flags.taking(args),
+        given=given,
         skip_bad_lines=args.skip_bad_lines,
         overwrite=args.overwrite,
         log_interval=args.log_interval,
     )
+    if args.dry_run:
+        return _estimate(args, job)
     # What a scheduler sends before it kills: leave by the way that clears away.
     signal.signal(signal.SIGTERM, _terminate)
     with _answer.answering(args) as answer:
@@ -116,6 +132,18 @@ def run(args: argparse.Namespace) -> int:
             answer.text(f"train on it: {shlex.join(flags)}")
         if args.json:
             answer.content({"datasets": [_prepared(prefix) for prefix in prefixes], "train_with": flags})
+    return 0
+
+
+def _estimate(args: argparse.Namespace, job: Job) -> int:
+    """Tell what the command would make."""
+    from ..tools.estimate import estimate
+
+    with _answer.answering(args) as answer:
+        lines, content = estimate(job, args.hidden_size)
+        for line in lines:
+            answer.text(line)
+        answer.content(content)
     return 0
 
 

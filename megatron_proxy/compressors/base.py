@@ -82,6 +82,9 @@ class Compressor(ABC):
     decodes: ClassVar[bool] = True
     """Whether it can decode at all; False for what stands for a compressor that is not here."""
 
+    learns_quickly: ClassVar[bool] = True
+    """Whether learning from a few megabytes takes seconds, if it learns at all."""
+
     # The following may depend on an instance's settings: ask the instance, not the class.
 
     literals: bool = False

@@ -8,6 +8,7 @@ import signal
 import pytest
 import zstandard
 from preparing import DOCUMENTS, TEXTS, decoded, files_of, leftovers, raw_documents, write_corpus
+from token_files import byte_level, write_tokens
 
 from megatron_proxy.data.dataset import manifest
 
@@ -56,6 +57,25 @@ def test_it_ends_with_the_rows_of_each_view_and_a_command_line_for_a_shell(tmp_p
     assert small.startswith("the corpus is too small to learn 512 symbols from: it has 0.2 bytes for each, and 100 are")
     assert small_too.startswith("the corpus is too small to learn 16 symbols from: it has 5.8 bytes for each, and 100")
     assert use == f"train on it: --data-path '{tmp_path}/my data' --proxy-compression toy"
+
+
+def test_the_ids_of_a_tokenized_corpus_are_taken(tmp_path, command):
+    tokenizer = byte_level(tmp_path / "tokenizer.json", TEXTS[:1] * 5)
+    ids = tokenizer.encode(TEXTS[0]).ids
+    prefix = write_tokens(tmp_path / "ids", [[[*ids, 0]]])
+    arguments = ["prepare", "--output-prefix", tmp_path / "p", "--workers", 0]
+    given = ["--input-tokens", prefix, "--tokenizer", tmp_path / "tokenizer.json"]
+    code, out, _ = command(*arguments, *given, "--compressor", "gzip,hf", "--hf-symbols", "ids")
+    assert (code, out.splitlines()[-1]) == (0, f"train on it: --data-path {tmp_path / 'p'} --proxy-compression hf")
+    assert (
+        raw_documents(tmp_path / "p")
+        == decoded(tmp_path / "p", "hf")
+        == decoded(tmp_path / "p", "gzip")
+        == DOCUMENTS[:1]
+    )
+    for flag, value in (("--tokenizer", "t"), ("--eod-id", 0)):
+        code, _, err = command(*arguments, flag, value)
+        assert (code, f"{flag}: goes with --input-tokens" in err) == (1, True)
 
 
 def test_input_may_be_several_files_of_every_kind(tmp_path, command):

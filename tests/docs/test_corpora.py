@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from sources import as_lines, as_tar, members_of, write_files
+from token_files import byte_level, write_tokens
 
 from megatron_proxy.data.dataset import manifest
 
 PAGE = Path(__file__).parents[2] / "docs" / "corpora.md"
-COMMANDS = re.search(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[1].splitlines()
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+COMMANDS = [command for block in BLOCKS for command in block.splitlines()]
 TEXTS = ["one document", "a second one"]
 
 
@@ -32,6 +34,8 @@ def corpora(tmp_path_factory):
     with pa.OSFile(str(folder / "saved" / "1.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
     (folder / "saved" / "state.json").write_text(json.dumps({"_data_files": [{"filename": "1.arrow"}]}))
+    tokenizer = byte_level(folder / "tokenizer.json", TEXTS)
+    write_tokens(folder / "web_text_document", [[[*tokenizer.encode(text).ids, 0]] for text in TEXTS])
     return folder
 
 
@@ -41,7 +45,9 @@ def test_every_command_makes_its_dataset(corpora):
     script = "\n".join(["set -eo pipefail", *COMMANDS]).replace("megatron-proxy ", f"{program} ")
     done = subprocess.run(["bash", "-c", script], cwd=corpora, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("train on it: --data-path") == len(COMMANDS)
-    prefixes = [re.search(r"--output-prefix (\S+)", command)[1] for command in COMMANDS]
+    making = [command for command in COMMANDS if "--dry-run" not in command]
+    assert done.stdout.count("train on it: --data-path") == len(making)
+    assert done.stdout.count("nothing was written") == len(COMMANDS) - len(making) == 1
+    prefixes = [re.search(r"--output-prefix (\S+)", command)[1] for command in making]
     found = {Path(prefix).name: manifest.read(str(corpora / prefix)).documents for prefix in prefixes}
     assert found == dict.fromkeys(found, 2) | {"both": 4}

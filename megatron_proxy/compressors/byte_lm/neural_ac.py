@@ -60,6 +60,7 @@ class NeuralAcCompressor(Compressor):
     """
 
     name = "neural-ac"
+    learns_quickly = False
     options = NeuralAcOptions.flags()
     lossless: ClassVar[bool] = False
     literals = True

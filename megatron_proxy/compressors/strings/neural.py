@@ -65,6 +65,7 @@ class NeuralCompressor(LongestMatch):
     """Of the most probable strings of a byte LM those that are used; matches end at words."""
 
     name = "neural"
+    learns_quickly = False
     options = NeuralOptions.flags()
 
     @classmethod

@@ -98,8 +98,8 @@ class HfCompressor(TokenCompressor):
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         at = 0
         for id_, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
-            code = self._code_of_id[id_ : id_ + 1]
-            content = self._bytes_of(code)
+            code = self.code_of_id[id_ : id_ + 1]
+            content = self.bytes_of(code)
             if end <= at or content not in (text[at:end].encode("utf-8"), text[begin:end].encode("utf-8")):
                 continue
             if begin > at and content == text[begin:end].encode("utf-8"):

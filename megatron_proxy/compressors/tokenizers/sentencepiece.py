@@ -86,9 +86,9 @@ class SentencePieceCompressor(TokenCompressor):
     @override
     def _where_exact(self, text: str) -> Iterator[NDArray[np.int32]]:
         for id_, surface in _surfaces(self._processor, text):
-            code = self._code_of_id[id_ : id_ + 1]
+            code = self.code_of_id[id_ : id_ + 1]
             content = surface.encode("utf-8")
-            yield code if self._bytes_of(code) == content else literals(content)
+            yield code if self.bytes_of(code) == content else literals(content)
 
 
 def train(documents: list[bytes], vocab_size: int) -> bytes:

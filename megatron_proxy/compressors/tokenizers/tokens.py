@@ -15,6 +15,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self, override
@@ -69,7 +70,7 @@ class TokenCompressor(Compressor):
     tokens
         The bytes that each token stands for, by id; empty for tokens that stand for nothing (control tokens).
     code_of_id
-        int32: the code of each id, a literal byte or 256 + id.
+        The code of each id: a literal byte, or 256 + id.
     borders
         Where texts can be cut without changing their tokens; None where that is not known.
     odd
@@ -99,11 +100,13 @@ class TokenCompressor(Compressor):
         # Spans that are encoded on their own although the tokenizer would look across their borders.
         self.split = self.spans = getattr(settings, "split", "none") == "lines"
         self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
-        self._code_of_id = code_of_id
+        self.code_of_id = code_of_id
+        """int32: the code of each of the tokenizer's ids."""
         self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
         self._sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-        self._token_ends = np.cumsum(self._sizes)
+        self._token_ends = np.concatenate([[0], np.cumsum(self._sizes)])
         self._token_bytes = np.frombuffer(b"".join(tokens), dtype=np.uint8)
+        self._heads = _heads(self._token_bytes, self._token_ends[:-1])
         self._odd = re.compile(f"[\udc80-\udcff{odd}]+")
         self._odd_bytes = tuple(character.encode() for character in odd)
         self._width = 1 if self.symbols == "ids" else max(1, ((len(tokens) - 1).bit_length() + 7) // 8)
@@ -149,6 +152,20 @@ class TokenCompressor(Compressor):
     def symbol_bytes(self) -> NDArray[np.int32] | None:
         return self._sizes.astype(np.int32) if self.symbols == "ids" else None
 
+    @cached_property
+    def bytes_per_id(self) -> NDArray[np.int64]:
+        """How many bytes each of the tokenizer's ids stands for: int64."""
+        return self.sizes_of(self.code_of_id)
+
+    @cached_property
+    def puts_space(self) -> bool:
+        """Whether the tokenizer puts a space before a text, as a part of its first token."""
+        return self.space_before and self.bytes_of(self.codes_of_text("x")).startswith(b" ")
+
+    def codes_of_text(self, text: str) -> NDArray[np.int32]:
+        """The codes of the tokenizer's own ids of a text, whatever bytes they stand for."""
+        return self.code_of_id[self._ids_of([text])[0]]
+
     @abstractmethod
     def _ids_of(self, texts: list[str]) -> list[list[int]]:
         """The tokenizer's ids of each text."""
@@ -174,6 +191,18 @@ class TokenCompressor(Compressor):
         code_ends = np.empty(len(ends), dtype=np.int64)
         _find_code_ends(codes, self._sizes, self._width, ends, code_ends)
         return Encoded(self._written(codes), ends, code_ends)
+
+    def with_spans(self, codes: NDArray[np.int32], document: bytes) -> Encoded:
+        """Codes of a document that are there already, with spans where :meth:`encode_spans` would have them.
+
+        A border is left out where no code ends, and one is put in where a span would get too long without it.
+        """
+        if not self.spans:
+            ends = np.array([len(document)] if document else [], dtype=np.int64)
+            return Encoded(codes, ends, np.full(len(ends), len(codes), dtype=np.int64))
+        found = np.empty((len(codes), 2), dtype=np.int64)
+        count = _cut(self.sizes_of(codes), self._span_ends(document), MAX_BYTES_LIMIT, found)
+        return Encoded(codes, found[:count, 0].copy(), found[:count, 1].copy())
 
     def _tokenize(self, document: bytes) -> NDArray[np.int32]:
         found = [np.empty(0, dtype=np.int32)]
@@ -252,7 +281,7 @@ class TokenCompressor(Compressor):
         symbols = codes[codes >= NUM_BYTES] - NUM_BYTES
         if len(symbols) and not self._sizes[symbols].all():
             raise CompressorError("a symbol that stands for nothing, such as a control token")
-        return self._bytes_of(codes)
+        return self.bytes_of(codes)
 
     def _read(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """The inverse of :meth:`_written` for ids in bytes."""
@@ -264,7 +293,7 @@ class TokenCompressor(Compressor):
             raise CompressorError("these bytes are no token's number", where=f"code {-1 - count}")
         return out[:count]
 
-    def _sizes_of(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    def sizes_of(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
         """How many bytes each code stands for."""
         sizes = np.ones(len(codes), dtype=np.int64)
         symbols = codes >= NUM_BYTES
@@ -282,7 +311,7 @@ class TokenCompressor(Compressor):
         """The codes of all texts in a row, each one's exactly, and where those of each text end."""
         ids = self._ids_of(texts)
         ends = np.cumsum(np.fromiter(map(len, ids), dtype=np.int64, count=len(ids)))
-        codes = self._code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
+        codes = self.code_of_id[np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(ends[-1]))]
         if self._all_exact(texts, codes, ends):
             return codes, ends
         parts = [self._exactly(text, part) for text, part in zip(texts, np.split(codes, ends[:-1]), strict=True)]
@@ -291,27 +320,29 @@ class TokenCompressor(Compressor):
     def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """``codes`` if they stand for ``text``, else with literals where they do not."""
         expected = text.encode("utf-8")
-        found = self._bytes_of(codes)
+        found = self.bytes_of(codes)
         if found == expected:
             return codes
         if self.space_before and found == b" " + expected:
             # A space put before the text belongs to the first token, and that one goes.
-            return np.concatenate([literals(self._bytes_of(codes[:1])[1:]), codes[1:]])
+            return np.concatenate([literals(self.bytes_of(codes[:1])[1:]), codes[1:]])
         codes = np.concatenate([np.empty(0, dtype=np.int32), *self._where_exact(text)])
-        return codes if self._bytes_of(codes) == expected else literals(expected)
+        return codes if self.bytes_of(codes) == expected else literals(expected)
 
     def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
         """Whether every text's codes stand for that text."""
-        byte_ends = np.concatenate(([0], np.cumsum(self._sizes_of(codes))))[ends]
+        byte_ends = np.concatenate(([0], np.cumsum(self.sizes_of(codes))))[ends]
         joined = "".join(texts)
         sizes = map(len, texts if joined.isascii() else [text.encode("utf-8") for text in texts])
         expected = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
-        return np.array_equal(byte_ends, expected) and self._bytes_of(codes) == joined.encode("utf-8")
+        return np.array_equal(byte_ends, expected) and self.bytes_of(codes) == joined.encode("utf-8")
 
-    def _bytes_of(self, codes: NDArray[np.int32]) -> bytes:
-        out = np.empty(_total_bytes(codes, self._sizes), dtype=np.uint8)
-        _join(codes, self._token_bytes, self._token_ends, out)
-        return out.tobytes()
+    def bytes_of(self, codes: NDArray[np.int32]) -> bytes:
+        """What codes that there are (literals, or 256 + id) stand for; :meth:`decode` is for any others."""
+        size = _total_bytes(codes, self._sizes)
+        out = np.empty(size + _HEAD_BYTES, dtype=np.uint8)
+        _join(codes, self._heads, self._token_bytes, self._token_ends, out)
+        return out[:size].tobytes()
 
 
 def literals(content: bytes) -> NDArray[np.int32]:
@@ -363,6 +394,25 @@ def _find_code_ends(
 
 
 @jit
+def _cut(sizes: NDArray[np.int64], ends: NDArray[np.int64], longest: int, found: NDArray[np.int64]) -> int:
+    """Where spans end in bytes and in codes, at ``ends`` if a code ends there; returns how many there are."""
+    count = begin = first = end = place = 0
+    for at in range(len(sizes)):
+        if at > first and (place + sizes[at] - begin > longest or at - first == longest):
+            found[count, 0], found[count, 1] = place, at
+            count += 1
+            begin, first = place, at
+        place += sizes[at]
+        while end < len(ends) and ends[end] < place:
+            end += 1
+        if at == len(sizes) - 1 or (end < len(ends) and ends[end] == place):
+            found[count, 0], found[count, 1] = place, at + 1
+            count += 1
+            begin, first = place, at + 1
+    return count
+
+
+@jit
 def _total_bytes(codes: NDArray[np.int32], sizes: NDArray[np.int64]) -> int:
     """How many bytes ``codes`` stand for."""
     total = 0
@@ -409,17 +459,42 @@ def _unspell(codes: NDArray[np.int32], ids: NDArray[np.int32], width: int, out: 
     return count
 
 
+_HEAD_BYTES: Final = 8
+
+
+def _heads(token_bytes: NDArray[np.uint8], begins: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The first bytes of each token as one number, the first byte lowest; behind short ones there is anything."""
+    padded = np.append(token_bytes, np.zeros(_HEAD_BYTES, dtype=np.uint8))
+    heads: NDArray[np.uint64] = padded[begins[:, None] + np.arange(_HEAD_BYTES)].view("<u8").ravel()
+    return heads
+
+
 @jit
 def _join(
-    codes: NDArray[np.int32], token_bytes: NDArray[np.uint8], token_ends: NDArray[np.int64], out: NDArray[np.uint8]
+    codes: NDArray[np.int32],
+    heads: NDArray[np.uint64],
+    token_bytes: NDArray[np.uint8],
+    token_ends: NDArray[np.int64],
+    out: NDArray[np.uint8],
 ) -> None:
-    place = 0
+    """Put down what codes stand for; ``out`` has room for a head more.
+
+    Most tokens are short: a head is put down whole, in one instruction, and the next token over what was too much.
+    Loops over so few bytes would take five times as long, and indices that may be negative would undo it.
+    """
+    one = np.uint64(1)
+    place = np.uint64(0)
     for code in codes:
         if code < 256:
             out[place] = code
-            place += 1
+            place += one
             continue
-        begin = token_ends[code - 257] if code > 256 else 0
-        for i in range(begin, token_ends[code - 256]):
-            out[place] = token_bytes[i]
-            place += 1
+        symbol = np.uint64(code - 256)
+        begin = np.uint64(token_ends[symbol])
+        size = np.uint64(token_ends[symbol + one]) - begin
+        head = heads[symbol]
+        for i in range(8):
+            out[place + np.uint64(i)] = np.uint8((head >> np.uint64(8 * i)) & np.uint64(255))
+        for i in range(np.uint64(8), size):
+            out[place + np.uint64(i)] = token_bytes[begin + np.uint64(i)]
+        place += size

@@ -1,8 +1,8 @@
 """Tar archives, packed or not: members in their order, as records, as texts, or as they are.
 
 With a glob, each member that it takes is a document as it is, as in a folder. Without one it is as WebDataset has it:
-``NAME.json`` is a record, whose documents are found by their keys, and ``NAME.txt`` a document; other members are left
-out, and counted.
+``NAME.json`` is a record, whose documents are found by their keys, ``NAME.jsonl`` lines of such records, and
+``NAME.txt`` a document; other members are left out, and counted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from ...errors import CorpusError, ProxyError
+from .chunk import parse_lines
 from .decompress import DamagedStream, damaged, pieces
 from .folders import BINARY, HIDDEN, is_binary, is_hidden, matches, too_long
 from .jsonl import MAX_DOCUMENT_BYTES, BadLine, parse_line
@@ -53,6 +54,9 @@ class Members:
             if not self.records and is_binary(member.content):
                 left_out[BINARY] += 1
                 continue
+            if self.records and member.name.endswith(".jsonl") and member.size <= MAX_DOCUMENT_BYTES:
+                self._read_lines(number, member, keys, documents, bad)
+                continue
             try:
                 for found, document in zip(documents, self._documents(member, keys), strict=True):
                     found.append(document)
@@ -61,6 +65,20 @@ class Members:
                 place = f"{self.path}, member {member.name}"
                 bad.append(Bad(number, len(documents[0]), reason, error.lack, place))
         return Parsed(len(self.members), documents, bad, left_out)
+
+    def _read_lines(
+        self, number: int, member: Member, keys: Sequence[str], documents: list[list[bytes]], bad: list[Bad]
+    ) -> None:
+        """Add what the lines of a member hold."""
+        found = parse_lines(io.BytesIO(member.content), keys, at_start=True)
+        before = len(documents[0])
+        place = f"{self.path}, member {member.name}"
+        bad += [
+            Bad(number, before + one.documents_before, one.reason, one.lack, f"{place}:{one.line + 1}")
+            for one in found.bad
+        ]
+        for all_, these in zip(documents, found.documents, strict=True):
+            all_ += these
 
     def _documents(self, member: Member, keys: Sequence[str]) -> Sequence[bytes]:
         if member.size > MAX_DOCUMENT_BYTES:
@@ -146,7 +164,7 @@ class Archive:
             return False
         if self.pattern is not None:
             return matches(name, self.pattern)
-        taken = name.endswith((".json", ".txt"))
+        taken = name.endswith((".json", ".jsonl", ".txt"))
         left_out.update([] if taken else [OTHER])
         return taken
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 
+from ...common.storage.remote import open_file
 from .decompress import blocks
 from .jsonl import BadLine, parse_line
 from .source import Bad, Chunk, Parsed
@@ -35,7 +36,7 @@ class Stretch:
 
     def lines(self) -> Iterator[bytes]:
         """The lines, one after the other, each with its newline."""
-        with open(self.path, "rb", buffering=_READ_BYTES) as file:
+        with open_file(self.path, _READ_BYTES) as file:
             position = self._first_line(file)
             while position < self.end and (line := file.readline()):
                 position += len(line)
@@ -52,7 +53,7 @@ class Stretch:
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
         found, left, last = 0, self.begin, b"\n"
-        with open(self.path, "rb") as file:
+        with open_file(self.path) as file:
             while left and (block := file.read(min(left, _READ_BYTES))):
                 found += block.count(b"\n")
                 left -= len(block)

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
+from ...common.storage.remote import open_file
 from ...errors import CorpusError
 from .kinds import BZ2, GZIP, HEAD_BYTES, XZ, ZSTD, Kind
 
@@ -77,7 +78,7 @@ class StandardInput(io.RawIOBase):
 
 def open_input(path: str) -> BinaryIO:
     """A file, or standard input."""
-    return StandardInput() if path == STANDARD_INPUT else open(path, "rb")  # type: ignore[return-value]
+    return StandardInput() if path == STANDARD_INPUT else open_file(path)  # type: ignore[return-value]
 
 
 def compression_of(path: str, kind: Kind | None) -> str | None:

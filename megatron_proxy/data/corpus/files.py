@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from ...common.storage.remote import is_remote, matching, open_file, size_of
 from ...errors import CorpusError
 from .archives import Archive
 from .chunk import Lines, LineStream
@@ -61,6 +62,8 @@ def expand(inputs: Sequence[str], taking: Taking = AS_THEY_ARE) -> list[Source]:
 
 
 def _matches(pattern: str) -> list[str]:
+    if is_remote(pattern):
+        return _remote_matches(pattern)
     if os.path.exists(pattern) or not glob.has_magic(pattern):
         return [pattern]
     # A folder that is there is meant as it is called, brackets and all; behind a wildcard, brackets may be either.
@@ -70,6 +73,16 @@ def _matches(pattern: str) -> list[str]:
         if found := sorted(glob.glob(glob.escape(folder) + tried, recursive=True)):
             return found
     raise CorpusError(f"no file matches {pattern!r}", where="--input")
+
+
+def _remote_matches(pattern: str) -> list[str]:
+    try:
+        found = matching(pattern)
+    except OSError as error:
+        raise unreadable(pattern, error) from error
+    if not found:
+        raise CorpusError(f"no file matches {pattern!r}", where="--input")
+    return found
 
 
 def _folder_of(pattern: str) -> str:
@@ -82,6 +95,8 @@ def _inspect(path: str, taking: Taking) -> list[Source]:
     try:
         if path == STANDARD_INPUT:
             return [_of_stream(path, 0, kind_of(StandardInput.look()), taking)]
+        if is_remote(path):
+            return [_of_remote(path, size_of(path), taking)]
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             return _of_folder(path, taking)
@@ -94,6 +109,17 @@ def _inspect(path: str, taking: Taking) -> list[Source]:
         return [_of_stream(path, status.st_size, kind, taking)]
     except OSError as error:
         raise unreadable(path, error) from error
+
+
+def _of_remote(path: str, size: int, taking: Taking) -> Source:
+    """The source behind an address."""
+    kind = kind_of_file(path)
+    if kind in (ARROW, ARROW_STREAM):
+        raise CorpusError("Arrow files are mapped into memory, not read over a network", where=path, fix="copy it here")
+    if kind is PARQUET:
+        check_installed(path)
+        return Parquet(path, size)
+    return _of_stream(path, size, kind, taking)
 
 
 def _of_folder(path: str, taking: Taking) -> list[Source]:
@@ -120,11 +146,11 @@ def _of_stream(path: str, size: int, kind: Kind | None, taking: Taking) -> Sourc
         raise _foreign(path, kind.name, kind)
     if inside is not None:
         raise _foreign(path, f"{inside.name}, packed with {compression}", inside)
-    if compression and size == 0 and path != STANDARD_INPUT:
+    if compression and size == 0 and path != STANDARD_INPUT and not is_remote(path):
         raise CorpusError(f"the {compression} stream is truncated or damaged (the file is empty)", where=path)
     if taking.text_documents is not None:
         return TextFile(path, size, compression, taking.text_documents)
-    if compression or path == STANDARD_INPUT:
+    if compression or path == STANDARD_INPUT or (is_remote(path) and not size):
         return LineStream(path, size, compression)
     return Lines(path, size)
 
@@ -133,7 +159,7 @@ def _kind_inside(path: str, compression: str) -> Kind | None:
     """The kind of what a compressed file holds."""
     if path == STANDARD_INPUT:
         return kind_of(unpacked_head(io.BytesIO(StandardInput.look()), compression))
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return kind_of(unpacked_head(file, compression))
 
 
@@ -158,6 +184,15 @@ def chunks(sources: Sequence[Source], *, shard: tuple[int, int] = (0, 1), size: 
     CorpusError
         While iterating: a source that cannot be read, or is truncated.
     """
+    for source, begin, end in shares(sources, shard):
+        try:
+            yield from source.cut(begin, end, size)
+        except OSError as error:
+            raise unreadable(source.path, error) from error
+
+
+def shares[Kind: Source](sources: Sequence[Kind], shard: tuple[int, int]) -> Iterator[tuple[Kind, int, int]]:
+    """Every source, and what of it is in a shard: what begins at the bytes ``begin … end - 1`` on disk."""
     index, count = shard
     total = sum(source.size for source in sources)
     first, last = total * index // count, total * (index + 1) // count
@@ -165,10 +200,7 @@ def chunks(sources: Sequence[Source], *, shard: tuple[int, int] = (0, 1), size: 
     last += index == count - 1
     offset = 0
     for source in sources:
-        try:
-            yield from source.cut(first - offset, last - offset, size)
-        except OSError as error:
-            raise unreadable(source.path, error) from error
+        yield source, first - offset, last - offset
         offset += source.size
 
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
 from typing import Final
 
 from ...errors import CorpusError
@@ -25,6 +24,7 @@ BINARY: Final = "binary"
 LINKS: Final = "links"
 _BINARY_HEAD_BYTES: Final = 8000
 _MOST_FILES: Final = 1000
+_SMALL_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class Files:
         documents: list[bytes] = []
         bad: list[Bad] = []
         left_out = Counter(self.left_out)
+        folder = os.path.join(self.path, "")
         for number, (name, size) in enumerate(self.names):
-            path = os.path.join(self.path, name)
+            path = folder + name
             if size > MAX_DOCUMENT_BYTES:
                 bad.append(Bad(number, len(documents), too_long(size), place=path))
             elif not self.texts and is_binary(content := _content(path, size)):
@@ -70,13 +71,25 @@ class Files:
 
 def _content(path: str, size: int) -> bytes:
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        if size > _SMALL_BYTES:
+            with open(path, "rb") as file:
+                content = file.read()
+        else:
+            content = _small_content(path, size)
     except OSError as error:
         raise CorpusError(f"cannot be read ({error.strerror})", where=path) from error
     if len(content) != size:
         raise changed(path)
     return content
+
+
+def _small_content(path: str, size: int) -> bytes:
+    """A file in one call, without what Python's own files do besides."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, size + 1)
+    finally:
+        os.close(descriptor)
 
 
 def is_binary(content: bytes) -> bool:
@@ -86,12 +99,15 @@ def is_binary(content: bytes) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a path has a part that begins with a dot."""
-    return any(part.startswith(".") and part not in (".", "..") for part in PurePosixPath(name).parts)
+    # Few names have a dot behind a slash.
+    if "/." not in name and not name.startswith("."):
+        return False
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 def matches(name: str, pattern: str) -> bool:
     """Whether a glob takes a path: by its last part, or where the glob has a slash, by the whole of it."""
-    return fnmatchcase(name if "/" in pattern else PurePosixPath(name).name, pattern)
+    return fnmatchcase(name if "/" in pattern else name.rstrip("/").rpartition("/")[2], pattern)
 
 
 def too_long(size: int) -> str:
@@ -143,33 +159,31 @@ def folder(path: str, pattern: str) -> Folder:
     root = os.path.realpath(path)
     names: list[tuple[str, int]] = []
     left_out: Counter[str] = Counter()
-    for name in _walk(path, ""):
-        full = os.path.join(path, name)
-        status = os.lstat(full)
+    for name, status in _walk(path, ""):
         if is_hidden(name):
             left_out[HIDDEN] += 1
         elif stat.S_ISLNK(status.st_mode):
-            _check_link(full, root)
+            _check_link(os.path.join(path, name), root)
             left_out[LINKS] += 1
         elif not matches(name, pattern):
             continue
         elif stat.S_ISREG(status.st_mode):
             names.append((name, status.st_size))
         else:
-            raise CorpusError("neither a file nor a folder", where=full)
+            raise CorpusError("neither a file nor a folder", where=os.path.join(path, name))
     return Folder(path, tuple(sorted(names, key=lambda one: os.fsencode(one[0]))), left_out)
 
 
-def _walk(root: str, inside: str) -> Iterator[str]:
-    """The paths of all that is no folder; a link to one is not gone into."""
+def _walk(root: str, inside: str) -> Iterator[tuple[str, os.stat_result]]:
+    """The paths of all that is no folder, and what the system says of them; a link to one is not gone into."""
     with os.scandir(os.path.join(root, inside)) as entries:
         found = list(entries)
     for entry in found:
-        name = os.path.join(inside, entry.name)
+        name = f"{inside}/{entry.name}" if inside else entry.name
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(root, name)
         else:
-            yield name
+            yield name, entry.stat(follow_symlinks=False)
 
 
 def _check_link(path: str, root: str) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from ...common.storage.remote import open_file
+
 HEAD_BYTES: Final = 512
 """How much of a file's beginning tells its kind."""
 
@@ -49,7 +51,7 @@ def _begins(*magics: bytes) -> Callable[[bytes], bool]:
 
 _UNPACK: Final = "unpack it, or pack it with gzip, zstd, xz or bz2, which are read as they are"
 _TABLE: Final = "tables are read from files only: unpack it"
-_DATA: Final = "name the JSONL files that it was made from"
+_DATA: Final = "name the JSONL files that it was made from, or take its ids: --input-tokens PREFIX --tokenizer FILE"
 
 GZIP: Final = Kind("a gzip file", _begins(b"\x1f\x8b"), _UNPACK)
 ZSTD: Final = Kind("a zstd file", _begins(_ZSTD_MAGIC), _UNPACK)
@@ -96,7 +98,7 @@ def kind_of_file(path: str) -> Kind | None:
     OSError
         If it cannot be read.
     """
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         found = kind_of(_head_behind_skippable_frames(file))
     if found is None and path.endswith(".bin") and _begins_with(f"{path[:-4]}.idx", _INDEX_MAGIC):
         return _MEGATRON
@@ -119,7 +121,7 @@ def _head_behind_skippable_frames(file: BinaryIO) -> bytes:
 
 def _begins_with(path: str, magic: bytes) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return file.read(len(magic)) == magic
     except OSError:
         return False

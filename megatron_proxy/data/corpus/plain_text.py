@@ -12,13 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ...common.storage.remote import is_remote
 from .decompress import STANDARD_INPUT, blocks
 from .folders import Files, too_long
 from .jsonl import MAX_DOCUMENT_BYTES
 from .source import Bad, Chunk, Parsed, check_one_key
 
 FILE: Final = "file"
-BLANK_LINE: Final = "blank-line"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,12 @@ class TextFile:
         """The whole file, or blocks that end at a blank line, if it begins there."""
         if not begin <= 0 < end:
             return
-        if self.documents == FILE and self.compression is None and self.path != STANDARD_INPUT:
+        if (
+            self.documents == FILE
+            and self.compression is None
+            and self.path != STANDARD_INPUT
+            and not is_remote(self.path)
+        ):
             folder, name = os.path.split(self.path)
             yield Files(folder, ((name, self.size),), texts=True)
         elif self.documents == FILE:

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...errors import ConfigurationError, CorpusError, ProxyError
+from ...common import extras
+from ...common.storage.remote import is_remote, open_file
+from ...errors import CorpusError, ProxyError
 from .folders import too_long
 from .jsonl import MAX_DOCUMENT_BYTES
 from .source import Bad, Parsed
@@ -37,11 +39,7 @@ def check_installed(path: str) -> None:
     try:
         import pyarrow  # noqa: F401 - only whether it is there
     except ImportError as error:
-        raise ConfigurationError(
-            "Parquet and Arrow files need the package pyarrow",
-            where=path,
-            fix="pip install 'megatron-proxy[parquet]'",
-        ) from error
+        raise extras.missing("pyarrow", path) from error
 
 
 def saved_files(path: str) -> list[str] | None:
@@ -97,20 +95,20 @@ class _Table(ABC):
         """Rows, of the groups that begin there."""
         before = 0
         with _telling(self):
-            for group, (rows, memory, offset) in enumerate(self.groups()):
+            groups = list(self.groups())
+            ends = [*(offset for _, _, offset in groups[1:]), self.size]
+            for group, ((rows, memory, offset), stop) in enumerate(zip(groups, ends, strict=True)):
                 step = max(1, rows * size // max(memory, size, 1))
                 if begin <= offset < end:
                     for first in range(0, rows, step):
-                        stop = min(first + step, rows)
-                        yield Rows(
-                            self, group, first, stop, before, memory_share(self.size, memory, rows, stop - first)
-                        )
+                        last = min(first + step, rows)
+                        yield Rows(self, group, first, last, before, (stop - offset) * (last - first) // rows)
                 before += rows
 
 
-def memory_share(size: int, memory: int, rows: int, taken: int) -> int:
-    """About how many bytes on disk some rows of a group take up; never more than the file has."""
-    return min(size, memory * taken // max(rows, 1))
+def _place(path: str) -> Any:
+    """What pyarrow opens: the path, or the file that is behind an address."""
+    return open_file(path) if is_remote(path) else path
 
 
 class Parquet(_Table):
@@ -125,7 +123,7 @@ class Parquet(_Table):
         """Its row groups."""
         from pyarrow import parquet
 
-        about = parquet.read_metadata(self.path)
+        about = parquet.read_metadata(_place(self.path))
         offset = 0
         for number in range(about.num_row_groups):
             group = about.row_group(number)
@@ -136,13 +134,13 @@ class Parquet(_Table):
         """Its columns."""
         from pyarrow import parquet
 
-        return parquet.read_schema(self.path)
+        return parquet.read_schema(_place(self.path))
 
     def batches(self, group: int, keys: Sequence[str], rows: int) -> Iterator[Any]:
         """A row group, decoded as far as it is asked for."""
         from pyarrow import parquet
 
-        with parquet.ParquetFile(self.path, pre_buffer=False, buffer_size=1 << 20) as file:
+        with parquet.ParquetFile(_place(self.path), pre_buffer=False, buffer_size=1 << 20) as file:
             columns = [_column_of(file.schema_arrow, key, self.path) for key in keys]
             yield from file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
 

@@ -28,6 +28,7 @@ VERSION: Final = 1
 PREPARE_AGAIN: Final = "prepare the view again"
 _PREPARE_ALL: Final = "prepare the corpus again"
 _READ_BYTES: Final = 1 << 20
+_GIVEN: Final = "given_codes"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,18 @@ class Manifest:
     def with_views(self, views: Mapping[str, CompressedView]) -> Self:
         """The same dataset with these compressed views, sorted by name."""
         return replace(self, compressed=dict(sorted(views.items())))
+
+    def given(self, name: str) -> Mapping[str, Any] | None:
+        """What is told of where a view's codes come from, if its compressor has not made them: it may make others."""
+        told: Mapping[str, Any] | None = self.source.get(_GIVEN, {}).get(name)
+        return told
+
+    def with_given(self, name: str, given: Mapping[str, Any] | None) -> Self:
+        """The same dataset, with what is told of where a view's codes come from; None if its compressor made them."""
+        told = {other: value for other, value in self.source.get(_GIVEN, {}).items() if other != name}
+        told |= {} if given is None else {name: dict(given)}
+        source = {key: value for key, value in self.source.items() if key != _GIVEN}
+        return replace(self, source=source | ({_GIVEN: told} if told else {}))
 
     def stored_files(self) -> list[StoredFile]:
         """Every file of the dataset but the manifest."""

@@ -7,7 +7,7 @@ Training checks sizes, dtypes and counts by itself (:meth:`.opened.PreparedDatas
 * every compressor: it can be restored from the manifest, with the same fingerprint;
 * every cached plan beside the data, or in a folder that is named: training reads those only that somebody has changed;
 * with ``deep``, every document: decode(compressed) == raw. Of one document in 16 each span is decoded alone, too, and
-  the document is encoded again: the codes and spans must be those on disk.
+  the document is encoded again: the codes and spans must be those on disk, unless they were given.
 
 All that is wrong is collected, not just the first thing.
 """
@@ -123,7 +123,7 @@ def verify(
                 continue
         if deep and compressor is not None and compressor.decodes:
             findings.decoded[name] = content.documents
-            encodes = _encodes_here(compressor, findings)
+            encodes = content.given(name) is None and _encodes_here(compressor, findings)
             if encodes:
                 findings.encoded[name] = -(-content.documents // _DOCUMENTS_PER_CHECK)
             decoder = Decoder(raw.path, codes.path, None if spans is None else spans.path, compressor, encodes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...common.parallel import Setup
 from ...common.progress import Progress
 from ...compressors import Compressor
 from ...errors import DatasetError
@@ -13,7 +14,7 @@ from ..dataset.layout import Layout
 from ..dataset.manifest import CompressedView, Manifest
 from ..dataset.reader import ViewReader
 from .dataset import Dataset, describe
-from .encode import encode
+from .encode import EncodedRange, Given, Range, encode
 from .job import Job
 from .learning import view_to_learn_from
 from .parts import concatenate, finished_part, remove_parts
@@ -39,7 +40,8 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
         remove_parts(dataset.layout, recipe.name)
         job.report(f"{dataset.prefix}: the {recipe.name} view is there already")
         return
-    with dataset.making(compressor) as pending:
+    given = _given(job, recipe.name)
+    with dataset.making(compressor, None if given is None else given.described()) as pending:
         _fill(job, dataset, raw, compressor, pending)
     remove_parts(dataset.layout, recipe.name)
     codes = dataset.prepared.compressed(recipe.name).view.units
@@ -75,11 +77,22 @@ def _is_there(job: Job, dataset: Dataset, compressor: Compressor) -> bool:
     return True
 
 
+def _given(job: Job, name: str) -> Given | None:
+    """The corpus whose documents have the codes of a compressor already, if it is one."""
+    return job.given if job.given is not None and job.given.name == name else None
+
+
+def _taking(job: Job, raw: ViewReader, compressor: Compressor) -> Setup[Range, EncodedRange] | None:
+    """What workers do where the codes are given."""
+    given = _given(job, compressor.name)
+    return None if given is None else given.encoder(raw.path, compressor, job.shard or (0, 1))
+
+
 def _fill(job: Job, dataset: Dataset, raw: ViewReader, compressor: Compressor, pending: Sequence[PendingView]) -> None:
     label = f"{dataset.prefix}: writing the {compressor.name} view"
     with Progress(label, raw.units, log_interval=job.log_interval) as progress:
         if job.partitions == 1:
-            encode(raw, (0, len(raw)), compressor, pending, job.workers, progress)
+            encode(raw, (0, len(raw)), compressor, pending, job.workers, progress, _taking(job, raw, compressor))
             return
         parts = [_make_part(job, dataset, raw, compressor, part, progress) for part in range(job.partitions)]
     for number, one in enumerate(pending):
@@ -99,7 +112,7 @@ def _make_part(
         progress.advance(end - begin, int(raw.sequence_lengths[begin:end].sum(dtype=np.int64)))
         return layout, finished
     with pending_views(layout, compressor) as pending:
-        encode(raw, (begin, end), compressor, pending, job.workers, progress)
+        encode(raw, (begin, end), compressor, pending, job.workers, progress, _taking(job, raw, compressor))
         stored = [one.finish() for one in pending]
         for one in pending:
             one.publish()

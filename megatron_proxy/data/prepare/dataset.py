@@ -88,16 +88,17 @@ class Dataset:
         return PendingView(self.layout.raw, RAW_DTYPE)
 
     @contextmanager
-    def making(self, compressor: Compressor) -> Iterator[list[PendingView]]:
+    def making(self, compressor: Compressor, given: Mapping[str, Any] | None = None) -> Iterator[list[PendingView]]:
         """Views of a compressor (its codes, and its spans if it has any) to be filled.
 
         Then they are added, or take the place of those that are there; if filling them fails, nothing is left.
+        ``given`` is what the manifest says of codes that the compressor has not made.
         """
         for path, _ in view_files(self.layout, compressor):
             self.check_free(path)
         with pending_views(self.layout, compressor) as pending:
             yield pending
-            self._publish_compressed(compressor, pending, [one.finish() for one in pending])
+            self._publish_compressed(compressor, pending, [one.finish() for one in pending], given)
 
     def check_free(self, path: str) -> None:
         """Refuse to make a view at ``path`` where something else is.
@@ -131,7 +132,11 @@ class Dataset:
         self._write(Manifest(documents, raw, {}, source, versions()))
 
     def _publish_compressed(
-        self, compressor: Compressor, pending: Sequence[PendingView], stored: Sequence[View]
+        self,
+        compressor: Compressor,
+        pending: Sequence[PendingView],
+        stored: Sequence[View],
+        given: Mapping[str, Any] | None,
     ) -> None:
         self._lock.publishing = True
         content = self.prepared.manifest
@@ -147,7 +152,7 @@ class Dataset:
             for suffix, file in compressor.files().items()
         }
         entry = replace(describe(compressor, stored, files), symbol_bytes=self._store_symbol_bytes(compressor))
-        self._write(content.with_compressed(compressor.name, entry))
+        self._write(content.with_compressed(compressor.name, entry).with_given(compressor.name, given))
 
     def _store_symbol_bytes(self, compressor: Compressor) -> SymbolBytes:
         table = compressor.symbol_bytes()

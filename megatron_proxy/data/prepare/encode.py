@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ...common import jit
 from ...common.parallel import Workers
 from ...common.progress import Progress
 from ...compressors import Compressor
+from ..corpus import Source
 from ..dataset.reader import ViewReader
 from .repeat import check_repeats
 from .staging import PendingView
@@ -39,6 +40,26 @@ class EncodedRange:
     documents: int
     raw_bytes: int
     views: list[Units]
+
+
+class Given(Protocol):
+    """A corpus whose documents have codes already, such as one that another tool has tokenized."""
+
+    @property
+    def name(self) -> str:
+        """The compressor whose codes they are."""
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """The documents."""
+
+    def described(self) -> dict[str, Any]:
+        """What the manifest says of where the codes come from."""
+
+    def encoder(
+        self, raw_path: str, compressor: Any, shard: tuple[int, int]
+    ) -> Callable[[], Callable[[Range], EncodedRange]]:
+        """What a worker does in place of :func:`encoder`, for the raw view of a shard."""
 
 
 def ranges(view: ViewReader, documents: Range, workers: int) -> Iterator[Range]:
@@ -80,22 +101,23 @@ def encode(
     pending: Sequence[PendingView],
     workers: int,
     progress: Progress,
+    given: Callable[[], Callable[[Range], EncodedRange]] | None = None,
 ) -> None:
     """Write the codes of a range of documents to ``pending[0]``, and the spans to ``pending[1]`` if there are any.
 
-    The first of them are encoded again, in this process, and must have the same codes.
+    The first of them are encoded again, in this process, and must have the same codes. Codes that are ``given`` are
+    taken as they are.
 
     Raises
     ------
     CompressorError
         A compressor that does not keep its contract.
     """
-    with Workers(
-        partial(encoder, raw.path, compressor), workers, preload=[__name__, type(compressor).__module__, jit.READY]
-    ) as pool:
+    setup = given or partial(encoder, raw.path, compressor)
+    with Workers(setup, workers, preload=[__name__, type(compressor).__module__, jit.READY]) as pool:
         begin = documents[0]
         for found in pool.map(ranges(raw, documents, workers)):
-            if begin == documents[0]:
+            if begin == documents[0] and given is None:
                 check_repeats(compressor, list(raw.read_each(begin, begin + _few(raw, begin, found))), found.views)
             begin += found.documents
             for view, (units, lengths) in zip(pending, found.views, strict=True):

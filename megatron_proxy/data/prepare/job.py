@@ -16,6 +16,7 @@ from ..corpus import AS_THEY_ARE, DEFAULT_KEY, Source, Taking, expand
 from ..corpus.chunk import LINES
 from ..corpus.decompress import STANDARD_INPUT
 from ..dataset.layout import Layout
+from .encode import Given
 from .raw_view import Corpus
 from .recipe import Recipe
 
@@ -46,6 +47,8 @@ class Job:
         Take the first so many documents only.
     taking
         How inputs are read that do not say it themselves.
+    given
+        The corpus, in place of inputs, where its documents have the codes of one of the compressors already.
     skip_bad_lines
         Count and list bad lines instead of ending with an error.
     overwrite
@@ -71,6 +74,7 @@ class Job:
     shard: tuple[int, int] | None = None
     max_documents: int | None = None
     taking: Taking = AS_THEY_ARE
+    given: Given | None = None
     skip_bad_lines: bool = False
     overwrite: bool = False
     log_interval: int = DEFAULT_LOG_INTERVAL
@@ -92,6 +96,10 @@ class Job:
         for flag, names in [("--json-keys", self.keys), ("--compressor", [recipe.name for recipe in self.recipes])]:
             if len(set(names)) < len(names):
                 raise ConfigurationError(f"something is named twice: {', '.join(names)}", where=flag)
+        if self.given is not None and self.inputs:
+            raise ConfigurationError(
+                "the corpus is that of --input-tokens", where="--input", fix="prepare each to a prefix of its own"
+            )
         self._check_shard()
 
     def _check_shard(self) -> None:
@@ -111,6 +119,11 @@ class Job:
         kinds = [type(recipe.made) if recipe.made else compressors.get(recipe.name) for recipe in self.recipes]
         return [*(kind.__module__ for kind in kinds), jit.READY] if kinds else []
 
+    @property
+    def has_corpus(self) -> bool:
+        """Whether there is a corpus to take documents from, and not only the raw view that is there."""
+        return bool(self.inputs) or self.given is not None
+
     def corpus(self) -> Corpus:
         """Which documents to take.
 
@@ -121,7 +134,7 @@ class Job:
         """
         other = () if self.compressed_key is None else (self.compressed_key,)
         return Corpus(
-            expand(self.inputs, self.taking),
+            expand(self.inputs, self.taking) if self.given is None else self.given.sources,
             [*self.keys, *other],
             self.shard or (0, 1),
             self.max_documents,

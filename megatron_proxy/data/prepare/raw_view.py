@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...common.parallel import Workers
 from ...common.progress import Progress
+from ...common.storage.remote import is_remote, size_of
 from ..corpus import Chunk, Joined, Source, bad_line, changed, chunks, read_joined
 from ..corpus.chunk import LineNumbers
 from ..corpus.decompress import STANDARD_INPUT
@@ -183,8 +184,16 @@ def _check_unchanged(files: Sequence[Source]) -> None:
     for file in files:
         if os.path.isdir(file.path) or file.path == STANDARD_INPUT:
             continue
-        if not os.path.exists(file.path) or os.path.getsize(file.path) != file.size:
+        if _size_of(file.path) != file.size:
             raise changed(file.path)
+
+
+def _size_of(path: str) -> int | None:
+    """The size of a file now; None if it is not there."""
+    try:
+        return size_of(path) if is_remote(path) else os.path.getsize(path)
+    except OSError:
+        return None
 
 
 class Comparison(Pending):

@@ -34,7 +34,7 @@ def prepare(job: Job) -> list[str]:
     ProxyError
         Whatever the user can mend. Nothing half-made is left behind.
     """
-    corpus = job.corpus() if job.inputs else None
+    corpus = job.corpus() if job.has_corpus else None
     job = checked(job)
     with ExitStack() as stack:
         prefixes = [job.dataset_prefix(key) for key in job.keys]
@@ -112,7 +112,7 @@ def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequen
             job.report(f"{dataset.prefix}: {count:,} documents, {view.units:,} bytes in the raw view")
         if bad_lines.left_out:
             shown = ", ".join(f"{count:,} {what}" for what, count in sorted(bad_lines.left_out.items()))
-            job.report(f"files that were left out: {shown}")
+            job.report(f"{'files' if job.given is None else 'ids'} that were left out: {shown}")
         if bad_lines.count:
             job.report(f"{bad_lines.count:,} bad lines were passed over: {bad_lines.path} lists them")
 

@@ -166,7 +166,7 @@ def _merge_skipped_lines(path: Path, shards: Sequence[PreparedDataset], count: i
 def _merge_view(dataset: Dataset, shards: Sequence[PreparedDataset], name: str) -> None:
     compressor = shards[0].compressor(name)
     entries = [shard.manifest.compressed[name] for shard in shards]
-    with dataset.making(compressor) as pending:
+    with dataset.making(compressor, shards[0].manifest.given(name)) as pending:
         for number, one in enumerate(pending):
             paths = [view_files(shard.layout, compressor)[number][0] for shard in shards]
             concatenate(paths, [entry.stored_views()[number] for entry in entries], one)

@@ -1,6 +1,7 @@
 """SentencePiece: the library's own ids where it is exact, literals where it is not, every kind of model."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -199,10 +200,7 @@ class TestIdsInBytes:
 
     def test_neighbours_in_the_alphabet_differ_by_one_bit(self):
         compressor = SentencePieceCompressor(MODELS["ours"], "gray")
-        tokens = [
-            compressor._token_bytes[a:b].tobytes()
-            for a, b in zip([0, *compressor._token_ends], compressor._token_ends, strict=False)
-        ]
+        tokens = [compressor._token_bytes[a:b].tobytes() for a, b in pairwise(compressor._token_ends)]
         order = sorted(range(len(tokens)), key=lambda id_: (tokens[id_], id_))
         numbers = compressor._numbers[order]
         assert {int(bits).bit_count() for bits in numbers[1:] ^ numbers[:-1]} == {1}

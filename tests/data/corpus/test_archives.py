@@ -75,6 +75,17 @@ def test_bad_members_have_their_names(tmp_path, monkeypatch):
     assert list(documents([path], skip_bad_lines=True)) == [b"a", b"c"]
 
 
+def test_members_of_lines(tmp_path):
+    lines = b'\xef\xbb\xbf{"text": "a"}\n\n{"text": "b"}\r\n{"no": "c"}\n{"text": "d"}'
+    path = write(tmp_path / "a.tar", as_tar({"1.json": b'{"text": "0"}', "2.jsonl": lines, "3.txt": b"e"}))
+    with pytest.raises(CorpusError, match=r"a\.tar, member 2\.jsonl:4: the line lacks the key 'text'"):
+        list(documents([path]))
+    (chunk,) = chunks(expand([path]))
+    parsed = read_chunk(chunk, ["text"])
+    assert parsed.documents == [[b"0", b"a", b"b", b"d", b"e"]]
+    assert [(bad.line, bad.documents_before) for bad in parsed.bad] == [(1, 3)]
+
+
 def test_a_member_of_ten_gigabytes_is_not_read(tmp_path):
     info = tarfile.TarInfo("huge.txt")
     info.size = 10 << 30

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import subprocess
 import sys
 
 import pytest
@@ -19,6 +20,36 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigurationError, match=r"the package pyarrow(.|\n)*megatron-proxy\[parquet\]"):
         expand([str(tmp_path / "c")])
+
+
+ABSENT = """
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] == "pyarrow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from megatron_proxy.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_process_without_pyarrow_prepares_all_but_tables(tmp_path):
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "c.parquet").write_bytes(b"PAR1")
+    command = [sys.executable, "-c", ABSENT, "prepare", "--workers", "0", "--output-prefix", str(tmp_path / "p")]
+    lines, table = (
+        subprocess.run([*command, "--input", str(tmp_path / name)], capture_output=True, text=True, check=False)
+        for name in ("c.jsonl", "c.parquet")
+    )
+    assert (lines.returncode, lines.stderr) == (0, "")
+    assert (table.returncode, table.stderr.splitlines()) == (
+        1,
+        [
+            f"megatron-proxy: error: {tmp_path / 'c.parquet'}: the package pyarrow is not installed",
+            "  what to do: pip install 'megatron-proxy[parquet]'",
+        ],
+    )
 
 
 def test_folders_of_datasets(tmp_path):
@@ -65,6 +96,8 @@ def test_groups_and_batches_of_any_size(tmp_path, size):
             parts = [read_chunk(chunk, ["text"]).documents[0] for chunk in found]
             assert [*itertools.chain(*parts[::order])] == BYTES
             assert size > 1 or len(found) == len(TEXTS)
+            on_disk = expand([path])[0].size
+            assert size > 1 or 0.9 * on_disk < sum(chunk.disk_bytes for chunk in found) <= on_disk
 
 
 def test_columns_of_every_form(tmp_path):
