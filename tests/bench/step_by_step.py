@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from megatron.training import training
@@ -27,12 +27,12 @@ from megatron_proxy.adaptor import cpu
 
 sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 
-from waits import Waits, watched
+if TYPE_CHECKING:
+    from waits import Waits
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "pretrain_gpt.py"
-
-
 WATCHED = b"w"
+"""What a turn begins with whose waits are told."""
 
 
 class Turns:
@@ -76,6 +76,9 @@ class Turns:
             # The parent has seen enough.
             os._exit(0)
         if turn == WATCHED:
+            # Not before: the start of the process is timed, too.
+            from waits import watched
+
             self._waits = self._watch.enter_context(watched(gpu=not cpu.installed()))
         self._cpu, self._wall = time.process_time(), time.perf_counter()
 
