@@ -229,7 +229,7 @@ def test_a_dot_for_each_run():
 
 def test_the_page_is_that_of_the_results():
     for path, content in page.files().items():
-        assert path.read_text("utf-8") == content, "run `python examples/evidence page`"
+        assert path.read_text("utf-8") == content, "run `python examples/evidence page`, or `make docs`"
 
 
 def test_deviations_are_those_of_samples():
