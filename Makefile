@@ -114,6 +114,7 @@ fix: setup ## repair what lint and formatting can repair
 docs: setup ## rewrite the pages and figures that are made from the code
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_figures.py
+	$(BIN)/python examples/evidence page
 
 errors: setup ## run all tests, or ARGS=FILE, note which error messages they produce, list those that none does
 	@mkdir -p build && rm -f build/errors.jsonl

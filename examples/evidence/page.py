@@ -72,10 +72,19 @@ def sentence(found: Sequence[Result]) -> Iterator[str]:
     ids = f"{budget * IDS_PER_STEP / 1e6:.1f}M"
     yield (
         f"Bits per held-out raw byte at equal compute, a model of {size} parameters, {ids} ids, on one CPU core, three "
-        f"seeds: {', '.join(clauses)} ([evidence](docs/evidence.md): what was found, what was not, and the commands)."
+        f"seeds: {', '.join(clauses)}.{_compared(here)} [Evidence](docs/evidence.md) has what was found, what was not, "
+        "and the commands."
     )
     yield ""
     yield "![Bits per raw byte by arm](docs/figures/evidence-three-seeds.svg)"
+
+
+def _compared(here: Sequence[Result]) -> str:
+    """Whether interleaving is told from bytes, once that can be said."""
+    spread = Spread.of(measures.gaps(here, INTERLEAVED, BYTES))
+    if spread is None or spread.deviation is None or spread.count < 3:
+        return ""
+    return f" Seed by seed, interleaved less bytes is {spread.mean:z.2f} ± {spread.deviation:.2f}: {verdict(spread)}."
 
 
 _TOLD: Final = {
