@@ -219,9 +219,9 @@ def _serve(end: socket.socket) -> None:
     except (EOFError, OSError):
         # The parent is gone.
         return
-    except (MemoryError, RuntimeError):
-        # There is no room for what is to be done, or for the thread. The parent sees the end of the pipe and tells of
-        # it, where a traceback would only be in the way.
+    except (MemoryError, RuntimeError, SystemError):
+        # There is no room for what is to be done (of which the interpreter may forget the reason), or for the thread.
+        # The parent sees the end of the pipe and tells of it, where a traceback would only be in the way.
         os._exit(_NO_MEMORY)
 
 

@@ -40,7 +40,7 @@ class Document(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
+class EvaluatedView:
     """How a document becomes ids.
 
     Parameters
@@ -67,14 +67,14 @@ class View:
         return self.opener if self.sentinels else EOS
 
 
-def raw_view(sentinels: bool = True) -> View:
+def raw_view(sentinels: bool = True) -> EvaluatedView:
     """The raw view."""
-    return View("raw", raw_ids, RAW_OPEN, RAW_CLOSE, sentinels)
+    return EvaluatedView("raw", raw_ids, RAW_OPEN, RAW_CLOSE, sentinels)
 
 
-def compressed_view(encode: Callable[[bytes], NDArray[np.int64]], sentinels: bool = True) -> View:
+def compressed_view(encode: Callable[[bytes], NDArray[np.int64]], sentinels: bool = True) -> EvaluatedView:
     """The compressed view; ``encode`` goes from bytes to ids (not codes)."""
-    return View("compressed", encode, COMPRESSED_OPEN, COMPRESSED_CLOSE, sentinels)
+    return EvaluatedView("compressed", encode, COMPRESSED_OPEN, COMPRESSED_CLOSE, sentinels)
 
 
 def read_documents(
@@ -145,7 +145,7 @@ class Bits:
         return {str(name): _merged(tally for key, tally in self.tallies.items() if key[part] == name) for name in names}
 
 
-def measure(documents: Iterable[Document], view: View, scorer: Scorer, *, concatenate: bool = False) -> Bits:
+def measure(documents: Iterable[Document], view: EvaluatedView, scorer: Scorer, *, concatenate: bool = False) -> Bits:
     """Score every document.
 
     Raises
@@ -160,7 +160,7 @@ def measure(documents: Iterable[Document], view: View, scorer: Scorer, *, concat
     return bits
 
 
-def _separate(documents: Iterable[Document], view: View, bits: Bits) -> Iterator[Scored]:
+def _separate(documents: Iterable[Document], view: EvaluatedView, bits: Bits) -> Iterator[Scored]:
     for document in documents:
         ids = view.encode(document.content)
         yield Scored(
@@ -168,7 +168,7 @@ def _separate(documents: Iterable[Document], view: View, bits: Bits) -> Iterator
         )
 
 
-def _concatenated(documents: Iterable[Document], view: View, bits: Bits) -> Iterator[Scored]:
+def _concatenated(documents: Iterable[Document], view: EvaluatedView, bits: Bits) -> Iterator[Scored]:
     """One stream of all documents: it is held in memory whole."""
     before = [view.opener] if view.sentinels else []
     after = [view.closer, EOS] if view.sentinels else [EOS]

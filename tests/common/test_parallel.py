@@ -152,6 +152,14 @@ def test_a_worker_without_memory_ends_the_map(jobs):
             list(workers.map([8 << 30]))
 
 
+@pytest.mark.parametrize("kind", [MemoryError, SystemError])
+def test_no_room_for_what_a_worker_is_told(jobs, kind, capfd):
+    """Where memory runs out inside C, there may be nothing but a SystemError."""
+    with pytest.raises(ProxyError, match=r"died \(out of memory\)"), Workers(jobs.Unfit(kind), 1) as workers:
+        list(workers.map([1]))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 @pytest.fixture
 def own_life(jobs, monkeypatch):
     """A worker's life is led in this process, on what is already in its pipe; its ends."""

@@ -75,5 +75,22 @@ def _kill_self():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Unfit:
+    """Raises an error in the worker that unpickles it."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __reduce__(self):
+        return _fail, (self.kind,)
+
+    def __call__(self):
+        raise AssertionError("not failed")
+
+
+def _fail(kind):
+    raise kind
+
+
 def hungry():
     return lambda size: bytearray(size)

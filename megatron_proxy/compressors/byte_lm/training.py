@@ -32,7 +32,7 @@ _FINAL_RATE: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """How to train.
 
     Parameters
@@ -97,7 +97,9 @@ class Sample:
         return Sample(self.data, self.ends, self.starts[~held_out]), Sample(self.data, self.ends, self.starts[held_out])
 
 
-def train(sample: Sample, settings: Settings, report: Callable[[str], None], checkpoint: Path | None = None) -> ByteLM:
+def train(
+    sample: Sample, settings: TrainingSettings, report: Callable[[str], None], checkpoint: Path | None = None
+) -> ByteLM:
     """A model with the weights of the lowest held-out loss.
 
     The same machine, seed and sample give the same weights, interrupted and resumed or not: windows are drawn by step
@@ -144,12 +146,12 @@ def check_device(name: str, flag: str) -> None:
         raise CompressorError(what, where=flag) from error
 
 
-def _begin(settings: Settings) -> State:
+def _begin(settings: TrainingSettings) -> State:
     model = ByteLM(settings.shape, settings.seed).to(settings.device)
     return State(model, torch.optim.Adam(model.parameters(), lr=settings.learning_rate))
 
 
-def _step(state: State, sample: Sample, settings: Settings) -> float:
+def _step(state: State, sample: Sample, settings: TrainingSettings) -> float:
     """One step of the optimizer; returns the loss in bits per byte."""
     counters = np.arange(state.step * settings.batch, (state.step + 1) * settings.batch)
     draws = rng.uniform(rng.key(settings.seed, Purpose.COMPRESSOR, 1), counters)
@@ -171,7 +173,7 @@ def _rate(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / _WARMUP_STEPS) * (_FINAL_RATE + (1.0 - _FINAL_RATE) * cosine)
 
 
-def _loss(model: ByteLM, sample: Sample, picks: NDArray[np.int64], settings: Settings) -> Tensor:
+def _loss(model: ByteLM, sample: Sample, picks: NDArray[np.int64], settings: TrainingSettings) -> Tensor:
     """Mean nats per byte of some windows."""
     inputs, labels = sample.windows(picks, settings.context)
     logits, _ = model(inputs.to(settings.device))
@@ -179,7 +181,7 @@ def _loss(model: ByteLM, sample: Sample, picks: NDArray[np.int64], settings: Set
 
 
 @torch.no_grad()
-def _held_out_loss(model: ByteLM, sample: Sample, settings: Settings) -> float:
+def _held_out_loss(model: ByteLM, sample: Sample, settings: TrainingSettings) -> float:
     """Bits per byte of evenly spaced held-out windows."""
     model.eval()
     picks = np.unique(np.linspace(0, len(sample.starts) - 1, _HELD_OUT_WINDOWS).astype(np.int64))
@@ -188,7 +190,7 @@ def _held_out_loss(model: ByteLM, sample: Sample, settings: Settings) -> float:
     return nats / len(picks) / math.log(2)
 
 
-def _line(state: State, settings: Settings, loss: float, clock: float) -> str:
+def _line(state: State, settings: TrainingSettings, loss: float, clock: float) -> str:
     seconds = time.monotonic() - clock
     return (
         f"step {state.step:,}/{settings.steps:,}: {loss:.3f} bits per byte, held out {state.best_loss:.3f} at best, "

@@ -84,7 +84,7 @@ class Walker:
             Of an integer dtype that holds every code, with room for one code per byte.
         """
         code_ends = np.empty(len(ends), dtype=np.int64)
-        _longest_matches(self.cells, self.codes, data, ends, out, code_ends)
+        _longest_matches(self.cells, self.codes, False, data, ends, out, code_ends)
         return code_ends
 
     def encode_to_borders(
@@ -106,7 +106,7 @@ class Walker:
         A code -1 stands for a single byte that has no code: it goes out as a literal byte too.
         """
         code_ends = np.empty(len(ends), dtype=np.int64)
-        _windows(self.cells, self.codes, data, ends, out, code_ends)
+        _longest_matches(self.cells, self.codes, True, data, ends, out, code_ends)
         return code_ends
 
 
@@ -167,24 +167,32 @@ def _place(labels: Any, first: Any, count: Any, owners: Any, room: int, bases: A
 
 
 @jit
-def _longest_matches(cells: Any, codes: Any, data: Any, ends: Any, out: Any, code_ends: Any) -> None:
+def _longest_matches(cells: Any, codes: Any, whole: bool, data: Any, ends: Any, out: Any, code_ends: Any) -> None:
+    """With ``whole``, what the end of a segment cuts short and bytes without a code are left as literal bytes."""
     i = 0
     written = 0
     for k in range(len(ends)):
         end = ends[k]
         while i < end:
+            begin = i
             place = np.int64(data[i])
             cell = cells[place]
             i += 1
-            while i < end:
+            ended = whole and codes[place] < 0
+            while i < end and not ended:
                 following = np.int64(cell >> 9) + np.int64(data[i])
                 content = cells[following]
-                if content & 511 != data[i]:
-                    break
-                place, cell = following, content
-                i += 1
-            out[written] = codes[place]
-            written += 1
+                ended = content & 511 != data[i]
+                if not ended:
+                    place, cell = following, content
+                    i += 1
+            if not whole or (ended and codes[place] >= 0):
+                out[written] = codes[place]
+                written += 1
+            else:
+                for j in range(begin, i):
+                    out[written] = data[j]
+                    written += 1
         code_ends[k] = written
 
 
@@ -221,33 +229,4 @@ def _to_borders(cells: Any, codes: Any, kinds: Any, ranks: Any, data: Any, ends:
             i = stop
             out[written] = code
             written += 1
-        code_ends[k] = written
-
-
-@jit
-def _windows(cells: Any, codes: Any, data: Any, ends: Any, out: Any, code_ends: Any) -> None:
-    i = 0
-    written = 0
-    for k in range(len(ends)):
-        end = ends[k]
-        while i < end:
-            begin = i
-            place = np.int64(data[i])
-            cell = cells[place]
-            i += 1
-            filled = codes[place] < 0
-            while i < end and not filled:
-                following = np.int64(cell >> 9) + np.int64(data[i])
-                content = cells[following]
-                filled = content & 511 != data[i]
-                if not filled:
-                    place, cell = following, content
-                    i += 1
-            if filled and codes[place] >= 0:
-                out[written] = codes[place]
-                written += 1
-            else:
-                for j in range(begin, i):
-                    out[written] = data[j]
-                    written += 1
         code_ends[k] = written

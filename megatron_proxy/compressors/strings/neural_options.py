@@ -22,7 +22,7 @@ from .longest_match import Rounds, SampleBytes
 from .trie import learn, symbol_starts
 
 if TYPE_CHECKING:
-    from ..byte_lm.training import Settings
+    from ..byte_lm.training import TrainingSettings
 
 Border = Annotated[
     float,
@@ -91,7 +91,7 @@ class Learning:
 
     compressor: str
     options: LmOptions
-    training: Settings | None
+    training: TrainingSettings | None
 
     def predictor(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> Predictor:
         """What is learnt from a sample: its bytes, and where its segments end. Progress goes to standard error."""
@@ -138,18 +138,18 @@ def _starts(data: NDArray[np.uint8], ends: NDArray[np.int64], rounds: int) -> ND
     return starts[:: -(-len(starts) // _MAX_STARTS) or 1]
 
 
-def _lm_settings(options: LmOptions, compressor: str) -> Settings:
+def _lm_settings(options: LmOptions, compressor: str) -> TrainingSettings:
     """The settings of the training. Imports torch."""
     try:
         from ..byte_lm.network import Shape
-        from ..byte_lm.training import Settings, check_device
+        from ..byte_lm.training import TrainingSettings, check_device
     except ImportError as error:
         raise CompressorError(
             f"training a language model needs torch, which cannot be imported ({error})",
             fix=f"{extras.install('train')}, or give --{compressor}-counts 1",
         ) from error
     check_device(options.device, f"--{compressor}-device")
-    return Settings(
+    return TrainingSettings(
         Shape(options.size, options.layers),
         options.context,
         options.batch,

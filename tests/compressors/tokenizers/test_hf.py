@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from awkward_text import documents
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from megatron_proxy import compressors
@@ -61,31 +61,6 @@ MODELS = {
     ),
 }
 COMPRESSORS = {name: HfCompressor(model) for name, model in MODELS.items()}
-
-fragments = st.sampled_from(
-    [
-        "quick",
-        " brown",
-        "  ",
-        "\n",
-        "\r\n",
-        "\0",
-        "▁",
-        "ﬁ",
-        "É",
-        "é",
-        "日本",
-        "🙂",
-        "\ud800",
-        "<|end|>",
-        "<unk>",
-        "<0x41>",
-        "return self",
-    ]
-)
-documents = st.binary(max_size=60) | st.lists(fragments, max_size=12).map(
-    lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
-)
 
 
 @pytest.mark.parametrize("name", MODELS)

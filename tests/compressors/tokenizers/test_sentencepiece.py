@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import sentencepiece
+from awkward_text import documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,32 +55,6 @@ MODELS = {
     "characters": foreign(model_type="char"),
 }
 COMPRESSORS = {name: SentencePieceCompressor(model) for name, model in MODELS.items()}
-
-fragments = st.sampled_from(
-    [
-        "quick",
-        " brown",
-        "  ",
-        "\n",
-        "\r\n",
-        "\t",
-        "\0",
-        "\u2581",
-        "ﬁ",
-        "é",
-        "e\u0301",
-        "日本",
-        "🙂",
-        "\ud800",
-        "<unk>",
-        "<0x41>",
-        " def",
-        ".",
-    ]
-)
-documents = st.binary(max_size=60) | st.lists(fragments, max_size=12).map(
-    lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
-)
 
 
 @pytest.mark.parametrize("name", MODELS)
