@@ -95,8 +95,8 @@ def slack(logits: NDArray[np.float64], dtype: torch.dtype) -> float:
     """By how much the difference of two logits may be off, computed in a dtype in one batch and pass or another.
 
     Rounding adds up differently where matrices have other shapes: in float32 by some tens of units of the last place of
-    the largest logit, and 256 are allowed for (``tests/model/generation/test_firmness.py``), so that one choice in
-    thousands is in doubt. In half precision one in ten would be: there it is 0, and choices are taken as they come.
+    the largest logit, and 256 are allowed for (``tests/model/generation/test_firmness.py``), which leaves few choices
+    in doubt. In half precision too many would be: there it is 0, and choices are taken as they come.
     """
     units = _UNITS if dtype in _EXACT else 0.0
     return units * torch.finfo(dtype).eps * max(1.0, float(np.abs(logits).max()))

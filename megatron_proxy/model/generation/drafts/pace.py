@@ -36,7 +36,7 @@ class Pace:
         if not proposed:
             return
         if not accepted:
-            self._pause = min(max(1, 2 * self._pause), _LONGEST_PAUSE)
+            self._pause = min(max(1, 4 * self._pause), _LONGEST_PAUSE)
             self._wait = self._pause
             self._length = min(_FIRST, self._most)
             return

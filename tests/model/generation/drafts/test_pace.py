@@ -23,12 +23,12 @@ def test_a_draft_kept_in_part_asks_for_twice_what_was_kept():
     assert pace.wanted() == 4
 
 
-def test_pauses_double_while_nothing_is_kept_and_end_with_the_first_byte_that_is():
+def test_pauses_grow_while_nothing_is_kept_and_end_with_the_first_byte_that_is():
     pace, lengths = Pace(16), []
     for _ in range(3):
         pace.learn(4, 0)
-        lengths.append(wanted(pace, 9).index(4))
-    assert lengths == [1, 2, 4]
+        lengths.append(wanted(pace, 20).index(4))
+    assert lengths == [1, 4, 16]
     pace.learn(4, 1)
     pace.learn(4, 0)
     assert wanted(pace, 3) == [0, 4, 4]
