@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from ..model.generation import Limits, Sampling
 
     tasks = _tasks(args)
+    drafting = _drafts.drafting(args)
     checkpoint, model = _model.load(args)
     limits = completions.standard_limits(Limits(args.max_bytes, tuple(map(os.fsencode, args.stop))))
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             sampling=sampling,
             batch=args.batch_size,
             sentinels=checkpoint.sentinels,
-            drafting=_drafts.drafting(args),
+            drafting=drafting,
             progress=progress.advance,
         )
     if not args.allow_code_execution:

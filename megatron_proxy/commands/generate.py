@@ -61,12 +61,13 @@ def run(args: argparse.Namespace) -> int:
 
     limits = Limits(args.max_bytes, tuple(map(os.fsencode, args.stop)), not args.allow_invalid_utf8)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
+    drafting = _drafts.drafting(args)
     checkpoint, model = _model.load(args)
     if args.truncate_prompt:
         given = [prompt[-(model.architecture.context - 1) :] for prompt in given]
     prompts = [prompt for prompt in given for _ in range(args.num_samples)]
     options: dict[str, Any] = {"sentinels": checkpoint.sentinels, "use_cache": not args.no_kv_cache}
-    options["drafting"] = _drafts.drafting(args)
+    options["drafting"] = drafting
     if len(prompts) == 1:
         _write(piece for _, piece in stream(model, prompts, limits, sampling, **options))
         return 0

@@ -16,8 +16,8 @@ stream.py       the loop, over batches
 from __future__ import annotations
 
 from .completion import Completion, Limits
-from .drafts import Draft, Drafting, Lookup
+from .drafts import Draft, Drafting, First, Lookup, Strings
 from .sampling import Sampling
 from .stream import generate, stream
 
-__all__ = ["Completion", "Draft", "Drafting", "Limits", "Lookup", "Sampling", "generate", "stream"]
+__all__ = ["Completion", "Draft", "Drafting", "First", "Limits", "Lookup", "Sampling", "Strings", "generate", "stream"]

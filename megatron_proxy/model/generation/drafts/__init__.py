@@ -8,6 +8,7 @@ from what is left otherwise, which is the rule of speculative sampling (arXiv 23
 
 =============  ====================================================================
 lookup.py      what followed the last bytes where they stood before
+strings.py     what follows them most often, by the strings of a compressor
 pace.py        how many bytes to draft, and when not to
 =============  ====================================================================
 
@@ -16,14 +17,16 @@ A draft of your own is an object with ``propose``; whatever it proposes, the byt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ....errors import ConfigurationError
 from .lookup import Lookup
 from .pace import Pace
+from .strings import Strings
 
-__all__ = ["DEFAULT_BYTES", "Draft", "Drafting", "Lookup", "Pace"]
+__all__ = ["DEFAULT_BYTES", "Draft", "Drafting", "First", "Lookup", "Pace", "Strings"]
 
 DEFAULT_BYTES: Final = 16
 
@@ -33,6 +36,23 @@ class Draft(Protocol):
 
     def propose(self, context: bytes, most: int) -> bytes:
         """At most ``most`` bytes that may follow ``context`` (a prompt and what was written after it); b"" for none."""
+
+
+@dataclass(frozen=True)
+class First:
+    """The draft of the first that has one.
+
+    Parameters
+    ----------
+    drafts
+        The surest first.
+    """
+
+    drafts: Sequence[Draft]
+
+    def propose(self, context: bytes, most: int) -> bytes:
+        """What may follow ``context``: see :class:`Draft`."""
+        return next((proposal for draft in self.drafts if (proposal := draft.propose(context, most))), b"")
 
 
 @dataclass
