@@ -3,8 +3,9 @@
 from megatron_proxy.model.generation.drafts.pace import Pace
 
 
-def wanted(pace, count):
-    return [pace.wanted() for _ in range(count)]
+def pause(pace):
+    """Passes until the next draft."""
+    return next(passes for passes in range(100) if pace.wanted())
 
 
 def test_drafts_double_while_they_are_kept():
@@ -23,15 +24,30 @@ def test_a_draft_kept_in_part_asks_for_twice_what_was_kept():
     assert pace.wanted() == 4
 
 
-def test_pauses_grow_while_nothing_is_kept_and_end_with_the_first_byte_that_is():
-    pace, lengths = Pace(16), []
-    for _ in range(3):
+def test_pauses_grow_while_nothing_is_kept():
+    pace, pauses = Pace(16), []
+    for _ in range(6):
         pace.learn(4, 0)
-        lengths.append(wanted(pace, 20).index(4))
-    assert lengths == [1, 4, 16]
-    pace.learn(4, 1)
+        pauses.append(pause(pace))
+    assert pauses == [1, 4, 16, 64, 64, 64]
+
+
+def test_a_kept_byte_breaks_even_and_those_after_it_make_up_for_drafts_in_vain():
+    pace = Pace(16)
     pace.learn(4, 0)
-    assert wanted(pace, 3) == [0, 4, 4]
+    pace.learn(4, 0)
+    for accepted, then in ((1, 16), (2, 16), (3, 4), (9, 1)):
+        pace.learn(4, accepted)
+        pace.learn(4, 0)
+        assert pause(pace) == then
+
+
+def test_right_after_a_draft_of_which_something_was_kept_comes_another():
+    pace = Pace(16)
+    for accepted in (0, 0, 1):
+        pause(pace)
+        pace.learn(4, accepted)
+    assert pace.wanted() == 4
 
 
 def test_in_vain_few_passes_carry_drafts():
@@ -47,4 +63,4 @@ def test_in_vain_few_passes_carry_drafts():
 def test_where_nothing_was_proposed_nothing_is_learned():
     pace = Pace(2)
     pace.learn(0, 0)
-    assert wanted(pace, 3) == [2, 2, 2]
+    assert [pace.wanted() for _ in range(3)] == [2, 2, 2]
