@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..common.progress import Steps
 from ..common.storage.files import require_file
 from ..errors import ConfigurationError
-from . import _answer, _flags, _model
+from . import _answer, _drafts, _flags, _model
 
 if TYPE_CHECKING:
     from ..evaluation.code.completions import Completions
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     writing.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable bytes")
     writing.add_argument("--top-p", type=float, metavar="P", help="choose among the fewest bytes of probability P")
     writing.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampling (default: %(default)s)")
+    _drafts.add_arguments(writing)
     writing.add_argument("--batch-size", type=int, default=16, metavar="N", help="completions written at once")
     running = parser.add_argument_group("running")
     running.add_argument("--allow-code-execution", action="store_true", help="run what the model wrote, confined")
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from ..model.generation import Limits, Sampling
 
     tasks = _tasks(args)
+    drafting = _drafts.drafting(args)
     checkpoint, model = _model.load(args)
     limits = completions.standard_limits(Limits(args.max_bytes, tuple(map(os.fsencode, args.stop))))
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
@@ -76,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
             sampling=sampling,
             batch=args.batch_size,
             sentinels=checkpoint.sentinels,
+            drafting=drafting,
             progress=progress.advance,
         )
     if not args.allow_code_execution:
@@ -87,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     _flags.check_counts(args, "num_samples", "batch_size", "workers", "memory_mb", "max_tasks")
+    _drafts.check(args)
     if args.seconds <= 0:
         raise ConfigurationError(f"must be more than 0, not {args.seconds}", where="--seconds")
     if bad := [k for k in args.pass_k if not 1 <= k <= args.num_samples]:

@@ -8,6 +8,8 @@ bytes that puts <raw> in front. AutoModelForCausalLM and AutoTokenizer load it w
   model = AutoModelForCausalLM.from_pretrained("exported/run")
   tokenizer = AutoTokenizer.from_pretrained("exported/run")
 
+With --format gguf it holds the same model as model.gguf for llama.cpp, and a Modelfile for Ollama.
+
 A model card, README.md, says the same, and the figures that --evaluation names; its licence is left for you to fill in.
 """
 
@@ -29,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--load", required=True, metavar="CKPT", help="the folder that --save named in training")
     parser.add_argument("--iteration", type=int, metavar="N", help="which iteration of it (default: the latest)")
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument(
+        "--format",
+        choices=("hf", "gguf"),
+        default="hf",
+        help="hf: a folder for transformers and what reads the like; gguf: a file for llama.cpp (default: %(default)s)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace DIR, with all that is in it")
     parser.add_argument(
         "--dtype",
@@ -63,6 +71,12 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(args.load, args.iteration)
     dtype = None if args.dtype is None else getattr(torch, args.dtype)
     folder = Path(args.output)
+    if args.format == "gguf":
+        from ..model import gguf
+
+        gguf.export(checkpoint, folder, dtype=dtype, overwrite=args.overwrite)
+        print(f"wrote {args.output}: llama-cli -m {folder / gguf.MODEL} -no-cnv -p 'def read('")
+        return 0
     export(checkpoint, folder, dtype=dtype, shard_bytes=limit, overwrite=args.overwrite, evaluations=evaluations)
     print(f"wrote {args.output}: transformers.AutoModelForCausalLM.from_pretrained({args.output!r})")
     print(f"its model card is {folder / 'README.md'}; the licence in it is left for you to fill in")

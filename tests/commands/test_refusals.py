@@ -54,6 +54,10 @@ ROBUSTNESS = "robustness --load c --input corpus.jsonl"
         ("export --load c --output new --max-shard-size x", "--max-shard-size: 'x' is not a size"),
         ("generate --load c", "--prompt: no prompt is given"),
         ("generate --load c --prompt a --num-samples 0", "--num-samples: must be at least 1, not 0"),
+        ("generate --load c --prompt a --draft-bytes 0", "--draft-bytes: must be at least 1, not 0"),
+        (f"{CODE} --draft-bytes 0", "--draft-bytes: must be at least 1, not 0"),
+        (f"{CODE} --draft strings", "--draft strings: it needs the strings of a prepared dataset"),
+        ("generate --load c --prompt a --draft strings --data-prefix n", "n_manifest.json: "),
         ("generate --load c --prompt-file empty", "--prompt-file empty: a prompt of no bytes"),
         ("generate --load c --prompt-file n", "--prompt-file: n cannot be read (No such file or directory)"),
         (f"{ROBUSTNESS} --plot there", "--plot: 'there' exists already"),
@@ -123,4 +127,28 @@ def test_nothing_to_inspect(here, capsys):
     assert capsys.readouterr().err == (
         "megatron-proxy: error: p_manifest.json: no compressed view is prepared\n"
         "  what to do: megatron-proxy prepare --input CORPUS.jsonl --output-prefix p --compressor zstd\n"
+    )
+
+
+def test_drafts_change_no_line_of_the_answer(here, loads, capfd):
+    loads()
+    small = ["--compressor", "trie", "--trie-symbols", "40"]
+    assert cli.main([*PREPARE.split(), *small]) == 0
+    capfd.readouterr()
+    command = ["generate", "--load", "c", "--prompt", "x = x = x = ", "--max-bytes", "12", "--num-samples", "3"]
+    for more in ([], ["--temperature", "0.8", "--seed", "3"], ["--num-samples", "1"]):
+        assert cli.main([*command, *more]) == 0
+        expected = capfd.readouterr().out
+        for draft in (["lookup", "--draft-bytes", "5"], ["strings", "--data-prefix", "p"]):
+            assert cli.main([*command, *more, "--draft", *draft]) == 0
+            assert capfd.readouterr().out == expected
+
+
+def test_strings_to_draft_from_that_are_not_there(here, capsys):
+    assert cli.main(PREPARE.split()) == 0
+    capsys.readouterr()
+    assert cli.main(["generate", "--load", "c", "--prompt", "a", "--draft", "strings", "--data-prefix", "p"]) == 1
+    assert capsys.readouterr().err == (
+        "megatron-proxy: error: --data-prefix: 'p' has no trie or neural view, whose strings are drafted from\n"
+        "  what to do: megatron-proxy prepare --input CORPUS.jsonl --output-prefix p --compressor trie\n"
     )

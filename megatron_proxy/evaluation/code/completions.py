@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...common import readable_json
 from ...errors import ConfigurationError, CorpusError
-from ...model.generation import Limits, Sampling, generate
+from ...model.generation import Drafting, Limits, Sampling, generate
 from ...model.network import ByteModel
 from .tasks import Task
 
@@ -109,6 +109,7 @@ def write(
     sampling: Sampling,
     batch: int,
     sentinels: bool = True,
+    drafting: Drafting | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write what is missing. A prompt that does not fit the context keeps its end."""
@@ -117,20 +118,26 @@ def write(
         prompts = [task.prompt.encode("utf-8", "surrogateescape")[-room:] for _, task, _ in group]
         # Rows are numbered by problem and sample: an interrupted run draws the same numbers.
         rows = [number * samples + sample for number, _, sample in group]
-        done = list(_generate(model, prompts, rows, limits, sampling, sentinels))
+        options: dict[str, Any] = {"sentinels": sentinels, "drafting": drafting}
+        done = list(_generate(model, prompts, rows, limits, sampling, options))
         kept.add([(task, sample, text) for (_, task, sample), text in zip(group, done, strict=True)])
         progress(len(group))
 
 
 def _generate(
-    model: ByteModel, prompts: list[bytes], rows: list[int], limits: Limits, sampling: Sampling, sentinels: bool
+    model: ByteModel,
+    prompts: list[bytes],
+    rows: list[int],
+    limits: Limits,
+    sampling: Sampling,
+    options: dict[str, Any],
 ) -> Iterator[str]:
     consecutive = rows == list(range(rows[0], rows[0] + len(rows)))
     if consecutive or sampling.temperature == 0.0:
-        texts = generate(model, prompts, limits, sampling, sentinels=sentinels, first_row=rows[0])
+        texts = generate(model, prompts, limits, sampling, first_row=rows[0], **options)
     else:
         texts = [
-            generate(model, [prompt], limits, sampling, sentinels=sentinels, first_row=row)[0]
+            generate(model, [prompt], limits, sampling, first_row=row, **options)[0]
             for prompt, row in zip(prompts, rows, strict=True)
         ]
     for text in texts:

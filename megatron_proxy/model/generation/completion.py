@@ -69,13 +69,18 @@ class Row:
         """Bytes written so far."""
         return len(self.text) - self._written_from
 
+    @property
+    def left(self) -> int:
+        """Bytes that may still be written."""
+        return self._limits.max_bytes - self.written
+
     def allowed(self) -> NDArray[np.bool_]:
         """Which ids may come next: bool, shape (320,)."""
         allowed = np.zeros(SYMBOL_OFFSET, dtype=np.bool_)
         if not self._limits.valid_utf8:
             allowed[BYTE_OFFSET:] = True
         else:
-            allowed[BYTE_OFFSET:] = utf8.NEEDED[self._state] < self._limits.max_bytes - self.written
+            allowed[BYTE_OFFSET:] = utf8.NEEDED[self._state] < self.left
         if self._state == utf8.START or not self._limits.valid_utf8:
             allowed[list(ENDS)] = True
         return allowed
@@ -92,7 +97,7 @@ class Row:
         if found:
             del self.text[min(found) :]
             self.reason = "stop"
-        elif self.written >= self._limits.max_bytes:
+        elif self.left <= 0:
             self.reason = "length"
 
     def cut_short(self) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...common import rng
 from ...errors import CheckpointError, ConfigurationError, check_count
+
+
+class Choice(NamedTuple):
+    """An id that was chosen, and whether it is firm: logits that differ by the slack would lead to it too."""
+
+    id: int
+    firm: bool
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Sampling:
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
             raise ConfigurationError(f"must lie in (0, 1], not {self.top_p}", where="--top-p")
 
-    def choose(self, logits: NDArray[np.float64], row: int, step: int) -> int:
+    def choose(self, logits: NDArray[np.float64], row: int, step: int, slack: float = 0.0) -> Choice:
         """The next id.
 
         Parameters
@@ -53,6 +62,8 @@ class Sampling:
             Shape (ids,); minus infinity forbids an id, and one at least is allowed.
         row, step
             The number of the sample, and how many ids it has drawn: they key the random number.
+        slack
+            By how much the difference of two logits may be off.
 
         Raises
         ------
@@ -66,17 +77,52 @@ class Sampling:
                 fix="take an --iteration before training diverged, or another --dtype",
             )
         if self.temperature == 0.0:
-            return int(logits.argmax())
+            first = int(logits.argmax())
+            second = max(logits[:first].max(initial=-np.inf), logits[first + 1 :].max(initial=-np.inf))
+            return Choice(first, bool(likeliest - second > slack))
         order = np.argsort(-logits, kind="stable")
         # Differences are divided, not logits: near 0 a temperature leaves the likeliest at 0 and sends others to -inf.
         with np.errstate(over="ignore"):
             ranked = (logits[order] - likeliest) / self.temperature
-        if self.top_k is not None:
-            ranked[self.top_k :] = -np.inf
+            slack = float(np.float64(slack) / self.temperature)
+        point = float(rng.uniform(rng.key(self.seed, rng.Purpose.SAMPLING, row), [step])[0])
+        place, firm = self._drawn(ranked, point, slack)
+        return Choice(int(order[place]), firm)
+
+    def _drawn(self, ranked: NDArray[np.float64], point: float, slack: float) -> tuple[int, bool]:
+        """The place that is drawn of logits in falling order, and whether it is firm."""
         weights = np.exp(ranked)
+        if self.top_k is not None:
+            weights[self.top_k :] = 0.0
+        unsure, doubtful = np.zeros(len(weights), dtype=np.bool_), False
         if self.top_p is not None:
-            weights[np.cumsum(weights) - weights >= self.top_p * weights.sum()] = 0.0
+            before, total = np.cumsum(weights) - weights, weights.sum()
+            # Shares of the weight move by half of the slack at most.
+            unsure = np.abs(before / total - self.top_p) <= slack
+            doubtful = bool(weights[unsure].sum() > slack * total)
+            weights[before >= self.top_p * total] = 0.0
         rising = np.cumsum(weights)
-        point = rng.uniform(rng.key(self.seed, rng.Purpose.SAMPLING, row), [step])[0] * rising[-1]
         # The first id whose cumulated weight lies above the point: never one of weight zero.
-        return int(order[np.searchsorted(rising, point, side="right")])
+        place = int(np.searchsorted(rising, point * rising[-1], side="right"))
+        if unsure[place] or doubtful:
+            return place, False
+        sums = float(rising[place] - weights[place]), float(weights[place]), float(rising[-1] - rising[place])
+        # Twice: what may be cut or not weighs as much again.
+        return place, _apart(ranked, place, slack) and _inside(point, *sums, 2.0 * slack)
+
+
+def _apart(ranked: NDArray[np.float64], place: int, slack: float) -> bool:
+    """Whether it is certain which ids are likelier than the one at ``place``, and which are less likely."""
+    near = ranked[max(0, place - 1) : place + 2]
+    return bool((near[:-1] - near[1:] > slack).all())
+
+
+def _inside(point: float, likelier: float, own: float, others: float, slack: float) -> bool:
+    """Whether the point falls to an id whatever weights do: those of the likelier and the others, against its own."""
+    if slack > 1.0:
+        return False
+    for factor in (math.exp(slack), math.exp(-slack)):
+        begin, rest = likelier * factor, others / factor
+        if not begin <= point * (begin + own + rest) < begin + own:
+            return False
+    return True

@@ -1,19 +1,19 @@
-"""The loop: read the prompts, then choose and read one byte per row and step."""
+"""The loop: read the prompts, then choose and read one byte or more per row and pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ...errors import ConfigurationError
-from ...vocab import BYTE_OFFSET, EOS, RAW_OPEN, SYMBOL_OFFSET, raw_ids
-from ..network import ByteModel, Cache
+from ...vocab import BYTE_OFFSET
+from ..network import ByteModel
+from . import reading
 from .completion import Completion, Limits, Row
+from .drafts import Drafting, Pace
 from .sampling import Sampling
 
 
@@ -26,10 +26,12 @@ def generate(
     sentinels: bool = True,
     use_cache: bool = True,
     first_row: int = 0,
+    drafting: Drafting | None = None,
 ) -> list[Completion]:
     """Complete all prompts; see :func:`stream`."""
     rows = _rows(model, prompts, limits or Limits())
-    for _ in _run(rows, sampling or Sampling(), _reader(model, sentinels, use_cache), first_row):
+    writing = _Writing(model, sampling or Sampling(), sentinels, use_cache, first_row, drafting)
+    for _ in writing.run(rows):
         pass
     return [row.completion() for row in rows]
 
@@ -43,8 +45,13 @@ def stream(
     sentinels: bool = True,
     use_cache: bool = True,
     first_row: int = 0,
+    drafting: Drafting | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Complete prompts, piece by piece.
+
+    In float32 the bytes of a row depend on the model, the row's prompt, limits and sampling alone: not on the batch,
+    the cache, or the drafts. Where rounding could turn a choice, it is made from the row's text read anew and alone. In
+    half precision rounding is too coarse for that, and rows may part where two bytes are about as likely.
 
     Parameters
     ----------
@@ -57,9 +64,11 @@ def stream(
     sentinels
         Whether the model was trained with sentinels (all modes but ``vanilla``).
     use_cache
-        Whether keys and values are kept; without, every step reads everything again. The bytes are the same.
+        Whether keys and values are kept; without, every pass reads everything again.
     first_row
         What to number the first row, for its random numbers: rows of several calls need not repeat each other.
+    drafting
+        Where drafts come from; without, every pass writes one byte. What became of the drafts is counted there.
 
     Yields
     ------
@@ -71,7 +80,7 @@ def stream(
         A prompt that does not fit the model's context.
     """
     rows = _rows(model, prompts, limits or Limits())
-    yield from _run(rows, sampling or Sampling(), _reader(model, sentinels, use_cache), first_row)
+    yield from _Writing(model, sampling or Sampling(), sentinels, use_cache, first_row, drafting).run(rows)
 
 
 def _rows(model: ByteModel, prompts: Sequence[bytes], limits: Limits) -> list[Row]:
@@ -86,117 +95,78 @@ def _rows(model: ByteModel, prompts: Sequence[bytes], limits: Limits) -> list[Ro
     return [Row(prompt, limits) for prompt in prompts]
 
 
-def _run(rows: list[Row], sampling: Sampling, reader: _Reader, first_row: int) -> Iterator[tuple[int, bytes]]:
-    active = list(range(len(rows)))
-    while active:
-        logits = reader.read([rows[number] for number in active])
-        still = []
-        for number, row_logits in zip(active, logits, strict=True):
-            _step(rows[number], row_logits, sampling, first_row + number)
-            if piece := rows[number].take():
-                yield number, piece
-            if rows[number].reason is None:
-                still.append(number)
-        if len(still) < len(active):
-            reader.keep([active.index(number) for number in still])
-        active = still
+@dataclass
+class _Writing:
+    """What all rows of one call share."""
 
+    model: ByteModel
+    sampling: Sampling
+    sentinels: bool
+    use_cache: bool
+    first_row: int
+    drafting: Drafting | None
 
-def _step(row: Row, logits: NDArray[np.float64], sampling: Sampling, number: int) -> None:
-    allowed = row.allowed()
-    if allowed.any():
-        row.append(sampling.choose(np.where(allowed, logits, -np.inf), number, row.written))
-    else:
-        row.cut_short()
+    def run(self, rows: list[Row]) -> Iterator[tuple[int, bytes]]:
+        """Write all rows to their ends."""
+        reader = reading.reader(self.model, self.sentinels, self.use_cache)
+        paces = [Pace(self.drafting.most if self.drafting else 0) for _ in rows]
+        active = list(range(len(rows)))
+        while active:
+            drafts = self._drafts([rows[number] for number in active], [paces[number] for number in active])
+            logits = reader.read([rows[number] for number in active], drafts)
+            still = []
+            for number, draft, row_logits in zip(active, drafts, logits, strict=True):
+                accepted = self._write(rows[number], number, draft, row_logits)
+                self._learn(paces[number], len(draft), accepted)
+                if piece := rows[number].take():
+                    yield number, piece
+                if rows[number].reason is None:
+                    still.append(number)
+            if len(still) < len(active):
+                reader.keep([active.index(number) for number in still])
+            active = still
 
+    def _drafts(self, rows: list[Row], paces: list[Pace]) -> list[bytes]:
+        """A draft for each row, b"" for none."""
+        if self.drafting is None:
+            return [b""] * len(rows)
+        room = reading.room(rows, self.model.architecture.context)
+        drafts = []
+        for row, pace in zip(rows, paces, strict=True):
+            # The pass writes a byte of its own after the draft.
+            most = min(pace.wanted(), room, row.left - 1)
+            drafts.append(self.drafting.draft.propose(bytes(row.text), most)[:most] if most > 0 else b"")
+        return drafts
 
-class _Reader(Protocol):
-    """Logits of what follows the rows."""
+    def _learn(self, pace: Pace, proposed: int, accepted: int) -> None:
+        if self.drafting is not None:
+            pace.learn(proposed, accepted)
+            self.drafting.count(proposed, accepted)
 
-    def read(self, rows: list[Row]) -> NDArray[np.float64]:
-        """float64, shape (rows, 320)."""
+    def _write(self, row: Row, number: int, draft: bytes, logits: NDArray[np.float64]) -> int:
+        """Choose the draft's bytes while they are the model's, and the byte after them; how many were the model's."""
+        drafted = [*(byte + BYTE_OFFSET for byte in draft), None]
+        for accepted, (after, expected) in enumerate(zip(logits, drafted, strict=True)):
+            id_ = self._choice(row, number, after)
+            if id_ is None:
+                row.cut_short()
+                break
+            row.append(id_)
+            if id_ != expected:
+                break
+            if row.reason is not None:
+                return accepted + 1
+        return accepted
 
-    def keep(self, rows: list[int]) -> None:
-        """Go on with some of the rows only."""
-
-
-def _reader(model: ByteModel, sentinels: bool, use_cache: bool) -> _Reader:
-    return (_CachedReader if use_cache else _PlainReader)(model, sentinels)
-
-
-class _PlainReader:
-    """Reads everything again at every step."""
-
-    def __init__(self, model: ByteModel, sentinels: bool) -> None:
-        self._model = model
-        self._sentinels = sentinels
-
-    def read(self, rows: list[Row]) -> NDArray[np.float64]:
-        """float64, shape (rows, 320)."""
-        context = self._model.architecture.context
-        ids, lengths = _padded([_window(row, self._sentinels, context) for row in rows])
-        logits = self._model.logits(ids)
-        return _numpy(logits[torch.arange(len(rows), device=logits.device), lengths.to(logits.device) - 1])
-
-    def keep(self, rows: list[int]) -> None:
-        """Nothing is kept between steps."""
-
-
-class _CachedReader:
-    """Reads only what is new."""
-
-    def __init__(self, model: ByteModel, sentinels: bool) -> None:
-        self._model = model
-        self._sentinels = sentinels
-        self._cache: Cache | None = None
-
-    def read(self, rows: list[Row]) -> NDArray[np.float64]:
-        """float64, shape (rows, 320)."""
-        context = self._model.architecture.context
-        if self._cache is not None and all(_begins_anew(row, context) is False for row in rows):
-            last = torch.tensor([[row.text[-1] + BYTE_OFFSET] for row in rows], device=self._model.device)
-            return _numpy(self._model.extend(last, self._cache))
-        ids, lengths = _padded([_window(row, self._sentinels, context) for row in rows])
-        self._cache = self._model.cache(len(rows), context)
-        return _numpy(self._model.extend(ids.to(self._model.device), self._cache, lengths.to(self._model.device)))
-
-    def keep(self, rows: list[int]) -> None:
-        """Go on with some of the rows only."""
-        if self._cache is not None:
-            self._cache.keep(torch.tensor(rows, dtype=torch.int64, device=self._model.device))
-
-
-def _begin(size: int, context: int) -> int:
-    """Where in a text of ``size`` bytes the window begins: 0 while it fits, then on a grid of half contexts.
-
-    A pure function of the size, so that reading with and without a cache see the same windows.
-    """
-    half = max(1, context // 2)
-    room = context - 1
-    return 0 if size <= room else half * -(-(size - room) // half)
-
-
-def _begins_anew(row: Row, context: int) -> bool:
-    """Whether the window's beginning has just moved."""
-    return _begin(len(row.text), context) != _begin(len(row.text) - 1, context)
-
-
-def _window(row: Row, sentinels: bool, context: int) -> NDArray[np.int64]:
-    """The end of a row behind what opens it: ``<raw>``, or without sentinels the id before, as in training."""
-    begin = _begin(len(row.text), context)
-    before = [EOS] if begin == 0 else raw_ids(bytes(row.text[begin - 1 : begin]))
-    return np.concatenate(([RAW_OPEN] if sentinels else before, raw_ids(bytes(row.text[begin:]))))
-
-
-def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-    """Windows in one tensor, filled up on the right, and their lengths."""
-    lengths = torch.tensor([len(window) for window in windows])
-    ids = torch.zeros((len(windows), int(lengths.max())), dtype=torch.int64)
-    for row, window in zip(ids, windows, strict=True):
-        row[: len(window)] = torch.from_numpy(window)
-    return ids, lengths
-
-
-def _numpy(logits: Tensor) -> NDArray[np.float64]:
-    """The logits of specials and bytes; symbols can never be chosen."""
-    return logits[:, :SYMBOL_OFFSET].double().cpu().numpy()
+    def _choice(self, row: Row, number: int, logits: NDArray[np.float64]) -> int | None:
+        """The id that follows a row; None if nothing may."""
+        allowed = row.allowed()
+        if not allowed.any():
+            return None
+        key = self.first_row + number, row.written
+        slack = reading.slack(logits, self.model.dtype)
+        choice = self.sampling.choose(np.where(allowed, logits, -np.inf), *key, slack)
+        if slack and not choice.firm:
+            (logits,) = reading.alone(self.model, row, self.sentinels)
+            choice = self.sampling.choose(np.where(allowed, logits, -np.inf), *key)
+        return choice.id

@@ -67,6 +67,13 @@ class Cache:
                 memory[rows, :, place] = fresh.transpose(1, 2)
         return self.keys[layer][:, :, :longest], self.values[layer][:, :, :longest]
 
+    def rewind(self, lengths: Tensor) -> None:
+        """Forget what each row has read beyond so many ids (int64, shape (rows,)), which must be bytes.
+
+        What lies behind a row's length is masked, and will be written over.
+        """
+        self.lengths = lengths
+
     def keep(self, rows: Tensor) -> None:
         """Keep only some rows, in the given order (int64 row numbers)."""
         self.keys = [memory[rows] for memory in self.keys]

@@ -106,19 +106,22 @@ class ByteModel:
         return Cache(keys, [torch.zeros_like(memory) for memory in keys], lengths, lengths.clone())
 
     @torch.inference_mode()
-    def logits(self, ids: Tensor) -> Tensor:
+    def logits(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
         """Logits of the id after each id.
 
         Parameters
         ----------
         ids
             int64, shape (rows, length). Rows may be padded on the right with any ids: nothing depends on what follows.
+        places
+            int64, shape (rows, n): which ids are meant; all by default.
 
         Returns
         -------
-        Tensor of the model's dtype, shape (rows, length, vocabulary).
+        Tensor of the model's dtype, shape (rows, length or n, vocabulary).
         """
-        return F.linear(self._hidden(ids, None), self._output)
+        hidden = self._hidden(ids, None)
+        return F.linear(hidden if places is None else _at(hidden, places), self._output)
 
     @torch.inference_mode()
     def scores(self, ids: Tensor, targets: Tensor, counts: Tensor | None = None) -> Scores:
@@ -151,8 +154,8 @@ class ByteModel:
         )
 
     @torch.inference_mode()
-    def extend(self, ids: Tensor, cache: Cache, lengths: Tensor | None = None) -> Tensor:
-        """Read further ids into a cache; logits of the id after the last one of each row.
+    def extend(self, ids: Tensor, cache: Cache, lengths: Tensor | None = None, last: int = 1) -> Tensor:
+        """Read further ids into a cache; logits of the id after each of the last ones of each row.
 
         Parameters
         ----------
@@ -163,20 +166,23 @@ class ByteModel:
         lengths
             int64, shape (rows,): how many of the new ids count in each row (at least 1), the rest being padding; all
             by default.
+        last
+            How many of them logits are wanted of. What a row of fewer ids has in front of them means nothing.
 
         Returns
         -------
-        Tensor of the model's dtype, shape (rows, vocabulary).
+        Tensor of the model's dtype, shape (rows, last, vocabulary).
         """
         if lengths is None:
             lengths = torch.full((ids.shape[0],), ids.shape[1], dtype=torch.int64, device=self.device)
         hidden = self._hidden(ids, cache)
-        rows = torch.arange(ids.shape[0], device=self.device)
         if self._formats is not None:
+            rows = torch.arange(ids.shape[0], device=self.device)
             cache.formats = _formats(ids, cache.formats)[rows, lengths - 1]
         # What padding left in the cache lies behind the row's length, is masked, and will be written over.
         cache.lengths = cache.lengths + lengths
-        return F.linear(hidden[rows, lengths - 1], self._output)
+        places = lengths[:, None] - last + torch.arange(last, device=self.device)
+        return F.linear(_at(hidden, places.clamp(min=0)), self._output)
 
     def _hidden(self, ids: Tensor, cache: Cache | None) -> Tensor:
         """The last layer's normalised output, shape (rows, new, hidden)."""
@@ -249,6 +255,11 @@ class ByteModel:
         return F.rms_norm(x, size, norm.scale, epsilon)
 
 
+def _at(hidden: Tensor, places: Tensor) -> Tensor:
+    """What stands at some places of each row, shape (rows, places, hidden)."""
+    return hidden[torch.arange(len(hidden), device=hidden.device)[:, None], places.to(hidden.device)]
+
+
 def _mask(places: Tensor, longest: int) -> Tensor:
     """Which keys each query may see, shape (rows, 1, new, longest): those at its own place and before."""
     return places[:, None, :, None] >= torch.arange(longest, device=places.device)
@@ -266,13 +277,13 @@ def _rope_table(rope: Rope, size: int, device: torch.device, dtype: torch.dtype)
     """Cosine and sine for each place below ``size`` and each rotated dimension."""
     frequencies = rope.base ** -(torch.arange(0, rope.dimensions, 2, dtype=torch.float32) / rope.dimensions)
     if rope.llama3:
-        frequencies = _stretched(frequencies)
+        frequencies = stretched(frequencies)
     angles = torch.outer(torch.arange(size, dtype=torch.float32), frequencies)
     angles = angles.repeat_interleave(2, dim=1) if rope.interleaved else torch.cat([angles, angles], dim=1)
     return angles.cos().to(device, dtype), angles.sin().to(device, dtype)
 
 
-def _stretched(frequencies: Tensor) -> Tensor:
+def stretched(frequencies: Tensor) -> Tensor:
     """Llama 3's scaling: long wavelengths are stretched by a factor, short ones kept, those between blended."""
     factor, low, high, trained = LLAMA3_SCALING
     wavelengths = 2 * math.pi / frequencies

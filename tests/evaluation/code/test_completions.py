@@ -12,7 +12,7 @@ from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, CorpusError  # noqa: E402
 from megatron_proxy.evaluation.code.completions import Completions, standard_limits, write  # noqa: E402
 from megatron_proxy.evaluation.code.tasks import Task  # noqa: E402
-from megatron_proxy.model.generation import Limits, Sampling  # noqa: E402
+from megatron_proxy.model.generation import Drafting, Limits, Lookup, Sampling  # noqa: E402
 
 TASKS = [Task(f"t/{number}", f"def f{number}(x):\n", "f", "") for number in range(3)]
 SETTINGS = {"checkpoint": "c", "temperature": 1.0}
@@ -23,10 +23,11 @@ def model():
     return random_model.model(replace(random_model.LLAMA, context=24))
 
 
-def complete(model, path, batch=4, tasks=TASKS, temperature=1.0):
+def complete(model, path, batch=4, tasks=TASKS, temperature=1.0, drafting=None):
     kept = Completions(path, SETTINGS)
     sampling = Sampling(temperature, seed=5)
-    write(model, tasks, kept, samples=3, limits=Limits(max_bytes=10), sampling=sampling, batch=batch)
+    limits = Limits(max_bytes=10)
+    write(model, tasks, kept, samples=3, limits=limits, sampling=sampling, batch=batch, drafting=drafting)
     return [kept.of(task, 3) for task in tasks]
 
 
@@ -40,6 +41,15 @@ def test_every_problem_gets_its_samples(model, tmp_path):
 @pytest.mark.parametrize("batch", [1, 2, 9])
 def test_batches_change_nothing(model, tmp_path, batch):
     assert complete(model, tmp_path / "a", batch) == complete(model, tmp_path / "b")
+
+
+def test_drafts_change_nothing(model, tmp_path):
+    tasks = [replace(task, prompt=task.prompt * 2) for task in TASKS]
+    for temperature in (0.0, 1.0):
+        drafting = Drafting(Lookup(), 4)
+        written = complete(model, tmp_path / f"a{temperature}", tasks=tasks, temperature=temperature, drafting=drafting)
+        assert written == complete(model, tmp_path / f"b{temperature}", tasks=tasks, temperature=temperature)
+        assert drafting.proposed > 0
 
 
 @pytest.mark.parametrize("keep", [1, 2, 5.5, 9.5])

@@ -13,7 +13,7 @@ LOGITS[3] = -np.inf
 
 def chosen(sampling: Sampling, draws: int = 400) -> np.ndarray:
     """How often each id is chosen."""
-    return np.bincount([sampling.choose(LOGITS, 0, step) for step in range(draws)], minlength=5) / draws
+    return np.bincount([sampling.choose(LOGITS, 0, step).id for step in range(draws)], minlength=5) / draws
 
 
 def test_temperature_zero_takes_the_likeliest():
@@ -61,12 +61,12 @@ def test_top_p_counts_what_top_k_left():
 
 def test_draws_depend_on_seed_row_and_step_alone():
     draws = {
-        (seed, row): [Sampling(1.0, seed=seed).choose(LOGITS, row, step) for step in range(30)]
+        (seed, row): [Sampling(1.0, seed=seed).choose(LOGITS, row, step).id for step in range(30)]
         for seed in (1, 2)
         for row in (0, 1)
     }
     assert len({tuple(values) for values in draws.values()}) == 4
-    assert draws[1, 0] == [Sampling(1.0, seed=1).choose(LOGITS, 0, step) for step in range(30)]
+    assert draws[1, 0] == [Sampling(1.0, seed=1).choose(LOGITS, 0, step).id for step in range(30)]
 
 
 @pytest.mark.parametrize(

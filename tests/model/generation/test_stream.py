@@ -18,7 +18,7 @@ from megatron_proxy.vocab import BYTE_OFFSET, COMPRESSED_OPEN, EOS, RAW_CLOSE, R
 class Scripted:
     """A model that writes a text: after n ids, the logits favour the text's n-th byte; then an end."""
 
-    device = torch.device("cpu")
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, text: bytes, context: int = 64, end: int = RAW_CLOSE) -> None:
         self.architecture = replace(random_model.LLAMA, context=context)
@@ -30,16 +30,21 @@ class Scripted:
         zeros = torch.zeros(rows, dtype=torch.int64)
         return Cache([torch.zeros(rows, 1, capacity, 1)], [torch.zeros(rows, 1, capacity, 1)], zeros, zeros)
 
-    def extend(self, ids, cache, lengths=None):
+    def extend(self, ids, cache, lengths=None, last=1):
         self.read += ids.tolist()
         cache.lengths = cache.lengths + (ids.shape[1] if lengths is None else lengths)
-        logits = torch.zeros(ids.shape[0], 330)
+        return self._after(cache.lengths[:, None] - torch.arange(last - 1, -1, -1))
+
+    def logits(self, ids, places):
+        return self._after(places + 1)
+
+    def _after(self, lengths):
+        logits = torch.zeros(*lengths.shape, 330)
         # A symbol and a sentinel are always the model's first choice; then the script, then an invalid byte.
-        logits[:, ord("z") + BYTE_OFFSET] = 1.0
-        logits[:, 325], logits[:, COMPRESSED_OPEN], logits[:, 0xFF + BYTE_OFFSET] = 9.0, 8.0, 6.0
-        for row, length in enumerate(cache.lengths.tolist()):
-            logits[row, self._next[min(length, len(self._next)) - 1]] = 7.0
-        return logits
+        logits[..., ord("z") + BYTE_OFFSET] = 1.0
+        logits[..., 325], logits[..., COMPRESSED_OPEN], logits[..., 0xFF + BYTE_OFFSET] = 9.0, 8.0, 6.0
+        scripted = torch.tensor(self._next)[lengths.clamp(1, len(self._next)) - 1]
+        return logits.scatter(-1, scripted[..., None], 7.0)
 
 
 def one(model, prompt=b"", **limits):

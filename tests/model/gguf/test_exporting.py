@@ -1,0 +1,140 @@
+"""GGUF files, read back by the package gguf; what llama.cpp makes of them is in test_llama_cpp.py."""
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import random_model  # noqa: E402
+
+from megatron_proxy.errors import ConfigurationError, UnsupportedError  # noqa: E402
+from megatron_proxy.model import gguf as ours  # noqa: E402
+from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
+from megatron_proxy.model.gguf.exporting import modelfile  # noqa: E402
+from megatron_proxy.model.gguf.tensors import renamed, reordered, rope_factors  # noqa: E402
+from megatron_proxy.model.gguf.tokens import Kind, tokens  # noqa: E402
+from megatron_proxy.model.hf.llama import LlamaWeights  # noqa: E402
+from megatron_proxy.model.network import Architecture  # noqa: E402
+from megatron_proxy.model.network.architecture import Rope  # noqa: E402
+
+
+def checkpoint(monkeypatch, shape=random_model.LLAMA, mode="sentinel"):
+    monkeypatch.setattr(Architecture, "from_args", classmethod(lambda cls, args: shape))
+    args = Namespace(proxy_compression="zstd", proxy_mode=mode, proxy_final_mode=None)
+    return Checkpoint(Path("iter_0000001"), 1, args, random_model.tensors(shape))
+
+
+def test_every_byte_is_a_token_and_the_space_a_plain_one():
+    listed = tokens()
+    assert len(listed) == 320
+    assert [token.text for token in listed[:4]] == ["<pad>", "<bos>", "<eos>", "<unk>"]
+    assert (listed[12].text, listed[13].text) == ("<raw>", "</raw>")
+    assert {token.kind for token in listed[:64]} == {Kind.CONTROL}
+    assert listed[64] == ("<0x00>", Kind.BYTE)
+    assert listed[64 + 0xFF] == ("<0xFF>", Kind.BYTE)
+    assert listed[64 + 0x20] == ("▁", Kind.NORMAL)
+    assert [id_ for id_, token in enumerate(listed) if token.kind == Kind.NORMAL] == [64 + 0x20]
+    assert len({token.text for token in listed}) == 320
+
+
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("model.embed_tokens.weight", "token_embd.weight"),
+        ("lm_head.weight", "output.weight"),
+        ("model.layers.11.self_attn.q_proj.bias", "blk.11.attn_q.bias"),
+        ("model.layers.0.post_attention_layernorm.weight", "blk.0.ffn_norm.weight"),
+        ("model.layers.3.mlp.down_proj.weight", "blk.3.ffn_down.weight"),
+    ],
+)
+def test_names(name, there):
+    assert renamed(name) == there
+
+
+def test_rows_of_queries_and_keys_are_interleaved():
+    shape = replace(random_model.LLAMA, heads=2, groups=1, head_dim=6)
+    rows = torch.arange(12)
+    assert reordered("blk.0.attn_q.weight", rows, shape).tolist() == [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]
+    assert reordered("blk.0.attn_k.bias", rows[:6], shape).tolist() == [0, 3, 1, 4, 2, 5]
+    for other in ("blk.0.attn_v.weight", "blk.0.attn_output.weight", "output.weight"):
+        assert reordered(other, rows, shape) is rows
+
+
+def test_stretched_positions_come_as_factors():
+    assert rope_factors(random_model.LLAMA) is None
+    factors = rope_factors(replace(random_model.LLAMA, rope=Rope(8, 500000.0, llama3=True)))
+    # Wavelengths 2 pi, 167, 4443 and 118143: those below 2048 stay, those above 8192 are stretched by 8.
+    assert factors[[0, 1, 3]].tolist() == [1.0, 1.0, 8.0]
+    assert factors[2] == pytest.approx(1 / ((8192 / 4442.88 - 1) / 3 + (1 - (8192 / 4442.88 - 1) / 3) / 8), rel=1e-4)
+
+
+def test_the_modelfile_takes_the_prompt_as_it_is():
+    assert modelfile(512) == 'FROM ./model.gguf\nTEMPLATE "{{ .Prompt }}"\nPARAMETER num_ctx 512\n'
+
+
+def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "gguf", None)
+    with pytest.raises(ConfigurationError, match="--format gguf: the package gguf is not installed"):
+        ours.export(checkpoint(monkeypatch), tmp_path / "g")
+
+
+@pytest.fixture
+def gguf():
+    return pytest.importorskip("gguf")
+
+
+@pytest.mark.parametrize("mode", ["sentinel", "vanilla"])
+def test_the_file_says_what_the_model_is(gguf, tmp_path, monkeypatch, mode):
+    ours.export(checkpoint(monkeypatch, mode=mode), tmp_path / "g", dtype=torch.float32)
+    fields = gguf.GGUFReader(tmp_path / "g" / "model.gguf").fields
+    found = {name: field.contents() for name, field in fields.items()}
+    bos, eos = (12, 13) if mode == "sentinel" else (2, 2)
+    assert found["general.architecture"] == found["tokenizer.ggml.model"] == "llama"
+    assert (found["tokenizer.ggml.bos_token_id"], found["tokenizer.ggml.eos_token_id"]) == (bos, eos)
+    assert (found["tokenizer.ggml.eot_token_id"], found["tokenizer.ggml.padding_token_id"]) == (2, 0)
+    assert found["tokenizer.ggml.add_bos_token"] is True
+    assert found["tokenizer.ggml.add_space_prefix"] is False
+    assert found["tokenizer.ggml.token_type"] == [int(token.kind) for token in tokens()]
+    assert found["llama.context_length"] == 32
+    assert found["llama.attention.head_count_kv"] == 2
+    assert found["llama.rope.freq_base"] == 10000.0
+    assert (tmp_path / "g" / "Modelfile").read_text() == modelfile(32)
+
+
+SHAPES = {
+    "plain": random_model.LLAMA,
+    "tied": replace(random_model.LLAMA, tied=True),
+    "biases and formats": replace(random_model.LLAMA, linear_bias=True, qkv_bias=True, formats=True),
+    "llama 3 positions": replace(random_model.LLAMA, rope=Rope(8, 500000.0, llama3=True)),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_weights_come_back_as_they_were(gguf, tmp_path, monkeypatch, shape, dtype):
+    made = checkpoint(monkeypatch, shape)
+    ours.export(made, tmp_path / "g", dtype=dtype)
+    reader = gguf.GGUFReader(tmp_path / "g" / "model.gguf")
+    expected = {renamed(name): tensor for name, tensor in LlamaWeights(made.tensors, shape, torch.float32)}
+    found = {tensor.name: tensor for tensor in reader.tensors}
+    assert set(found) - set(expected) == ({"rope_freqs.weight"} if shape.rope.llama3 else set())
+    for name, tensor in expected.items():
+        stored = gguf.dequantize(found[name].data, found[name].tensor_type)
+        rounded = tensor if tensor.ndim == 1 else tensor.to(dtype).float()
+        wanted = reordered(name, rounded, shape).numpy()
+        np.testing.assert_array_equal(stored.reshape(wanted.shape), wanted, err_msg=name)
+        kind = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[dtype]
+        assert found[name].tensor_type.name == ("F32" if tensor.ndim == 1 else kind)
+
+
+def test_what_llama_cannot_express_is_refused(gguf, tmp_path, monkeypatch):
+    with pytest.raises(UnsupportedError, match="--qk-layernorm"):
+        ours.export(checkpoint(monkeypatch, replace(random_model.LLAMA, qk_norm=True)), tmp_path / "g")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ConfigurationError, match="exists already"):
+        ours.export(checkpoint(monkeypatch), tmp_path / "there")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
