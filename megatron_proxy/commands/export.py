@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     limit = _bytes(args.max_shard_size)
     require_free(args.output, overwrite=args.overwrite)
+    if args.format == "gguf" and args.evaluation:
+        raise ConfigurationError("figures go into a model card, which the format gguf has not", where="--evaluation")
     import torch
 
     from ..model.checkpoint import open_checkpoint

@@ -51,6 +51,8 @@ ROBUSTNESS = "robustness --load c --input corpus.jsonl"
         (f"{CODE} --output there", "--output: 'there' exists already"),
         (f"{CODE} --tasks tasks.jsonl tasks.jsonl", "--tasks: the problem 'nominal/0/T/0' is there twice"),
         ("export --load c --output there", "--output: 'there' exists already"),
+        ("export --load c --output new --format gguf --evaluation f",
+         "--evaluation: figures go into a model card, which the format gguf has not"),
         ("export --load c --output new --max-shard-size x", "--max-shard-size: 'x' is not a size"),
         ("generate --load c", "--prompt: no prompt is given"),
         ("generate --load c --prompt a --num-samples 0", "--num-samples: must be at least 1, not 0"),

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 import random_model  # noqa: E402
 
+from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, UnsupportedError  # noqa: E402
 from megatron_proxy.model import gguf as ours  # noqa: E402
 from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
@@ -129,6 +130,14 @@ def test_weights_come_back_as_they_were(gguf, tmp_path, monkeypatch, shape, dtyp
         np.testing.assert_array_equal(stored.reshape(wanted.shape), wanted, err_msg=name)
         kind = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[dtype]
         assert found[name].tensor_type.name == ("F32" if tensor.ndim == 1 else kind)
+
+
+def test_the_command(gguf, tmp_path, monkeypatch, capsys):
+    made, folder = checkpoint(monkeypatch), tmp_path / "g"
+    monkeypatch.setattr("megatron_proxy.model.checkpoint.open_checkpoint", lambda folder, iteration: made)
+    assert cli.main(["export", "--load", "c", "--output", str(folder), "--format", "gguf", "--dtype", "float16"]) == 0
+    assert f"wrote {folder}: llama-cli -m {folder / 'model.gguf'}" in capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir()) == ["Modelfile", "model.gguf"]
 
 
 def test_what_llama_cannot_express_is_refused(gguf, tmp_path, monkeypatch):
