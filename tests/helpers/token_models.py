@@ -25,17 +25,22 @@ SMALL = {
     "eos_token_id": 1,
     "initializer_range": 0.2,
 }
-LLAMA3 = {
+STRETCHED = {
     "rope_type": "llama3",
-    "rope_theta": 500000.0,
     "factor": 8.0,
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
+# Release 4 of transformers has two settings where release 5 has one.
+LLAMA3 = (
+    {"rope_parameters": {"rope_theta": 500000.0, **STRETCHED}}
+    if int(transformers.__version__.partition(".")[0]) >= 5
+    else {"rope_theta": 500000.0, "rope_scaling": STRETCHED}
+)
 MODELS = {
     "Llama 2": (transformers.LlamaConfig, {"num_key_value_heads": 4}),
-    "Llama 3": (transformers.LlamaConfig, {"rope_parameters": LLAMA3, "rms_norm_eps": 1e-5}),
+    "Llama 3": (transformers.LlamaConfig, {**LLAMA3, "rms_norm_eps": 1e-5}),
     "Llama, tied": (transformers.LlamaConfig, {"tie_word_embeddings": True, "head_dim": 16}),
     "SmolLM": (transformers.LlamaConfig, {"tie_word_embeddings": True, "eos_token_id": 0}),
     "Mistral": (transformers.MistralConfig, {"sliding_window": 8}),
