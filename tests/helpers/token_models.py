@@ -38,21 +38,25 @@ LLAMA3 = (
     if int(transformers.__version__.partition(".")[0]) >= 5
     else {"rope_theta": 500000.0, "rope_scaling": STRETCHED}
 )
-MODELS = {
-    "Llama 2": (transformers.LlamaConfig, {"num_key_value_heads": 4}),
-    "Llama 3": (transformers.LlamaConfig, {**LLAMA3, "rms_norm_eps": 1e-5}),
-    "Llama, tied": (transformers.LlamaConfig, {"tie_word_embeddings": True, "head_dim": 16}),
-    "SmolLM": (transformers.LlamaConfig, {"tie_word_embeddings": True, "eos_token_id": 0}),
-    "Mistral": (transformers.MistralConfig, {"sliding_window": 8}),
-    "Mistral without windows": (transformers.MistralConfig, {"sliding_window": None}),
-    "Qwen 2": (transformers.Qwen2Config, {"bos_token_id": None}),
-    "Qwen 2, tied": (transformers.Qwen2Config, {"tie_word_embeddings": True}),
+_MODELS = {
+    "Llama 2": ("LlamaConfig", {"num_key_value_heads": 4}),
+    "Llama 3": ("LlamaConfig", {**LLAMA3, "rms_norm_eps": 1e-5}),
+    "Llama, tied": ("LlamaConfig", {"tie_word_embeddings": True, "head_dim": 16}),
+    "SmolLM": ("LlamaConfig", {"tie_word_embeddings": True, "eos_token_id": 0}),
+    "Mistral": ("MistralConfig", {"sliding_window": 8}),
+    "Mistral without windows": ("MistralConfig", {"sliding_window": None}),
+    "Qwen 2": ("Qwen2Config", {"bos_token_id": None}),
+    "Qwen 2, tied": ("Qwen2Config", {"tie_word_embeddings": True}),
     "Qwen 2 with windows": (
-        transformers.Qwen2Config,
+        "Qwen2Config",
         {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0},
     ),
-    "Qwen 3": (transformers.Qwen3Config, {"head_dim": 16}),
-    "Qwen 3, tied": (transformers.Qwen3Config, {"head_dim": 8, "tie_word_embeddings": True}),
+    "Qwen 3": ("Qwen3Config", {"head_dim": 16}),
+    "Qwen 3, tied": ("Qwen3Config", {"head_dim": 8, "tie_word_embeddings": True}),
+}
+# Qwen 3 came with release 4.51 of transformers.
+MODELS = {
+    kind: (getattr(transformers, name), own) for kind, (name, own) in _MODELS.items() if hasattr(transformers, name)
 }
 
 

@@ -59,10 +59,12 @@ def load(folder: Path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_of_the_byte_rows_are_the_same(kind, tmp_path, monkeypatch):
-    shape = KINDS[kind]
+    shape, expected_class = KINDS[kind], CLASSES.get(kind, "LlamaForCausalLM")
+    if not hasattr(transformers, expected_class):
+        pytest.skip(f"this release of transformers has no {expected_class}")
     export(checkpoint(monkeypatch, shape), tmp_path / "hf", dtype=torch.float32)
     exported = load(tmp_path / "hf")
-    assert type(exported).__name__ == CLASSES.get(kind, "LlamaForCausalLM")
+    assert type(exported).__name__ == expected_class
     ids = torch.tensor([[RAW_OPEN, *(byte + BYTE_OFFSET for byte in bytes(range(0, 256, 9)))]])
     expected = ByteModel(shape, random_model.tensors(shape)).logits(ids)[..., :320]
     assert expected.std() > 0.5
