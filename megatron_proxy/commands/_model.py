@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ..compressors import Compressor
     from ..model.checkpoint import Checkpoint
     from ..model.network import ByteModel
 
@@ -45,6 +46,30 @@ def load(args: argparse.Namespace) -> tuple[Checkpoint, ByteModel]:
     dtype = getattr(torch, args.dtype or ("float32" if device == "cpu" else "bfloat16"))
     checkpoint = open_checkpoint(args.load, args.iteration)
     return checkpoint, ByteModel(Architecture.from_args(checkpoint.args), checkpoint.tensors, device, dtype)
+
+
+def check_compressor(compressor: Compressor, checkpoint: Checkpoint) -> None:
+    """Refuse the compressor of another dataset than the model was trained on.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming ``--data-prefix``.
+    """
+    if compressor.vocabulary.size > checkpoint.args.padded_vocab_size:
+        raise ConfigurationError(
+            f"the {compressor.name} view of this dataset has {compressor.vocabulary.size:,} ids, the model "
+            f"{checkpoint.args.padded_vocab_size:,}",
+            where="--data-prefix",
+            fix="name the dataset that the model was trained on",
+        )
+    trained_on = getattr(checkpoint.args, "proxy_fingerprints", None)
+    if trained_on and compressor.fingerprint not in trained_on:
+        raise ConfigurationError(
+            f"the model was trained on symbols of another {compressor.name} compressor than this dataset's",
+            where="--data-prefix",
+            fix="name the dataset that the model was trained on",
+        )
 
 
 def _device(name: str | None) -> str:

@@ -114,20 +114,7 @@ def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor 
             "a model trained without sentinels cannot be told what to translate", where="--translate"
         )
     compressor = PreparedDataset.open(args.data_prefix).compressor(checkpoint.args.proxy_compression)
-    if compressor.vocabulary.size > checkpoint.args.padded_vocab_size:
-        raise ConfigurationError(
-            f"the {compressor.name} view of this dataset has {compressor.vocabulary.size:,} ids, the model "
-            f"{checkpoint.args.padded_vocab_size:,}",
-            where="--data-prefix",
-            fix="name the dataset that the model was trained on",
-        )
-    trained_on = getattr(checkpoint.args, "proxy_fingerprints", None)
-    if trained_on and compressor.fingerprint not in trained_on:
-        raise ConfigurationError(
-            f"the model was trained on symbols of another {compressor.name} compressor than this dataset's",
-            where="--data-prefix",
-            fix="name the dataset that the model was trained on",
-        )
+    _model.check_compressor(compressor, checkpoint)
     return compressor
 
 

@@ -1,11 +1,17 @@
-"""Make a Megatron checkpoint of an exported Hugging Face folder, to train on.
+"""Make a Megatron checkpoint of a Hugging Face folder, to train on.
 
   megatron-proxy import --load exported/run --prefix data/corpus --compressor zstd --output checkpoints/imported
+  megatron-proxy import --load Qwen3-0.6B --as-proxy --prefix data/corpus --output checkpoints/imported
 
-DIR is what `megatron-proxy export` wrote, as it is or trained on with transformers: a Llama over specials and bytes.
+DIR is what `megatron-proxy export` wrote, as it is or trained on with transformers: a model over specials and bytes.
 All its weights are copied exactly. The rows of the compressed symbols, which an export drops, are made anew for the
-prepared dataset PREFIX, as Megatron initialises them. The checkpoint loads into any parallel layout, without an
-optimizer, and training begins at iteration 0:
+prepared dataset PREFIX, as Megatron initialises them.
+
+With --as-proxy DIR is a model over tokens, with its tokenizer, which must be the one that PREFIX was prepared by
+(prepare --compressor hf --hf-model DIR/tokenizer.json): its tokens become the symbols, bytes and sentinels get rows.
+Llama, Mistral, Qwen 2 and 3 are taken, and what goes by their names (SmolLM is a Llama).
+
+The checkpoint loads into any parallel layout, without an optimizer, and training begins at iteration 0:
 
   torchrun … pretrain_gpt.py … --load checkpoints/imported --save checkpoints/next
 """
@@ -20,6 +26,7 @@ from ..common.storage.files import require_free
 from ..errors import ConfigurationError
 
 _DTYPES: Final = ("float32", "bfloat16", "float16")
+_BYTE_ROWS: Final = ("tokens", "mean", "drawn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prefix", required=True, metavar="PREFIX", help="the prepared dataset that training goes on with"
     )
     parser.add_argument(
-        "--compressor", required=True, metavar="NAME", help="the compressed view of it: its symbols get rows"
+        "--compressor", metavar="NAME", help="the compressed view of it: its symbols get rows (with --as-proxy: hf)"
+    )
+    parser.add_argument(
+        "--as-proxy", action="store_true", help="DIR is a model over tokens: they become the symbols of a checkpoint"
     )
     parser.add_argument("--dtype", choices=_DTYPES, help="what to store (default: what DIR stores)")
-    new = parser.add_argument_group("the symbols' rows")
+    new = parser.add_argument_group("new rows")
+    new.add_argument(
+        "--byte-rows",
+        choices=_BYTE_ROWS,
+        help="what bytes begin as, with --as-proxy: the token of that byte alone where there is one, the mean of the "
+        "tokens that begin with it, or drawn (default: tokens)",
+    )
     new.add_argument("--seed", type=int, default=1234, help="what they are drawn from (default: %(default)s)")
     new.add_argument(
         "--init-method-std", type=float, default=0.02, metavar="STD", help="their scale (default: %(default)s)"
@@ -58,21 +74,34 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"must be at least 1, not {args.make_vocab_size_divisible_by}", where="--make-vocab-size-divisible-by"
         )
+    if args.byte_rows and not args.as_proxy:
+        raise ConfigurationError("bytes have rows already", where="--byte-rows", fix="give --as-proxy, or leave it out")
+    if not args.as_proxy and not args.compressor:
+        raise ConfigurationError(
+            "which compressed view gets rows?",
+            where="--compressor",
+            fix="name one of the prefix; or begin from a model over tokens, with --as-proxy",
+        )
     import torch
 
     from ..model.hf.importing import import_folder
+    from ..model.hf.rows import Bytes
 
     made = import_folder(
         Path(args.load),
         Path(args.output),
         prefix=args.prefix,
-        compressor=args.compressor,
+        compressor=args.compressor or "hf",
+        tokens=Bytes(args.byte_rows or "tokens") if args.as_proxy else None,
         dtype=None if args.dtype is None else getattr(torch, args.dtype),
         seed=args.seed,
         std=args.init_method_std,
         divisible_by=args.make_vocab_size_divisible_by,
         overwrite=args.overwrite,
     )
-    print(f"wrote {args.output}, with new rows for {made.new_rows:,} {args.compressor} symbols; train on with")
+    new = "bytes and sentinels" if args.as_proxy else f"{made.new_rows:,} {args.compressor} symbols"
+    for note in made.notes:
+        print(note)
+    print(f"wrote {args.output}, with new rows for {new}; train on with")
     print(f"  pretrain_gpt.py --load {args.output} {' '.join(made.flags)} …")
     return 0

@@ -53,6 +53,8 @@ ROBUSTNESS = "robustness --load c --input corpus.jsonl"
         ("export --load c --output there", "--output: 'there' exists already"),
         ("export --load c --output new --format gguf --evaluation f",
          "--evaluation: figures go into a model card, which the format gguf has not"),
+        ("export --load c --output new --format gguf --view compressed --original o --data-prefix p",
+         "--view: the format gguf holds the model over raw bytes alone"),
         ("export --load c --output new --max-shard-size x", "--max-shard-size: 'x' is not a size"),
         ("generate --load c", "--prompt: no prompt is given"),
         ("generate --load c --prompt a --num-samples 0", "--num-samples: must be at least 1, not 0"),

@@ -130,7 +130,8 @@ def _tokens(tokenizer: tokenizers.Tokenizer, content: dict[str, Any]) -> tuple[l
     """The bytes of each token by id, and the code of each id (byte pieces are literals)."""
     special = {token["id"] for token in content.get("added_tokens", ()) if token.get("special")}
     added = {token["id"] for token in content.get("added_tokens", ())}
-    parts = json.dumps([content.get("pre_tokenizer"), content.get("normalizer"), content.get("decoder")])
+    steps = [content.get("pre_tokenizer"), content.get("normalizer"), content.get("decoder")]
+    parts = json.dumps(steps, ensure_ascii=False)
     byte_level = '"ByteLevel"' in parts
     spaces = _SPACE in parts or '"Metaspace"' in parts
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)

@@ -15,8 +15,11 @@ from torch import Tensor
 
 from ...common.extras import missing
 from ...common.storage.files import replacing, require_free
+from ...errors import UnsupportedError
 from ...vocab import EOS, PAD, RAW_CLOSE, RAW_OPEN, SYMBOL_OFFSET, UNK
-from ..hf import llama
+from ..hf import families
+from ..hf.hf_weights import HfWeights
+from ..hf.views import RawView
 from ..network import Architecture
 from .tensors import renamed, reordered, rope_factors, stored
 from .tokens import tokens
@@ -55,7 +58,7 @@ def export(checkpoint: Checkpoint, folder: Path, *, dtype: torch.dtype | None = 
     gguf = _package()
     require_free(folder, overwrite=overwrite)
     shape = Architecture.from_args(checkpoint.args)
-    llama.check(shape)
+    _check(shape)
     dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype
     with replacing(folder) as beside:
         writer = gguf.GGUFWriter(beside / MODEL, "llama")
@@ -71,6 +74,18 @@ def export(checkpoint: Checkpoint, folder: Path, *, dtype: torch.dtype | None = 
             writer.write_tensor_data(_numpy(tensor))
         writer.close()
         (beside / "Modelfile").write_text(modelfile(shape.context), encoding="utf-8")
+
+
+def _check(shape: Architecture) -> None:
+    """Refuse what llama.cpp's Llama has no place for; biases of queries, keys and values it has."""
+    families.of_shape(shape)
+    for flag, given in {"--qk-layernorm": shape.qk_norm, "--window-size": shape.window is not None}.items():
+        if given:
+            raise UnsupportedError(
+                "the model was trained so, and the Llama of llama.cpp cannot express it",
+                where=flag,
+                fix="export it with --format hf",
+            )
 
 
 _KINDS: Final = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
@@ -132,7 +147,8 @@ def _tensors(checkpoint: Checkpoint, shape: Architecture, dtype: torch.dtype) ->
     if factors is not None:
         yield _ROPE_FACTORS, torch.from_numpy(factors)
     # Rounded once, here: what is stored in float32 keeps all its bits.
-    weights = llama.LlamaWeights(checkpoint.tensors, shape, torch.float32)
+    view = RawView(checkpoint.sentinels)
+    weights = HfWeights(checkpoint.tensors, shape, families.of_shape(shape), view, torch.float32)
     named = ((renamed(name), tensor) for name, tensor in weights)
     yield from stored(((name, reordered(name, tensor, shape)) for name, tensor in named), dtype)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError
 from ...vocab import NUM_SPECIALS
 from ..network import Architecture
+from .views import View
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
@@ -99,7 +100,12 @@ def check_iterations(evaluations: Sequence[Evaluation], iteration: int | None) -
 
 
 def model_card(
-    name: str, checkpoint: Checkpoint, shape: Architecture, config: dict[str, Any], evaluations: Sequence[Evaluation]
+    name: str,
+    checkpoint: Checkpoint,
+    shape: Architecture,
+    config: dict[str, Any],
+    evaluations: Sequence[Evaluation],
+    view: View,
 ) -> str:
     """The file's content.
 
@@ -115,9 +121,13 @@ def model_card(
         The content of ``config.json``.
     evaluations
         Figures of this model.
+    view
+        The ids that it has.
     """
     name = " ".join(name.split())
-    sections = [_HEAD, f"# {name}", _WHAT, _loading(name), _table(checkpoint, shape, config), _figures(evaluations)]
+    what = _WHAT[view.name] + _MADE.format(config["architectures"][0])
+    loading = _loading(name, _TOKENIZERS[view.name])
+    sections = [_HEAD, f"# {name}", what, loading, _table(checkpoint, shape, config, view), _figures(evaluations)]
     return "\n\n".join([*sections, _LICENCE]) + "\n"
 
 
@@ -127,16 +137,26 @@ pipeline_tag: text-generation
 license: # yours to choose, by what the model was trained on
 ---"""
 
-_WHAT = f"""A language model that reads and writes raw bytes: its ids are 256 bytes and {NUM_SPECIALS} specials. It was
+_MADE = """It was
 trained with [proxy compression](https://arxiv.org/abs/2602.04289) and exported by `megatron-proxy export`, as a
-`LlamaForCausalLM` that needs no remote code and no compressor."""
+`{}` that needs no remote code and no compressor."""
+
+_WHAT = {
+    "raw": f"""A language model that reads and writes raw bytes: its ids are 256 bytes and {NUM_SPECIALS} specials. """,
+    "compressed": """A language model over the tokens of its tokenizer: the compressed view of a model that reads raw
+bytes too, to compare it with the model that it began from. """,
+}
+_TOKENIZERS = {
+    "raw": "The tokenizer puts the special in front that opens a text, and pads batches on the left.",
+    "compressed": "The tokenizer is that of the model that it began from.",
+}
 
 _LICENCE = """## Licence
 
 None is given. Whoever publishes the model chooses one, and puts it into the field `license` at the top of this file."""
 
 
-def _loading(name: str) -> str:
+def _loading(name: str, tokenizer: str) -> str:
     path = json.dumps(name, ensure_ascii=False)
     return f"""## Loading
 
@@ -149,15 +169,15 @@ inputs = tokenizer("def read(", return_tensors="pt")
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=60)[0], skip_special_tokens=True))
 ```
 
-The tokenizer puts the special in front that opens a text, and pads batches on the left."""
+{tokenizer}"""
 
 
-def _table(checkpoint: Checkpoint, shape: Architecture, config: dict[str, Any]) -> str:
+def _table(checkpoint: Checkpoint, shape: Architecture, config: dict[str, Any], view: View) -> str:
     args = checkpoint.args
     samples, mode = (getattr(args, name, None) for name in ("consumed_train_samples", "proxy_mode"))
     rows = {
         "layers, width, heads": f"{shape.layers}, {shape.hidden}, {shape.heads}",
-        "context": f"{shape.context:,} ids, each a byte",
+        "context": f"{shape.context:,} ids" + (", each a byte" if view.name == "raw" else ""),
         "weights in": config["torch_dtype"],
         "trained for": None if checkpoint.iteration is None else f"{checkpoint.iteration:,} steps",
         "windows trained on": f"{samples:,}" if samples else None,

@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
 
-from ...common import readable_json
 from ...common.storage.files import replacing, require_free
-from ...vocab import NUM_SPECIALS
 from ..network import Architecture
-from . import card, llama
-from .tokenizer import tokenizer_config, tokenizer_json
+from . import card, families
+from .hf_weights import HfWeights
+from .shape import config
+from .views import RawView, View, write_json
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
@@ -34,6 +34,7 @@ def export(
     shard_bytes: int = DEFAULT_SHARD_BYTES,
     overwrite: bool = False,
     evaluations: Sequence[card.Evaluation] = (),
+    view: View | None = None,
 ) -> None:
     """Write a checkpoint as a Hugging Face folder.
 
@@ -53,51 +54,44 @@ def export(
         Whether an existing folder is replaced, with all that is in it.
     evaluations
         Figures of this checkpoint, for the model card.
+    view
+        The ids that the folder's model has; by default those of raw bytes.
 
     Raises
     ------
     UnsupportedError
-        If Llama cannot express the model.
+        If no architecture of transformers that is known here can express the model.
     ConfigurationError
         If the folder exists, a shard is too small for a tensor, or figures are of another iteration.
     """
     require_free(folder, overwrite=overwrite)
     shape = Architecture.from_args(checkpoint.args)
-    llama.check(shape)
+    family = families.of_shape(shape)
     card.check_iterations(evaluations, checkpoint.iteration)
     dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype
+    view = view or RawView(checkpoint.sentinels)
+    weights = HfWeights(checkpoint.tensors, shape, family, view, dtype)
     with replacing(folder) as beside:
-        _write_shards(beside, llama.LlamaWeights(checkpoint.tensors, shape, dtype), shard_bytes)
-        config = llama.config(shape, dtype, sentinels=checkpoint.sentinels)
-        _write_settings(beside, checkpoint, config)
-        told = card.model_card(folder.resolve().name, checkpoint, shape, config, evaluations)
-        (beside / "README.md").write_text(told, encoding="utf-8", errors="replace")
+        _write_shards(beside, weights, shard_bytes)
+        told = config(shape, family, dtype, vocabulary=view.size, tied=weights.tied, special=view.special)
+        write_json(beside / "config.json", told)
+        view.write_tokenizer(beside, shape.context)
+        write_json(beside / "proxy_export.json", _origin(checkpoint, view))
+        page = card.model_card(folder.resolve().name, checkpoint, shape, told, evaluations, view)
+        (beside / "README.md").write_text(page, encoding="utf-8", errors="replace")
 
 
-def _write_settings(folder: Path, checkpoint: Checkpoint, config: dict[str, Any]) -> None:
-    generation = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    ends = [config["eos_token_id"]] if isinstance(config["eos_token_id"], int) else config["eos_token_id"]
-    # As in `megatron-proxy generate`: only bytes are written, and the ends of a document.
-    others = [id_ for id_ in range(NUM_SPECIALS) if id_ not in ends]
-    _write_json(folder / "config.json", config)
-    _write_json(folder / "generation_config.json", {**generation, "do_sample": False, "suppress_tokens": others})
-    (folder / "tokenizer.json").write_text(tokenizer_json(sentinels=checkpoint.sentinels), encoding="utf-8")
-    tokenizer = tokenizer_config(config["max_position_embeddings"], sentinels=checkpoint.sentinels)
-    _write_json(folder / "tokenizer_config.json", tokenizer)
-    origin = {
+def _origin(checkpoint: Checkpoint, view: View) -> dict[str, object]:
+    return {
         "made_by": "megatron-proxy export",
         "checkpoint": checkpoint.folder.name,
         "iteration": checkpoint.iteration,
         "proxy_compression": checkpoint.args.proxy_compression,
+        "view": view.name,
     }
-    _write_json(folder / "proxy_export.json", origin)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(readable_json.text(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_shards(folder: Path, weights: llama.LlamaWeights, limit: int) -> None:
+def _write_shards(folder: Path, weights: HfWeights, limit: int) -> None:
     from safetensors.torch import save_file
 
     places: dict[str, int] = {}
@@ -116,14 +110,14 @@ def _write_shards(folder: Path, weights: llama.LlamaWeights, limit: int) -> None
     for number in range(1, count + 1):
         os.replace(folder / _part(number, 0), folder / _part(number, count))
     weight_map = {name: _part(number, count) for name, number in places.items()}
-    _write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
 def _part(number: int, count: int) -> str:
     return f"model-{number:05d}-of-{count:05d}.safetensors"
 
 
-def _shards(weights: llama.LlamaWeights, limit: int) -> Iterator[dict[str, Tensor]]:
+def _shards(weights: HfWeights, limit: int) -> Iterator[dict[str, Tensor]]:
     """Tensors in order, as many at once as fit; one that is larger than the limit comes alone."""
     shard: dict[str, Tensor] = {}
     size = 0

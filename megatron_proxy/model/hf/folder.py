@@ -1,4 +1,4 @@
-"""The files of a Hugging Face folder, as ``megatron-proxy export`` or ``save_pretrained`` after it wrote them.
+"""The files of a Hugging Face folder, as ``save_pretrained`` or ``megatron-proxy export`` wrote them.
 
 Nothing in it is run, and nothing is unpickled: configuration and tokenizer are JSON, weights are safetensors.
 """
@@ -16,14 +16,20 @@ from torch import Tensor
 from ...common.characters import byte_characters
 from ...errors import CheckpointError, UnsupportedError
 from ...vocab import BYTE_OFFSET, NUM_SPECIALS, SYMBOL_OFFSET, name
+from . import families
 
+CONFIG: Final = "config.json"
+TOKENIZER: Final = "tokenizer.json"
 _WEIGHTS: Final = "model.safetensors"
 _INDEX: Final = "model.safetensors.index.json"
-_OURS: Final = "import takes folders that `megatron-proxy export` wrote, or that were trained on from one"
+_TAKEN: Final = (
+    "import takes folders that `megatron-proxy export` wrote, or that were trained on from one, and with --as-proxy "
+    "those of models over tokens"
+)
 
 
-class LlamaFolder:
-    """Configuration and weights of an exported folder; weights are read when they are asked for.
+class HfFolder:
+    """Configuration and weights of a folder; weights are read when they are asked for.
 
     Parameters
     ----------
@@ -33,18 +39,17 @@ class LlamaFolder:
     Raises
     ------
     CheckpointError
-        A folder that is missing, half-written, or has another vocabulary than specials and bytes.
+        A folder that is missing or half-written.
     UnsupportedError
-        A model that is no plain Llama.
+        A model of another architecture than those of :mod:`.families`, quantized, or with code of its own.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_dir():
-            raise CheckpointError("there is no such folder", where=str(path), fix=_OURS)
-        self.config = _json(path / "config.json")
-        _check_kind(self.config, path)
-        _check_vocabulary(self.config, path)
+            raise CheckpointError("there is no such folder", where=str(path), fix=_TAKEN)
+        self.config = read_json(path / CONFIG, _TAKEN)
+        self.family = _family(self.config, str(path / CONFIG))
         self._files = _files(path)
         self.shapes = {tensor: self._shape(tensor) for tensor in self._files}
 
@@ -63,43 +68,55 @@ class LlamaFolder:
             return tuple(file.get_slice(tensor).get_shape())
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, fix: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read, or holds no object.
+    """
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"cannot be read ({reason})", where=str(path), fix=_OURS) from error
+        raise CheckpointError(f"cannot be read ({reason})", where=str(path), fix=fix) from error
     if not isinstance(content, dict):
-        raise CheckpointError("holds no JSON object", where=str(path), fix=_OURS)
+        raise CheckpointError("holds no JSON object", where=str(path), fix=fix)
     return content
 
 
-def _check_kind(config: dict[str, Any], path: Path) -> None:
-    kinds = config.get("architectures") or ["LlamaForCausalLM"]
-    if config.get("model_type") != "llama" or kinds != ["LlamaForCausalLM"]:
-        named = kinds[0] if isinstance(kinds, list) else kinds
+def _family(config: dict[str, Any], where: str) -> families.Family:
+    if config.get("auto_map"):
         raise UnsupportedError(
-            f"the model is a {named if config.get('model_type') == 'llama' else config.get('model_type')}, not a "
-            "LlamaForCausalLM",
-            where=str(path / "config.json"),
-            fix=_OURS,
+            "the model asks for code of its own (auto_map), which is never run",
+            where=where,
+            fix="import a model of an architecture that transformers itself has",
         )
+    family = families.of_config(config, where, _TAKEN)
     if config.get("quantization_config"):
-        raise UnsupportedError(
-            "its weights are quantized", where=str(path / "config.json"), fix="import them unquantized"
-        )
+        raise UnsupportedError("its weights are quantized", where=where, fix="import them unquantized")
+    return family
 
 
-def _check_vocabulary(config: dict[str, Any], path: Path) -> None:
+def check_raw(folder: HfFolder) -> None:
+    """Refuse another vocabulary than specials and bytes.
+
+    Raises
+    ------
+    CheckpointError
+        For other tokens, or another number of them.
+    """
+    config, path = folder.config, folder.path
     if config.get("vocab_size") != SYMBOL_OFFSET:
         raise CheckpointError(
             f"its vocabulary has {config.get('vocab_size')} ids, not the {NUM_SPECIALS} specials and 256 bytes of a "
             "proxy-trained model",
-            where=str(path / "config.json"),
-            fix=_OURS,
+            where=str(path / CONFIG),
+            fix=_TAKEN,
         )
-    tokenizer = path / "tokenizer.json"
-    content = _json(tokenizer)
+    tokenizer = path / TOKENIZER
+    content = read_json(tokenizer, _TAKEN)
     vocabulary = dict(_part(_part(content, "model"), "vocab"))
     # Saved by transformers again, the specials may stand among the added tokens alone.
     added = content.get("added_tokens")
@@ -112,7 +129,7 @@ def _check_vocabulary(config: dict[str, Any], path: Path) -> None:
         raise CheckpointError(
             "its tokens are not the specials and the 256 bytes of a proxy-trained model",
             where=str(tokenizer),
-            fix=_OURS,
+            fix=_TAKEN,
         )
 
 
@@ -124,7 +141,7 @@ def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
 def _files(path: Path) -> dict[str, Path]:
     """The file of each tensor."""
     if (path / _INDEX).is_file():
-        weight_map = _part(_json(path / _INDEX), "weight_map")
+        weight_map = _part(read_json(path / _INDEX, "was the folder written to its end?"), "weight_map")
         outside = [file for file in weight_map.values() if not isinstance(file, str) or Path(file).name != file]
         if outside:
             raise CheckpointError(f"names a file outside the folder: {outside[0]!r}", where=str(path / _INDEX))

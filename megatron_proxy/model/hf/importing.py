@@ -6,25 +6,30 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import torch
 
 from ...common.storage.files import replacing, require_free
+from ...data.dataset.manifest import CompressedView
 from ...data.dataset.opened import PreparedDataset
 from ...errors import CheckpointError, ConfigurationError, ProxyError
 from ..network import Architecture
-from . import megatron_weights
-from .folder import LlamaFolder
+from . import families, megatron_weights
+from .folder import TOKENIZER, HfFolder, check_raw
+from .rows import Bytes, RawRows, Rows, TokenRows
 from .shape import architecture, megatron_flags, sentinels
+from .tokens import COMPRESSOR, Special, Tokens, compressor_of
 
 _DTYPE_FLAGS: Final = {torch.float32: [], torch.bfloat16: ["--bf16"], torch.float16: ["--fp16"]}
 _SAVING: Final = (
     *("--micro-batch-size", "1", "--train-iters", "1", "--lr", "0"),
     *("--ckpt-format", "torch_dist", "--save-interval", "1", "--no-save-optim", "--no-save-rng"),
 )
+# A normalizer that composes accents changes next to nothing; one that lowers all letters changes a third.
+_MOST_LITERALS: Final = 0.1
 _CHILD: Final = f"{__package__}.saving"
 
 
@@ -38,10 +43,13 @@ class Imported:
         Megatron's flags that describe the model.
     new_rows
         How many symbols' rows were made anew.
+    notes
+        What else to tell, a line each.
     """
 
     flags: list[str]
     new_rows: int
+    notes: list[str] = field(default_factory=list)
 
 
 def import_folder(
@@ -49,14 +57,15 @@ def import_folder(
     target: Path,
     *,
     prefix: str,
-    compressor: str,
+    compressor: str = COMPRESSOR,
+    tokens: Bytes | None = None,
     dtype: torch.dtype | None = None,
     seed: int = 1234,
     std: float = 0.02,
     divisible_by: int = 128,
     overwrite: bool = False,
 ) -> Imported:
-    """Write a checkpoint that ``--load`` takes, of an exported folder's weights.
+    """Write a checkpoint that ``--load`` takes, of a folder's weights.
 
     Parameters
     ----------
@@ -66,10 +75,13 @@ def import_folder(
         The checkpoint to write.
     prefix, compressor
         The prepared dataset that training goes on with, and which of its compressed views: their symbols get rows.
+    tokens
+        Of a model over tokens, which become the symbols: what the rows of bytes begin as. None: the folder is an
+        exported one, of specials and bytes.
     dtype
         What to store; by default what the folder stores.
     seed, std
-        Of the symbols' rows; Megatron's ``--seed`` and ``--init-method-std``.
+        Of rows that are drawn; Megatron's ``--seed`` and ``--init-method-std``.
     divisible_by
         Megatron's ``--make-vocab-size-divisible-by``.
     overwrite
@@ -78,24 +90,51 @@ def import_folder(
     Raises
     ------
     ProxyError
-        For a folder that is none of ours, a dataset that is not prepared, or what Megatron refuses.
+        For a folder that cannot be taken, a dataset that is not prepared or by another tokenizer, or what Megatron
+        refuses.
     """
     require_free(target, overwrite=overwrite)
-    llama = LlamaFolder(source)
-    vocabulary = PreparedDataset.open(prefix).compressed(compressor).vocabulary
-    shape = shape_of(llama)
+    folder = HfFolder(source)
+    rows = rows_of(folder, prefix, compressor, tokens)
+    shape = shape_of(folder)
+    view = PreparedDataset.open(prefix).compressed(compressor)
+    if isinstance(rows, TokenRows):
+        _check_exact(rows.tokens, view, prefix)
     model = megatron_flags(shape)
     data = ["--data-path", os.path.abspath(prefix), "--proxy-compression", compressor]
-    if not sentinels(llama.config):
+    if tokens is None and not sentinels(folder.config):
         data += ["--proxy-mode", "vanilla"]
-    flags = [*model, *data, *_dtype_flags(llama, dtype)]
+    flags = [*model, *data, *_dtype_flags(folder, dtype)]
     flags += ["--seed", str(seed), "--init-method-std", str(std), "--make-vocab-size-divisible-by", str(divisible_by)]
     with replacing(target) as beside:
-        _run_megatron(source, [*flags, "--save", str(beside)])
-    return Imported([*model, *data], vocabulary.num_symbols)
+        _run_megatron(source, tokens, [*flags, "--save", str(beside)])
+    notes = [] if tokens is None else _notes(folder, rows, view)
+    return Imported([*model, *data], view.vocabulary.num_symbols if tokens is None else 0, notes)
 
 
-def shape_of(llama: LlamaFolder) -> Architecture:
+def rows_of(folder: HfFolder, prefix: str, compressor: str, tokens: Bytes | None) -> Rows:
+    """Which rows of a checkpoint the folder has; its vocabulary is checked.
+
+    Raises
+    ------
+    ProxyError
+        For another vocabulary than specials and bytes, or, of a model over tokens, another tokenizer than the view's.
+    """
+    if tokens is None:
+        check_raw(folder)
+        return RawRows()
+    known = Tokens.of(compressor_of(prefix, compressor, folder.path))
+    rows = folder.config.get("vocab_size")
+    if isinstance(rows, int) and rows < len(known):
+        raise CheckpointError(
+            f"its tokenizer has {len(known):,} tokens, added ones among them, and the model has rows for {rows:,}",
+            where=str(folder.path / TOKENIZER),
+            fix="take out the tokens that were added, or give the model rows for them: resize_token_embeddings",
+        )
+    return TokenRows(known, Special.of(folder.config, len(known)), tokens)
+
+
+def shape_of(folder: HfFolder) -> Architecture:
     """The model's architecture; its tensors are checked against it.
 
     Raises
@@ -103,32 +142,62 @@ def shape_of(llama: LlamaFolder) -> Architecture:
     ProxyError
         For an architecture that is not supported, or tensors that are missing or of other sizes.
     """
-    attention_bias, mlp_bias = (bool(llama.config.get(f"{part}_bias")) for part in ("attention", "mlp"))
-    shape = architecture(llama.config, biases=False)
+    family, config = folder.family, folder.config
+    biased = family.biased(config)
+    shape = architecture(config, family, biases=False)
     try:
-        megatron_weights.check(llama, shape, attention_bias=attention_bias, mlp_bias=mlp_bias)
+        megatron_weights.check(folder, shape, biased)
     except CheckpointError as error:
-        raise CheckpointError(error.what, where=str(llama.path), fix=error.fix) from None
-    outputs = [f"model.layers.{number}.self_attn.o_proj.bias" for number in range(shape.layers)]
-    # Where only queries, keys and values had biases, export put zeros for Llama's output projection.
-    biases = mlp_bias or (attention_bias and any(bool(llama.read(name).any()) for name in outputs))
-    return architecture(llama.config, biases=biases)
+        raise CheckpointError(error.what, where=str(folder.path), fix=error.fix) from None
+    outputs = [f"model.layers.{number}.self_attn.o_proj" for number in range(shape.layers)]
+    # Where only queries, keys and values had biases, export once put zeros for Llama's output projection.
+    biases = any(name.startswith("mlp.") for name in biased) or (
+        "self_attn.o_proj" in biased and any(bool(folder.read(f"{name}.bias").any()) for name in outputs)
+    )
+    shape = architecture(config, family, biases=biases)
+    families.of_shape(shape)
+    return shape
 
 
-def _dtype_flags(llama: LlamaFolder, dtype: torch.dtype | None) -> Sequence[str]:
-    dtype = dtype or llama.read("model.norm.weight").dtype
+def _check_exact(tokens: Tokens, view: CompressedView, prefix: str) -> None:
+    """Refuse a view that is not what the model knows: the tokenizer changes texts, and much of it is literal bytes."""
+    if not tokens.has_pieces and view.literal_bytes > _MOST_LITERALS * view.view.units:
+        raise ConfigurationError(
+            f"{_literals(view)}: the model's tokenizer does not give this corpus back byte for byte",
+            where=f"--prefix {prefix}",
+            fix="begin from a model whose tokenizer is byte-level and changes nothing (no lower case, no normalizer)",
+        )
+
+
+def _literals(view: CompressedView) -> str:
+    codes = view.view.units
+    share = view.literal_bytes / max(codes, 1)
+    return f"{view.literal_bytes:,} of the view's {codes:,} codes are literal bytes ({share:.2%})"
+
+
+def _notes(folder: HfFolder, rows: Rows, view: CompressedView) -> list[str]:
+    """What is known of a model over tokens now, a line each."""
+    notes = [_literals(view)]
+    beyond = int(folder.config["vocab_size"]) - rows.needed
+    if beyond:
+        notes.append(f"{beyond:,} rows of the model have no token in its tokenizer and were left out")
+    return notes
+
+
+def _dtype_flags(folder: HfFolder, dtype: torch.dtype | None) -> Sequence[str]:
+    dtype = dtype or folder.read(megatron_weights.FINAL_NORM).dtype
     if dtype not in _DTYPE_FLAGS:
         raise ConfigurationError(f"Megatron does not train in {dtype}", where="--dtype", fix="give --dtype float32")
     return _DTYPE_FLAGS[dtype]
 
 
-def _run_megatron(source: Path, flags: Sequence[str]) -> None:
+def _run_megatron(source: Path, tokens: Bytes | None, flags: Sequence[str]) -> None:
     # On the CPU wherever it runs: one GPU may be too small for the whole model, and nothing is computed.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "TORCHDYNAMO_DISABLE": "1"}
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         environment.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-m", _CHILD, str(source), *flags, *_SAVING],
+        [sys.executable, "-m", _CHILD, str(source), tokens or "", *flags, *_SAVING],
         env=environment,
         capture_output=True,
         encoding="utf-8",

@@ -1,27 +1,32 @@
-"""``config.json`` → :class:`Architecture` → Megatron's flags: what :func:`.llama.config` writes, read again."""
+"""``config.json`` → :class:`Architecture` → Megatron's flags, and ``config.json`` again."""
 
 from __future__ import annotations
 
 import math
 from typing import Any, Final
 
+import torch
+
 from ...errors import CheckpointError, UnsupportedError
-from ...vocab import RAW_OPEN, SYMBOL_OFFSET
+from ...vocab import RAW_OPEN
 from ..network import Architecture
 from ..network.architecture import Rope
 from ..network.transformer import LLAMA3_SCALING
+from .families import Family, biased_layers
 
 _FILE: Final = "config.json"
 _LLAMA3_KEYS: Final = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 
-def architecture(config: dict[str, Any], *, biases: bool) -> Architecture:
-    """The architecture that ``config.json`` describes, over specials and bytes.
+def architecture(config: dict[str, Any], family: Family, *, biases: bool) -> Architecture:
+    """The architecture that ``config.json`` describes.
 
     Parameters
     ----------
     config
         The file's content.
+    family
+        What transformers calls it.
     biases
         Whether more layers than the query-key-value projection have a bias that is not zero.
 
@@ -32,6 +37,7 @@ def architecture(config: dict[str, Any], *, biases: bool) -> Architecture:
     UnsupportedError
         An activation, or a kind of rotary positions, that Megatron's flags cannot express.
     """
+    config = {**family.defaults, **config}
     activation = config.get("hidden_act", "silu")
     if activation not in ("silu", "swish"):
         raise UnsupportedError(f"the activation {activation!r} is not supported; silu is", where=_FILE)
@@ -47,7 +53,7 @@ def architecture(config: dict[str, Any], *, biases: bool) -> Architecture:
         groups=groups,
         head_dim=head_dim,
         ffn=_count(config, "intermediate_size"),
-        vocabulary=SYMBOL_OFFSET,
+        vocabulary=_count(config, "vocab_size"),
         context=_count(config, "max_position_embeddings"),
         norm="RMSNorm",
         norm_epsilon=_epsilon(config),
@@ -55,12 +61,13 @@ def architecture(config: dict[str, Any], *, biases: bool) -> Architecture:
         activation="silu",
         gated=True,
         linear_bias=biases,
-        qkv_bias=biases or bool(config.get("attention_bias")),
+        qkv_bias=biases or bool(family.biased(config)),
         tied=bool(config.get("tie_word_embeddings")),
         rope=_rope(config, head_dim),
         learned_positions=False,
-        qk_norm=False,
+        qk_norm=family.qk_norm,
         formats=False,
+        window=_window(config, family),
     )
 
 
@@ -77,6 +84,26 @@ def _epsilon(config: dict[str, Any]) -> float:
     if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
         raise CheckpointError(f"rms_norm_eps is {value!r}, and no small number", where=_FILE)
     return float(value)
+
+
+def _window(config: dict[str, Any], family: Family) -> int | None:
+    """How many ids each position sees; None for all of them."""
+    counts = family.window_switch is None or config.get(family.window_switch)
+    if not family.windows or not counts or config.get("sliding_window") is None:
+        return None
+    size, layers = _count(config, "sliding_window"), _count(config, "num_hidden_layers")
+    kinds, first = config.get("layer_types"), config.get("max_window_layers") if family.window_switch else 0
+    if not isinstance(first, int):
+        raise CheckpointError(f"max_window_layers is {first!r}, and no number of layers", where=_FILE)
+    # Which layers have windows: all (True), none (False), or both kinds.
+    listed = {str(kind) == "sliding_attention" for kind in kinds} if isinstance(kinds, list) else set()
+    some = listed or {first <= 0, first < layers}
+    if len(some) > 1:
+        raise UnsupportedError(
+            "windows in some layers only are not supported (sliding_window, layer_types, max_window_layers)",
+            where=_FILE,
+        )
+    return size if True in some else None
 
 
 def _rope(config: dict[str, Any], head_dim: int) -> Rope:
@@ -131,8 +158,57 @@ def megatron_flags(shape: Architecture) -> list[str]:
         "--add-qkv-bias": shape.qkv_bias and not shape.linear_bias,
         "--untie-embeddings-and-output-weights": not shape.tied,
         "--use-rope-scaling": shape.rope is not None and shape.rope.llama3,
+        "--qk-layernorm": shape.qk_norm,
     }
+    if shape.window is not None:
+        words += ["--window-size", f"{shape.window - 1},0"]
     return words + [flag for flag, given in switches.items() if given]
+
+
+def config(
+    shape: Architecture, family: Family, dtype: torch.dtype, *, vocabulary: int, tied: bool, special: dict[str, Any]
+) -> dict[str, Any]:
+    """``config.json``, readable by releases 4 and 5 of transformers.
+
+    Parameters
+    ----------
+    shape, family
+        The model, and what transformers calls it.
+    dtype
+        What is stored.
+    vocabulary
+        How many ids there are.
+    tied
+        Whether the output layer is the embedding.
+    special
+        ``bos_token_id`` and the like.
+    """
+    rope: dict[str, Any] = {"rope_type": "default"}
+    if shape.rope is not None and shape.rope.llama3:
+        rope = {"rope_type": "llama3", **dict(zip(_LLAMA3_KEYS, LLAMA3_SCALING, strict=True))}
+    base = shape.rope.base if shape.rope is not None else 10000.0
+    return {
+        "architectures": [family.class_name],
+        "model_type": family.model_type,
+        "vocab_size": vocabulary,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.ffn,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.groups,
+        "head_dim": shape.head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": shape.context,
+        "rms_norm_eps": shape.norm_epsilon,
+        "rope_theta": base,
+        "rope_scaling": None if rope["rope_type"] == "default" else rope,
+        "rope_parameters": {"rope_theta": base, **rope},
+        **(family.bias_keys(biased_layers(shape)) or {}),
+        **family.window_keys(shape.window),
+        "tie_word_embeddings": tied,
+        "torch_dtype": str(dtype).removeprefix("torch."),
+        **special,
+    }
 
 
 def sentinels(config: dict[str, Any]) -> bool:

@@ -3,8 +3,8 @@
 Megatron's model needs process groups, its training arguments in global variables and, off a GPU, a stand-in for CUDA;
 its own cache takes batches of one length only. What raw-byte use needs is one process, any device, and prompts of any
 length. So the ordinary dense family (rotary or learned positions, RMSNorm or LayerNorm, SwiGLU or GELU, grouped
-queries, biases or none, tied or untied) is computed here; the logits are Megatron's to within rounding, which a test
-checks against ``GPTModel``. Everything else is refused by name.
+queries, windows, biases or none, tied or untied) is computed here; the logits are Megatron's to within rounding, which
+tests check against ``GPTModel``. Everything else is refused by name.
 
 =================  ===============================================
 architecture.py    what the training arguments say about the model

@@ -64,6 +64,8 @@ class Architecture:
         Whether queries and keys are normalised head by head.
     formats
         Whether a learned vector per format is added to the embeddings.
+    window
+        How many ids each position sees, its own included; None: all that are before it.
     """
 
     layers: int
@@ -86,6 +88,7 @@ class Architecture:
     learned_positions: bool
     qk_norm: bool
     formats: bool
+    window: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -128,6 +131,7 @@ class Architecture:
             learned_positions=positions == "learned_absolute",
             qk_norm=bool(_get(args, "qk_layernorm", False)),
             formats=bool(_get(args, "proxy_format_embedding", False)),
+            window=_window(args),
         )
 
 
@@ -164,7 +168,9 @@ _REFUSALS: Final = (
     _Refusal("--no-rope-freq", _set("no_rope_freq")),
     # Releases differ in whether this one does anything.
     _Refusal("--rotary-seq-len-interpolation-factor", _set("rotary_seq_len_interpolation_factor")),
-    _Refusal("--window-size", _set("window_size")),
+    # Megatron's pair says how many ids are seen before a position, and how many after it.
+    _Refusal("--window-size", lambda args: (_get(args, "window_size") or (0, 0))[1] != 0),
+    _Refusal("--window-attn-skip-freq", lambda args: _get(args, "window_size") and _get(args, "window_attn_skip_freq")),
     _Refusal("--softmax-type", _other_than("softmax_type", "vanilla")),
     _Refusal("--attention-output-gate", _set("attention_output_gate")),
     _Refusal("--qk-l2-norm", _set("qk_l2_norm")),
@@ -194,6 +200,11 @@ def _activation(args: argparse.Namespace) -> str:
     # Megatron's fused kernel computes the approximation, its plain layer the exact function.
     fused = _get(args, "bias_gelu_fusion", False) and args.add_bias_linear
     return "gelu_tanh" if fused or _get(args, "openai_gelu", False) else "gelu"
+
+
+def _window(args: argparse.Namespace) -> int | None:
+    before = (_get(args, "window_size") or (-1, 0))[0]
+    return before + 1 if before >= 0 else None
 
 
 def _rope(args: argparse.Namespace) -> Rope:

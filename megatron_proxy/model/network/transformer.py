@@ -194,8 +194,10 @@ class ByteModel:
         x = self._embed(ids, places, cache)
         rope = self._rope(places, begin[1])
         # One new id sees all; several at the very start see themselves and what is before.
-        plain = begin[0] == 0 or (new == 1 and begin[0] is not None)
-        attention = _Attention(rope, None if plain else _mask(places, begin[1]), cache, begin)
+        window = self.architecture.window
+        all_seen = window is None or begin[1] <= window
+        plain = all_seen and (begin[0] == 0 or (new == 1 and begin[0] is not None))
+        attention = _Attention(rope, None if plain else _mask(places, begin[1], window), cache, begin)
         for number, layer in enumerate(self._layers):
             x = x + self._attend(layer, number, self._norm(x, layer.attention_norm), attention)
             x = x + self._feed_forward(layer, self._norm(x, layer.mlp_norm))
@@ -260,9 +262,10 @@ def _at(hidden: Tensor, places: Tensor) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device)[:, None], places.to(hidden.device)]
 
 
-def _mask(places: Tensor, longest: int) -> Tensor:
-    """Which keys each query may see, shape (rows, 1, new, longest): those at its own place and before."""
-    return places[:, None, :, None] >= torch.arange(longest, device=places.device)
+def _mask(places: Tensor, longest: int, window: int | None) -> Tensor:
+    """Which keys each query may see, shape (rows, 1, new, longest): its own and before, in its window."""
+    behind = places[:, None, :, None] - torch.arange(longest, device=places.device)
+    return behind >= 0 if window is None else (behind >= 0) & (behind < window)
 
 
 def _formats(ids: Tensor, before: Tensor) -> Tensor:

@@ -79,7 +79,9 @@ def test_ids_are_the_librarys():
     assert COMPRESSORS["byte level"].encode(TEXT.encode()).tolist() == expected
 
 
-@pytest.mark.parametrize(("name", "share"), [("byte level, space before", 0.1), ("normalising", 0.1)])
+@pytest.mark.parametrize(
+    ("name", "share"), [("byte level, space before", 0.1), ("normalising", 0.1), ("byte fallback", 0.1)]
+)
 def test_literals_are_few(name, share):
     codes = COMPRESSORS[name].encode(TEXT.replace("T", "t").encode() * 3)
     assert np.count_nonzero(codes < 256) < share * 3 * len(TEXT)

@@ -18,7 +18,9 @@ from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.model.gguf.exporting import modelfile  # noqa: E402
 from megatron_proxy.model.gguf.tensors import renamed, reordered, rope_factors  # noqa: E402
 from megatron_proxy.model.gguf.tokens import Kind, tokens  # noqa: E402
-from megatron_proxy.model.hf.llama import LlamaWeights  # noqa: E402
+from megatron_proxy.model.hf import families  # noqa: E402
+from megatron_proxy.model.hf.hf_weights import HfWeights  # noqa: E402
+from megatron_proxy.model.hf.views import RawView  # noqa: E402
 from megatron_proxy.model.network import Architecture  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402
 
@@ -110,6 +112,7 @@ SHAPES = {
     "plain": random_model.LLAMA,
     "tied": replace(random_model.LLAMA, tied=True),
     "biases and formats": replace(random_model.LLAMA, linear_bias=True, qkv_bias=True, formats=True),
+    "biases of queries, keys and values": replace(random_model.LLAMA, qkv_bias=True),
     "llama 3 positions": replace(random_model.LLAMA, rope=Rope(8, 500000.0, llama3=True)),
 }
 
@@ -120,7 +123,8 @@ def test_weights_come_back_as_they_were(gguf, tmp_path, monkeypatch, shape, dtyp
     made = checkpoint(monkeypatch, shape)
     ours.export(made, tmp_path / "g", dtype=dtype)
     reader = gguf.GGUFReader(tmp_path / "g" / "model.gguf")
-    expected = {renamed(name): tensor for name, tensor in LlamaWeights(made.tensors, shape, torch.float32)}
+    weights = HfWeights(made.tensors, shape, families.of_shape(shape), RawView(True), torch.float32)
+    expected = {renamed(name): tensor for name, tensor in weights}
     found = {tensor.name: tensor for tensor in reader.tensors}
     assert set(found) - set(expected) == ({"rope_freqs.weight"} if shape.rope.llama3 else set())
     for name, tensor in expected.items():
@@ -141,8 +145,9 @@ def test_the_command(gguf, tmp_path, monkeypatch, capsys):
 
 
 def test_what_llama_cannot_express_is_refused(gguf, tmp_path, monkeypatch):
-    with pytest.raises(UnsupportedError, match="--qk-layernorm"):
-        ours.export(checkpoint(monkeypatch, replace(random_model.LLAMA, qk_norm=True)), tmp_path / "g")
+    for flag, lacking in (("--qk-layernorm", {"qk_norm": True}), ("--window-size", {"window": 8})):
+        with pytest.raises(UnsupportedError, match=f"{flag}: the model was trained so, and the Llama of llama.cpp"):
+            ours.export(checkpoint(monkeypatch, replace(random_model.LLAMA, **lacking)), tmp_path / "g")
     (tmp_path / "there").mkdir()
     with pytest.raises(ConfigurationError, match="exists already"):
         ours.export(checkpoint(monkeypatch), tmp_path / "there")

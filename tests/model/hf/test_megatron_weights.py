@@ -18,8 +18,8 @@ import tiny_data  # noqa: E402
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import CheckpointError, ConfigurationError, ProxyError, UnsupportedError  # noqa: E402
 from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
-from megatron_proxy.model.hf import export, importing, megatron_weights, shape  # noqa: E402
-from megatron_proxy.model.hf.folder import LlamaFolder  # noqa: E402
+from megatron_proxy.model.hf import export, importing, megatron_weights, rows, shape  # noqa: E402
+from megatron_proxy.model.hf.folder import HfFolder, check_raw  # noqa: E402
 from megatron_proxy.model.network import Architecture  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402
 from megatron_proxy.model.network.weights import sort_qkv, unsort_qkv  # noqa: E402
@@ -30,6 +30,9 @@ KINDS = {
     "tied": replace(LLAMA, tied=True),
     "biases": replace(LLAMA, linear_bias=True, qkv_bias=True),
     "query biases": replace(LLAMA, qkv_bias=True, groups=1),
+    "norms of queries and keys": replace(LLAMA, qk_norm=True),
+    "windows": replace(LLAMA, window=9),
+    "windows and query biases": replace(LLAMA, qkv_bias=True, window=9),
     "llama 3 positions": replace(LLAMA, groups=4, rope=Rope(8, 500000.0, llama3=True)),
 }
 WORDS, OUTPUT = "embedding.word_embeddings.weight", "output_layer.weight"
@@ -45,8 +48,10 @@ def exported(folder: Path, monkeypatch, kind: Architecture = LLAMA, mode: str = 
 
 
 def back(folder: Path, vocabulary: int = 330, seed: int = 1) -> megatron_weights.MegatronWeights:
-    llama = LlamaFolder(folder)
-    return megatron_weights.MegatronWeights(llama, importing.shape_of(llama), vocabulary, seed, 0.02)
+    found = HfFolder(folder)
+    check_raw(found)
+    drawing = rows.Drawing(seed, 0.02)
+    return megatron_weights.MegatronWeights(found, importing.shape_of(found), vocabulary, rows.RawRows(), drawing)
 
 
 def megatrons_names(kind: Architecture) -> list[str]:
@@ -54,9 +59,10 @@ def megatrons_names(kind: Architecture) -> list[str]:
     return [
         name
         for name in random_model.tensors(kind).shapes
-        if not ("position_emb" in name or "tokentype" in name or "q_layer" in name or "k_layer" in name)
+        if not ("position_emb" in name or "tokentype" in name)
+        and not (("q_layer" in name or "k_layer" in name) and not kind.qk_norm)
         and not (name == OUTPUT and kind.tied)
-        and not (name.endswith("norm.bias") or name.endswith("norm_bias"))
+        and not (name.endswith(("norm.bias", "layernorm.bias")) or name.endswith("norm_bias"))
         and not (name.endswith(".bias") and not (kind.linear_bias or ("linear_qkv" in name and kind.qkv_bias)))
     ]
 
@@ -97,7 +103,7 @@ def test_new_rows_depend_on_the_seed_and_their_number_alone(tmp_path, monkeypatc
 
 
 def test_new_rows_are_normal():
-    drawn = np.sort(megatron_weights.new_rows(0, 100, 1000, 7, 0).ravel())
+    drawn = np.sort(rows.new_rows(0, 100, 1000, 7, 0).ravel())
     # Quantiles of the standard normal distribution.
     for share, quantile in ((0.01, -2.3263), (0.158655, -1.0), (0.5, 0.0), (0.841345, 1.0), (0.99, 2.3263)):
         assert drawn[int(share * drawn.size)] == pytest.approx(quantile, abs=0.03)
@@ -133,7 +139,12 @@ def change(path: Path, **changes) -> None:
 @pytest.mark.parametrize(
     ("changes", "kind", "told"),
     [
-        ({"model_type": "mistral"}, UnsupportedError, "the model is a mistral, not a LlamaForCausalLM"),
+        ({"model_type": "mistral"}, UnsupportedError, "the model is a LlamaForCausalLM, not a MistralForCausalLM"),
+        ({"model_type": "gpt9"}, UnsupportedError, "a gpt9, which is not supported: known are llama, mistral, qwen2"),
+        ({"model_type": "olmo2"}, UnsupportedError, "a olmo2, which is not supported: it has norms behind attention"),
+        ({"model_type": ["llama"]}, UnsupportedError, "is a \\['llama'\\], which is not supported"),
+        ({"auto_map": {"AutoModel": "x.Y"}}, UnsupportedError, "asks for code of its own .auto_map., which is never"),
+        ({"vocab_size": "x"}, CheckpointError, "has x ids, not the 64 specials"),
         ({"architectures": ["LlamaForSequenceClassification"]}, UnsupportedError, "a LlamaForSequenceClassification"),
         ({"vocab_size": 32000}, CheckpointError, "has 32000 ids, not the 64 specials and 256 bytes"),
         ({"quantization_config": {"bits": 4}}, UnsupportedError, "quantized"),
@@ -157,7 +168,7 @@ def test_other_models_are_refused_by_name(changes, kind, told, tmp_path, monkeyp
     folder = exported(tmp_path / "hf", monkeypatch)
     change(folder / "config.json", **changes)
     with pytest.raises(kind, match=told):
-        importing.shape_of(LlamaFolder(folder))
+        back(folder)
 
 
 def test_other_tokens_are_refused(tmp_path, monkeypatch):
@@ -166,10 +177,10 @@ def test_other_tokens_are_refused(tmp_path, monkeypatch):
     content["model"]["vocab"]["!"], content["model"]["vocab"]["a"] = 161, 97
     (folder / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match="its tokens are not the specials and the 256 bytes"):
-        LlamaFolder(folder)
+        back(folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(CheckpointError, match=r"tokenizer.json: cannot be read \(No such file or directory\)"):
-        LlamaFolder(folder)
+        back(folder)
 
 
 @pytest.mark.parametrize("changes", [{"model": {"vocab": [1]}}, {"added_tokens": [1, {"content": [1], "id": 1}]}])
@@ -177,13 +188,13 @@ def test_tokens_of_another_form_are_refused(changes, tmp_path, monkeypatch):
     folder = exported(tmp_path / "hf", monkeypatch)
     change(folder / "tokenizer.json", **changes)
     with pytest.raises(CheckpointError, match="its tokens are not the specials and the 256 bytes"):
-        LlamaFolder(folder)
+        back(folder)
 
 
 def test_half_written_folders_are_told(tmp_path, monkeypatch):
     whole = exported(tmp_path / "hf", monkeypatch, shard_bytes=8000)
     with pytest.raises(CheckpointError, match="there is no such folder"):
-        LlamaFolder(tmp_path / "nothing")
+        HfFolder(tmp_path / "nothing")
     shard = "model-00002-of-"
 
     def damaged(what: str) -> Path:
@@ -191,20 +202,20 @@ def test_half_written_folders_are_told(tmp_path, monkeypatch):
 
     (folder := damaged("missing")).joinpath(next(whole.glob(f"{shard}*")).name).unlink()
     with pytest.raises(CheckpointError, match=rf"{shard}\S+: cannot be read"):
-        LlamaFolder(folder)
+        HfFolder(folder)
     path = next((folder := damaged("cut")).glob(f"{shard}*"))
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CheckpointError, match=rf"{shard}\S+: cannot be read"):
-        LlamaFolder(folder)
+        HfFolder(folder)
     change((folder := damaged("outside")) / "model.safetensors.index.json", weight_map={"x": "../x.safetensors"})
     with pytest.raises(CheckpointError, match=r"a file outside the folder: '\.\./x.safetensors'"):
-        LlamaFolder(folder)
+        HfFolder(folder)
     (folder := damaged("none")).joinpath("model.safetensors.index.json").unlink()
     with pytest.raises(CheckpointError, match=r"holds neither model.safetensors nor"):
-        LlamaFolder(folder)
+        HfFolder(folder)
     (folder := damaged("config")).joinpath("config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config.json: cannot be read"):
-        LlamaFolder(folder)
+        HfFolder(folder)
 
 
 def test_what_is_there_is_not_replaced_unless_told(tmp_path, capsys):
@@ -254,13 +265,13 @@ def test_files_that_do_not_fit_together(tmp_path, monkeypatch):
     content["weight_map"]["model.more.weight"] = content["weight_map"]["model.norm.weight"]
     index.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"half-written: the index promises 'model\.more\.weight', and it is not"):
-        LlamaFolder(folder)
+        HfFolder(folder)
     (folder / "config.json").write_text("[]")
     with pytest.raises(CheckpointError, match=r"config\.json: holds no JSON object"):
-        LlamaFolder(folder)
+        HfFolder(folder)
 
 
 def test_a_dtype_that_is_not_trained_in(tmp_path, monkeypatch):
-    llama = LlamaFolder(exported(tmp_path / "hf", monkeypatch))
+    found = HfFolder(exported(tmp_path / "hf", monkeypatch))
     with pytest.raises(ConfigurationError, match=r"^--dtype: Megatron does not train in torch\.float64\n.*float32$"):
-        importing._dtype_flags(llama, torch.float64)
+        importing._dtype_flags(found, torch.float64)

@@ -37,6 +37,7 @@ KINDS = {
         learned_positions=True,
         groups=4,
     ),
+    "windows": replace(LLAMA, window=6),
     "no positions": replace(LLAMA, rope=None, activation="squared_relu", gated=False),
 }
 
@@ -152,13 +153,31 @@ def test_architecture_from_megatrons_arguments():
     assert found.rope == Rope(4, 10000.0)
 
 
+def test_windows_are_those_that_every_layer_has():
+    """Megatron's pair counts the ids before a position, ours that one too."""
+    assert Architecture.from_args(Namespace(**ARGS, window_size=(15, 0))) == replace(LLAMA, window=16)
+    assert Architecture.from_args(Namespace(**ARGS, window_size=(-1, 0))).window is None
+    with pytest.raises(UnsupportedError, match="--window-attn-skip-freq: the model was trained with this flag"):
+        Architecture.from_args(Namespace(**ARGS, window_size=(15, 0), window_attn_skip_freq=2))
+
+
+def test_a_window_hides_what_is_further_back(ids):
+    """In one layer, the last id's logits depend on as many ids as the window holds, and on no other."""
+    model = random_model.model(replace(LLAMA, layers=1, window=6))
+    before = model.logits(ids)[:, -1]
+    for back in range(1, 24):
+        changed = ids.clone()
+        changed[:, -back] = torch.where(changed[:, -back] == 70, 71, 70)
+        assert torch.equal(model.logits(changed)[:, -1], before) == (back > 6), back
+
+
 @pytest.mark.parametrize(
     ("name", "value", "flag"),
     [
         ("num_experts", 4, "--num-experts"),
         ("position_embedding_type", "yarn", "--position-embedding-type"),
         ("normalization", "L2Norm", "--normalization"),
-        ("window_size", (16, 0), "--window-size"),
+        ("window_size", (16, 4), "--window-size"),
         ("softmax_type", "learnable", "--softmax-type"),
         ("multi_latent_attention", True, "--multi-latent-attention"),
     ],

@@ -1,0 +1,353 @@
+"""What going on from a model over tokens is worth: raw BPB after equal further compute, BPB over tokens that is kept.
+
+    python examples/byteify/experiment.py build/byteify-experiment --hours 6
+    python examples/byteify/experiment.py build/byteify-experiment --report docs/byteify.md
+
+For each size and seed a Llama is trained over tokens by transformers' Trainer (``original.py``), and imported. Each arm
+goes on from it, or begins from nothing, for a share of the positions that the original was trained on: a window has as
+many ids in each, and so a step costs as much. What is done is not done again, and training goes on from its last
+checkpoint; after ``--hours`` nothing new is begun, so just run it again. Results are in ``FOLDER/results.json``; they
+are put between the marks of a page by ``--report``, with a figure beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+EXAMPLES: Final = Path(__file__).resolve().parents[1]
+BEGIN: Final = "<!-- results -->\n"
+END: Final = "<!-- end of results -->\n"
+CONTEXT: Final = 256
+BATCH: Final = 8
+VOCABULARY: Final = 2048
+STRIDE: Final = 128
+DOCUMENTS: Final = 700
+HELD_OUT: Final = 12
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model, and how many steps its original is trained for, at which rate."""
+
+    layers: int
+    hidden: int
+    heads: int
+    steps: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of going on.
+
+    Parameters
+    ----------
+    flags
+        Of training: how views are mixed.
+    views
+        What is evaluated.
+    scratch
+        Whether it begins from nothing.
+    rate
+        The learning rate, as a multiple of the original's.
+    byte_rows
+        What bytes begin as.
+    """
+
+    flags: str
+    views: tuple[str, ...] = ("raw", "compressed")
+    scratch: bool = False
+    rate: float = 0.5
+    byte_rows: str = "tokens"
+
+
+SIZES: Final = {
+    "small": Size(layers=3, hidden=96, heads=4, steps=1500, lr=3e-3),
+    "medium": Size(layers=4, hidden=192, heads=6, steps=1500, lr=2e-3),
+}
+SHARES: Final = (0.2, 1.0)
+SEEDS: Final = (1, 2, 3)
+_BYTES: Final = "--proxy-mode sentinel --proxy-peak-rate 0 --proxy-initial-rate 0 --proxy-warmup-fraction 0"
+
+
+def _interleaved(compressed: float) -> str:
+    return (
+        "--proxy-mode interleaved --proxy-warmup-mode interleaved --proxy-warmup-fraction 0 "
+        f"--proxy-peak-rate {compressed}"
+    )
+
+
+ARMS: Final = {
+    "bytes from scratch": Arm(_BYTES, views=("raw",), scratch=True, rate=1.0),
+    "bytes alone": Arm(_BYTES),
+    "interleaved, 1/4 raw": Arm(_interleaved(0.75)),
+    "interleaved, 1/2 raw": Arm(_interleaved(0.5)),
+    "interleaved, 3/4 raw": Arm(_interleaved(0.25)),
+    "the paper's schedule": Arm(""),
+}
+# What the defaults of import and of the recipe rest on: one thing is otherwise than in "interleaved, 1/2 raw".
+TRIALS: Final = {
+    "byte rows: means": Arm(_interleaved(0.5), byte_rows="mean"),
+    "byte rows: drawn": Arm(_interleaved(0.5), byte_rows="drawn"),
+    "rate / 4": Arm(_interleaved(0.5), rate=0.125),
+    "rate x 2": Arm(_interleaved(0.5), rate=1.0),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an arm."""
+
+    size: str
+    seed: int
+    share: float
+    arm: str
+
+    @property
+    def folder(self) -> str:
+        """Its place below that of its original."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.arm}-{self.share}".lower()).strip("-")
+
+
+def jobs() -> Iterator[Job]:
+    """All runs, those that tell most first: every arm of a seed before the next seed."""
+    for size in SIZES:
+        for share in SHARES:
+            for seed in SEEDS:
+                yield from (Job(size, seed, share, arm) for arm in ARMS)
+    yield from (Job("small", seed, 0.2, arm) for seed in SEEDS for arm in TRIALS)
+
+
+class OutOfTime(Exception):  # noqa: N818 - no error
+    """The hours are over."""
+
+
+class Runner:
+    """Runs commands with their output in files, each once.
+
+    Parameters
+    ----------
+    folder
+        Where everything is.
+    hours
+        After which nothing new is begun.
+    scale
+        What all numbers of steps are multiplied by: below 1 to try the script itself.
+    """
+
+    def __init__(self, folder: Path, hours: float, scale: float = 1.0) -> None:
+        self.folder, self.scale = folder, scale
+        self._end = time.monotonic() + 3600 * hours
+
+    def once(self, done: Path, *command: object) -> None:
+        """Run a command of Python's unless ``done`` is there; its output is kept beside it."""
+        if done.exists():
+            return
+        if time.monotonic() > self._end:
+            raise OutOfTime
+        words = [str(word) for word in command]
+        print("$", shlex.join(words), flush=True)
+        done.parent.mkdir(parents=True, exist_ok=True)
+        log = done.with_name(f"{done.name}.log")
+        with log.open("w", encoding="utf-8") as output:
+            ended = subprocess.run([sys.executable, *words], stdout=output, stderr=subprocess.STDOUT, check=False)
+        if ended.returncode:
+            sys.exit(f"failed; the end of {log}:\n" + "\n".join(log.read_text().splitlines()[-15:]))
+        done.touch()
+
+    def steps(self, size: Size, share: float = 1.0) -> int:
+        """How many steps a share of the original's compute is."""
+        return max(2, round(size.steps * share * self.scale))
+
+    def prepare(self) -> None:
+        """The corpus, the tokenizer, and the views by it."""
+        corpus, proxy = self.folder / "corpus", ("-m", "megatron_proxy")
+        self.once(self.folder / "corpus.done", EXAMPLES / "stdlib_corpus.py", corpus, "--max-documents", DOCUMENTS)
+        make = (EXAMPLES / "byteify" / "original.py", "tokenizer", corpus / "train.jsonl", self.folder / "tokenizer")
+        self.once(self.folder / "tokenizer.done", *make, "--vocabulary", VOCABULARY)
+        views = (
+            "--compressor",
+            "hf",
+            "--hf-model",
+            self.folder / "tokenizer" / "tokenizer.json",
+            "--hf-split",
+            "lines",
+        )
+        files = ("--input", corpus / "train.jsonl", "--output-prefix", self.prefix)
+        self.once(self.folder / "prepare.done", *proxy, "prepare", *files, *views, "--overwrite")
+
+    @property
+    def prefix(self) -> Path:
+        """Of the prepared dataset."""
+        return self.folder / "data" / "corpus"
+
+    def original(self, job: Job) -> Path:
+        """The model to begin from."""
+        size, at = SIZES[job.size], self.folder / f"{job.size}-{job.seed}"
+        shape = ("--layers", size.layers, "--hidden", size.hidden, "--heads", size.heads, "--context", CONTEXT)
+        training = ("--batch", BATCH, "--steps", self.steps(size), "--lr", size.lr, "--seed", job.seed)
+        make = (EXAMPLES / "byteify" / "original.py", "model", self.folder / "corpus" / "train.jsonl", at / "original")
+        self.once(at / "original.done", *make, *shape, *training, "--tokenizer", self.folder / "tokenizer")
+        return at
+
+    def imported(self, at: Path, byte_rows: str) -> tuple[Path, list[str]]:
+        """The checkpoint of an original, and the flags that describe the model."""
+        target = at / f"imported-{byte_rows}"
+        done = at / f"{target.name}.done"
+        rows = ("--byte-rows", byte_rows, "--output", target, "--overwrite")
+        command = ("-m", "megatron_proxy", "import", "--load", at / "original", "--as-proxy")
+        self.once(done, *command, "--prefix", self.prefix, *rows)
+        told = Path(f"{done}.log").read_text(encoding="utf-8")
+        return target, shlex.split(told.split("pretrain_gpt.py --load ")[1].replace("…", ""))[1:]
+
+    def evaluate(self, checkpoint: Path, view: str, output: Path) -> dict[str, Any]:
+        """Figures of held-out documents."""
+        command = (
+            "-m",
+            "megatron_proxy",
+            "evaluate",
+            "--load",
+            checkpoint,
+            "--view",
+            view,
+            "--data-prefix",
+            self.prefix,
+        )
+        documents = ("--input", self.folder / "corpus" / "held_out.jsonl", "--max-documents", HELD_OUT)
+        self.once(
+            output.with_suffix(".done"), *command, *documents, "--stride", STRIDE, "--output", output, "--overwrite"
+        )
+        found: dict[str, Any] = json.loads(output.read_text())
+        return found
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """One run: its figures."""
+        size, arm = SIZES[job.size], (ARMS | TRIALS)[job.arm]
+        at = self.original(job)
+        imported, model = self.imported(at, arm.byte_rows)
+        before = self.evaluate(imported, "compressed", at / "before.json")
+        steps, place = self.steps(size, job.share), at / job.folder
+        checkpoint = place / "checkpoint"
+        resumes = (checkpoint / "latest_checkpointed_iteration.txt").exists()
+        load = [] if arm.scratch and not resumes else ["--load", checkpoint if resumes else imported]
+        training = (
+            f"--micro-batch-size {BATCH} --global-batch-size {BATCH} --train-iters {steps} --lr {size.lr * arm.rate} "
+            f"--min-lr {size.lr * arm.rate / 10} --lr-decay-style cosine --lr-warmup-fraction 0.05 --weight-decay 0.1 "
+            f"--adam-beta2 0.95 --clip-grad 1.0 --init-method-std 0.05 --seed {job.seed} --split 98,2,0 "
+            f"--eval-interval {steps} --eval-iters 1 --log-interval 10 --save-interval {min(steps, 250)}"
+        )
+        script = (
+            EXAMPLES / "pretrain_gpt.py",
+            *model,
+            *arm.flags.split(),
+            *training.split(),
+            "--save",
+            checkpoint,
+            *load,
+        )
+        self.once(place / "train.done", *script)
+        found = {view: self.evaluate(checkpoint, view, place / f"{view}.json") for view in arm.views}
+        tokens = found.get("compressed", {}).get("bpb")
+        raw = found["raw"]["bpb_of_bytes_alone"]
+        return {**asdict(job), "steps": steps, "raw": raw, "tokens": tokens, "tokens before": before["bpb"]}
+
+
+def run_all(runner: Runner, chosen: list[Job]) -> None:
+    """Every run, as far as the hours go; the results are written after each."""
+    results = []
+    try:
+        runner.prepare()
+        for job in chosen:
+            results.append(runner.run(job))
+            (runner.folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    except OutOfTime:
+        print(f"the hours are over, with {len(results)} of {len(chosen)} runs done; run it again to go on")
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return "-"
+    mean = statistics.fmean(values)
+    return f"{mean:.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Mean and standard deviation over seeds, as Markdown."""
+    lines = ["| model | further steps | arm | seeds | raw BPB | BPB over tokens | before |", "| --- " * 7 + "|"]
+    groups: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for one in results:
+        groups.setdefault((one["size"], one["steps"], one["arm"]), []).append(one)
+    for (size, steps, arm), found in groups.items():
+        told = [
+            _spread([one[key] for one in found if one[key] is not None]) for key in ("raw", "tokens", "tokens before")
+        ]
+        lines.append(f"| {size} | {steps:,} | {arm} | {len(found)} | " + " | ".join(told) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def figure(results: list[dict[str, Any]], size: str) -> str:
+    """Raw BPB over further steps, a line for each arm."""
+    from megatron_proxy.common.pages.plots import Series, lines
+
+    series = []
+    for arm in ARMS:
+        points: dict[int, list[float]] = {}
+        for one in results:
+            if one["size"] == size and one["arm"] == arm:
+                points.setdefault(one["steps"], []).append(one["raw"])
+        series.append(Series(arm, [(steps, statistics.fmean(raw)) for steps, raw in sorted(points.items())]))
+    return lines([one for one in series if one.points], "further steps", "raw BPB", log_y=True)
+
+
+def report(folder: Path, page: Path) -> None:
+    """Put the table, and a figure for each size, between the marks of a page."""
+    results = json.loads((folder / "results.json").read_text())
+    pictures = []
+    for size in dict.fromkeys(one["size"] for one in results):
+        path = page.parent / "figures" / f"byteify-{size}.svg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(figure(results, size) + "\n", encoding="utf-8")
+        pictures.append(f"![raw BPB over further steps, {size}](figures/{path.name})")
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    told = "\n\n".join([table(results).rstrip("\n"), *pictures])
+    page.write_text(f"{before}{BEGIN}{told}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--hours", type=float, default=6.0, help="begin nothing new after so long (default: %(default)s)"
+    )
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="only these")
+    parser.add_argument("--arms", nargs="+", choices=ARMS | TRIALS, default=list(ARMS | TRIALS), help="only these")
+    parser.add_argument("--shares", nargs="+", type=float, choices=SHARES, default=list(SHARES), help="only these")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="only these")
+    parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps, to try the script itself")
+    parser.add_argument("--report", type=Path, metavar="PAGE", help="write what is done into a page, and run nothing")
+    args = parser.parse_args()
+    if args.report:
+        report(args.folder, args.report)
+        return
+    chosen = [
+        job
+        for job in jobs()
+        if job.size in args.sizes and job.arm in args.arms and job.share in args.shares and job.seed in args.seeds
+    ]
+    run_all(Runner(args.folder, args.hours, args.scale), chosen)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Megatron's weights under the names of transformers, cut to the ids of one view.
+
+Reordering and folding are exact: the logits on what is left stay what they were.
+
+* A format embedding is added to the ids that stand inside the view.
+* Norms that store their scale minus one get the one added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from ..network.architecture import Architecture
+from ..network.weights import Linear, Reader, Source
+from .families import Family
+from .megatron_weights import EMBEDDING, FINAL_NORM, OUTPUT
+from .views import View
+
+_WORDS: Final = "embedding.word_embeddings.weight"
+
+
+@dataclass
+class HfWeights:
+    """The weights under the names of transformers, made one Megatron tensor at a time.
+
+    Parameters
+    ----------
+    source
+        Megatron's weights.
+    shape
+        The model's architecture.
+    family
+        What transformers calls it.
+    view
+        Which ids are left.
+    dtype
+        What to store.
+    """
+
+    source: Source
+    shape: Architecture
+    family: Family
+    view: View
+    dtype: torch.dtype
+
+    def __post_init__(self) -> None:
+        # Sums are taken in float32 before they are rounded once.
+        self._reader = Reader(self.source, self.shape, "cpu", torch.float32)
+
+    @cached_property
+    def tied(self) -> bool:
+        """Whether the output layer is the embedding, as it is in Megatron's model.
+
+        Folding the format embedding changes the words that are read, not those that are written; and one token may
+        stand for several ids.
+        """
+        return self.shape.tied and not self.shape.formats and self.view.one_table(lambda: self._reader.tensor(_WORDS))
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and tensor, in the order of the forward pass."""
+        for name, tensor in self._all():
+            yield name, tensor.to(self.dtype).contiguous()
+
+    def _all(self) -> Iterator[tuple[str, Tensor]]:
+        yield EMBEDDING, self._words()
+        for number in range(self.shape.layers):
+            # A loop here would hold the last tensor of all.
+            yield from ((f"model.layers.{number}.{name}", tensor) for name, tensor in self._layer(number))
+        yield FINAL_NORM, self._reader.norm("decoder.final_layernorm.").scale
+        if not self.tied:
+            yield OUTPUT, self.view.written(self._reader.tensor(_WORDS if self.shape.tied else "output_layer.weight"))
+
+    def _words(self) -> Tensor:
+        words = self._reader.tensor(_WORDS)
+        if self.shape.formats:
+            formats = self._reader.tensor("embedding.tokentype_embeddings.weight")
+            words = self.view.in_format(words, formats)
+        return self.view.read(words)
+
+    def _layer(self, number: int) -> Iterator[tuple[str, Tensor]]:
+        for part, names in self.family.layer.items():
+            prefix = f"decoder.layers.{number}.{part}"
+            if part.endswith("weight"):
+                yield f"{names[0]}.weight", self._reader.norm(prefix.removesuffix("weight")).scale
+            else:
+                yield from self._linear(prefix, names)
+
+    def _linear(self, prefix: str, names: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
+        """A linear layer of Megatron's as those that it holds one above the other."""
+        shape = self.shape
+        if prefix.endswith("linear_qkv"):
+            mixed = self._reader.sorted_qkv(self._reader.linear(prefix, shape.qkv_bias))
+            sizes = [heads * shape.head_dim for heads in (shape.heads, shape.groups, shape.groups)]
+        else:
+            mixed = self._reader.linear(prefix, shape.linear_bias)
+            sizes = [mixed.weight.shape[0] // len(names)] * len(names)
+        yield from _split(mixed, names, sizes)
+
+
+def _split(mixed: Linear, names: tuple[str, ...], sizes: list[int]) -> Iterator[tuple[str, Tensor]]:
+    for kind, values in (("weight", mixed.weight), ("bias", mixed.bias)):
+        if values is not None:
+            for name, part in zip(names, torch.split(values, sizes), strict=True):
+                yield f"{name}.{kind}", part

@@ -1,0 +1,172 @@
+"""examples/byteify.sh and its experiment: their commands are ones that we and Megatron take, and each is run once."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from megatron_proxy import cli
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CONFIGURATIONS = sorted(path.stem for path in (EXAMPLES / "byteify").glob("*.env"))
+STEPS = ["prepare", "import", "evaluate", "export"]
+
+# Stands in for Python: writes down how it was called, and makes the files that were asked for.
+RECORDER = """\
+#!{python} -S
+import json, os, sys
+words = sys.argv[1:]
+with open({calls!r}, "a") as file:
+    print(json.dumps(words), file=file)
+flags = dict(zip(words, words[1:]))
+if "import" in words:
+    print("  pretrain_gpt.py --load " + flags["--output"] + " --num-layers 3 --qk-layernorm …")
+if "--save" in flags:
+    os.makedirs(flags["--save"], exist_ok=True)
+    with open(flags["--save"] + "/latest_checkpointed_iteration.txt", "w") as file:
+        file.write(flags["--train-iters"])
+elif "evaluate" in words:
+    open(flags["--output"], "w").close()
+elif "export" in words:
+    os.makedirs(flags["--output"])
+"""
+
+
+def byteify(config: str, folder: Path, *steps: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [EXAMPLES / "byteify.sh", EXAMPLES / "byteify" / f"{config}.env", folder, *steps],
+        env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Run byteify.sh with the recorder in Python's place; gives the calls."""
+    calls = tmp_path / "calls"
+    python = tmp_path / "python"
+    python.write_text(RECORDER.format(python=sys.executable, calls=str(calls)))
+    python.chmod(0o755)
+
+    def run(config: str, *steps: str) -> list[list[str]]:
+        calls.write_text("")
+        given = {"PYTHON": str(python), "ORIGINAL": "hf", "INPUT": "a.jsonl", "HELD_OUT": "b.jsonl"}
+        done = byteify(config, tmp_path / "out", *steps, **given)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in calls.read_text().splitlines()]
+
+    return run
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_our_commands_take_the_flags_and_each_runs_once(recorded, config):
+    calls = recorded(config)
+    found = [call[2] for call in calls if call[:2] == ["-m", "megatron_proxy"]]
+    assert found == ["prepare", "import", *["evaluate"] * 4, *["export"] * 2]
+    for call in calls:
+        if call[:2] == ["-m", "megatron_proxy"]:
+            cli.parser_of(call[2]).parse_args(call[3:])
+    assert recorded(config) == []
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS)
+def test_megatron_takes_the_flags_of_training(recorded, config):
+    pytest.importorskip("megatron.training")
+    import megatron_args
+
+    (call,) = [call for call in recorded(config) if "--train-iters" in call]
+    flags = call[next(at for at, word in enumerate(call) if word.endswith("pretrain_gpt.py")) + 1 :]
+    parsed = megatron_args.parser().parse_args(flags)
+    # What import has printed is among them.
+    assert parsed.qk_layernorm
+    assert str(parsed.proxy_mode) == "interleaved"
+    assert parsed.load.endswith("imported")
+
+
+def test_what_is_missing_is_told(tmp_path):
+    done = byteify("gpu", tmp_path / "out", INPUT="a", HELD_OUT="b")
+    assert (done.returncode, done.stderr) == (2, "byteify.sh: set ORIGINAL to the folder of the model to begin from\n")
+    done = byteify("nothing", tmp_path / "out")
+    assert "known: cluster-8B.env cpu.env gpu.env smoke.env" in done.stderr
+    done = byteify("smoke", tmp_path / "out", "fly", DRY_RUN="1")
+    assert "unknown step fly; known: corpus, original" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.megatron
+def test_from_an_original_to_its_bytes(tmp_path):
+    """All steps, with an original by transformers' Trainer: what is exported writes the bytes of ``generate``."""
+    pytest.importorskip("megatron.training")
+    transformers = pytest.importorskip("transformers")
+    out = tmp_path / "out"
+    done = byteify("smoke", out)
+    assert done.returncode == 0, done.stderr
+    figures = {path.stem: json.loads(path.read_text()) for path in out.glob("*-*.json")}
+    assert sorted(figures) == ["after-compressed", "after-raw", "before-compressed", "before-raw"]
+    assert all(0 < figure["bpb"] < 20 for figure in figures.values())
+    model = transformers.AutoModelForCausalLM.from_pretrained(out / "raw")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out / "raw")
+    inputs = tokenizer("import ", return_tensors="pt")
+    written = model.generate(**inputs, max_new_tokens=20, do_sample=False)[0, inputs.input_ids.shape[1] :]
+    command = ["generate", "--load", str(out / "run" / "checkpoint"), "--prompt", "import ", "--max-bytes", "20"]
+    generated = subprocess.run(
+        [sys.executable, "-m", "megatron_proxy", *command, "--allow-invalid-utf8"], capture_output=True, check=True
+    ).stdout
+    assert bytes(int(id_) - 64 for id_ in written if id_ >= 64) == generated[: -len(b"\n")]
+    tokens = transformers.AutoModelForCausalLM.from_pretrained(out / "tokens")
+    original = transformers.AutoModelForCausalLM.from_pretrained(out / "original")
+    assert tokens.config.vocab_size == original.config.vocab_size == 500
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    spec = importlib.util.spec_from_file_location("experiment", EXAMPLES / "byteify" / "experiment.py")
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses look up their module.
+    sys.modules["experiment"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["experiment"]
+
+
+def test_every_arm_is_run_at_every_size_share_and_seed(experiment):
+    jobs = list(experiment.jobs())
+    assert len(jobs) == 2 * 2 * 3 * 6 + 3 * 4
+    assert len({(job.size, job.seed, job.folder) for job in jobs}) == len(jobs)
+
+
+def test_megatron_takes_the_flags_of_every_arm(experiment):
+    pytest.importorskip("megatron.training")
+    import megatron_args
+
+    for arm in (experiment.ARMS | experiment.TRIALS).values():
+        megatron_args.parser().parse_args(["--proxy-compression", "hf", *arm.flags.split()])
+
+
+def test_results_are_put_into_a_page(experiment, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{experiment.BEGIN}old\n{experiment.END}after\n")
+    one = {"size": "small", "share": 0.2, "steps": 300, "tokens before": 1.9}
+    results = [
+        {**one, "seed": seed, "arm": arm, "raw": raw, "tokens": tokens}
+        for seed, arm, raw, tokens in (
+            (1, "bytes from scratch", 3.0, None),
+            (2, "bytes from scratch", 3.2, None),
+            (1, "interleaved, 1/2 raw", 2.5, 2.0),
+        )
+    ]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    experiment.report(tmp_path, page)
+    lines = page.read_text().splitlines()
+    assert lines[4:6] == [
+        "| small | 300 | bytes from scratch | 2 | 3.100 ± 0.141 | - | 1.900 ± 0.000 |",
+        "| small | 300 | interleaved, 1/2 raw | 1 | 2.500 | 2.000 | 1.900 |",
+    ]
+    assert lines[-2:] == [experiment.END.strip(), "after"]
+    assert (tmp_path / "figures" / "byteify-small.svg").read_text().startswith("<svg")
