@@ -44,16 +44,20 @@ def gaps(here: Sequence[Result], arm: str, other: str) -> list[float]:
     ``here`` are results of one size and budget. Both runs of a seed read the documents in one order, so that their
     difference spreads less than either.
     """
-    return _differences(_by_seed(here, arm, COMMON), _by_seed(here, other, COMMON))
+    return list(_gaps_by_seed(here, arm, other).values())
 
 
 def own_gaps(here: Sequence[Result], arm: str) -> list[float]:
     """The same to bytes, each arm with a vocabulary of its own, at the same compute."""
-    return _differences(*(_by_seed(here, name, own_vocabulary(name)) for name in (arm, BYTES)))
+    return list(_differences(*(_by_seed(here, name, own_vocabulary(name)) for name in (arm, BYTES))).values())
 
 
-def _differences(ones: Mapping[int, float], others: Mapping[int, float]) -> list[float]:
-    return [ones[seed] - others[seed] for seed in sorted(ones.keys() & others.keys())]
+def _gaps_by_seed(here: Sequence[Result], arm: str, other: str) -> dict[int, float]:
+    return _differences(_by_seed(here, arm, COMMON), _by_seed(here, other, COMMON))
+
+
+def _differences(ones: Mapping[int, float], others: Mapping[int, float]) -> dict[int, float]:
+    return {seed: ones[seed] - others[seed] for seed in sorted(ones.keys() & others.keys())}
 
 
 def _by_seed(here: Sequence[Result], arm: str, vocabulary: str) -> dict[int, float]:
@@ -141,6 +145,10 @@ class Trend:
 
 
 def transfer(here: Sequence[Result], arm_of: Mapping[str, str]) -> dict[str, float]:
-    """By compressor, minus the mean gap of its arm to bytes; of those whose arm has one."""
-    gap = {name: Spread.of(gaps(here, arm, BYTES)) for name, arm in arm_of.items()}
-    return {name: -one.mean for name, one in gap.items() if one is not None}
+    """By compressor, minus the mean gap of its arm to bytes, over the seeds that all arms with a gap have.
+
+    Else one with more seeds than another would be told from it by the seeds.
+    """
+    by_seed = {name: found for name, arm in arm_of.items() if (found := _gaps_by_seed(here, arm, BYTES))}
+    shared = set.intersection(*map(set, by_seed.values())) if by_seed else set()
+    return {name: -statistics.fmean(found[seed] for seed in shared) for name, found in by_seed.items() if shared}

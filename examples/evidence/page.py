@@ -291,7 +291,7 @@ def _predictors(found: Sequence[Result], inspected: dict[str, dict[str, float]])
         rows.append([name, *foretold, *(_known(transfers[kind], name) for kind in arms)])
     yield (
         f"What `inspect` tells of each compressor, and the transfer at {size} and {budget * IDS_PER_STEP:,} ids: minus "
-        "the mean gap to bytes, so that more is better."
+        "the mean gap to bytes, over the seeds that all have, so that more is better."
     )
     yield ""
     yield from table(head, rows)

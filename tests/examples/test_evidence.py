@@ -88,10 +88,11 @@ def test_gaps_are_between_runs_of_one_seed_and_one_vocabulary():
     # A vocabulary as large as the common one: there is one run for both.
     assert (measures.gaps(here, "proxy:trie", "bytes"), measures.own_gaps(here, "proxy:trie")) == ([-0.75], [1.25])
     assert measures.gaps(here, "tokenizer:sentencepiece", "bytes") == []
-    assert measures.transfer(here, {"gzip": "proxy:gzip", "trie": "proxy:trie", "zstd": "proxy:zstd"}) == {
-        "gzip": -2.0,
-        "trie": 0.75,
-    }
+    arms = {"gzip": "proxy:gzip", "trie": "proxy:trie", "zstd": "proxy:zstd"}
+    assert measures.transfer(here, arms) == {"gzip": -1.5, "trie": 0.75}, "over the seed that both have"
+    assert measures.transfer(here[:5], arms) == {"gzip": -2.0}
+    assert measures.transfer(here[:2], arms) == {}
+    assert measures.transfer([*here[:4], result(3.0, arm="proxy:trie", seed=2)], arms) == {"gzip": -2.5, "trie": 2.0}
 
 
 def test_what_perturbed_prompts_add():
