@@ -15,6 +15,8 @@ from grid import BYTES, COMMON, own_vocabulary
 from results import Result
 
 INTERVAL: Final = 0.95
+FEWEST: Final = 5
+"""Pairs from which a rank correlation is told."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,10 @@ def rank_interval(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, floa
     """The middle 95 % of the rank correlation over all resamples of the pairs: the whole bootstrap, not a draw of it.
 
     Of few pairs all resamples can be counted: each choice of *n* pairs with repetition, as often as it can be drawn.
-    Those in which nothing varies have no correlation and are left out. None of fewer than three pairs.
+    Those in which nothing varies have no correlation and are left out. None of fewer than :data:`FEWEST` pairs: all
+    resamples of three or four in one order are in that order too, as if there were no doubt.
     """
-    if len(xs) < 3:
+    if len(xs) < FEWEST:
         return None
     weights: Counter[float] = Counter()
     for chosen in combinations_with_replacement(range(len(xs)), len(xs)):

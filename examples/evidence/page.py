@@ -298,7 +298,8 @@ def _predictors(found: Sequence[Result], inspected: dict[str, dict[str, float]])
     yield ""
     yield (
         "Rank correlation (Spearman's) of each with transfer, the middle 95 % over all resamples of the compressors, "
-        "and how many of these there are. An interval that holds 0 says nothing."
+        f"and how many of these there are; not told of fewer than {measures.FEWEST}. An interval that holds 0 says "
+        "nothing."
     )
     yield ""
     rows = []
