@@ -71,8 +71,8 @@ def sentence(found: Sequence[Result]) -> Iterator[str]:
         return
     ids = f"{budget * IDS_PER_STEP / 1e6:.1f}M"
     yield (
-        f"Bits per held-out raw byte at equal compute, a model of {size} parameters, {ids} ids, on one CPU core, three "
-        f"seeds: {', '.join(clauses)}.{_compared(here)} [Evidence](docs/evidence.md) has what was found, what was not, "
+        f"Bits per held-out raw byte at equal compute, {size} parameters without embeddings, {ids} ids, one CPU core, "
+        f"three seeds: {', '.join(clauses)}.{_compared(here)} [Evidence](docs/evidence.md) has what was found, what was not, "
         "and the commands."
     )
     yield ""
