@@ -72,8 +72,8 @@ def sentence(found: Sequence[Result]) -> Iterator[str]:
     ids = f"{budget * IDS_PER_STEP / 1e6:.1f}M"
     yield (
         f"Bits per held-out raw byte at equal compute, {size} parameters without embeddings, {ids} ids, one CPU core, "
-        f"three seeds: {', '.join(clauses)}.{_compared(here)} [Evidence](docs/evidence.md) has what was found, what was not, "
-        "and the commands."
+        f"three seeds: {', '.join(clauses)}.{_compared(here)} [Evidence](docs/evidence.md) has what was found, what "
+        "was not, and the commands."
     )
     yield ""
     yield "![Bits per raw byte by arm](docs/figures/evidence-three-seeds.svg)"
