@@ -21,7 +21,7 @@ PADDED: Final = 1280
 """The one vocabulary that every arm can have."""
 OWN_MULTIPLE: Final = 128
 """What Megatron pads an arm's own vocabulary to a multiple of, where it is not told."""
-OWN_PADDED: Final = {"bytes": 384, "proxy:gzip": 640}
+OWN_PADDED: Final = {"bytes": 384, "proxy:gzip": 640, "proxy:halfbyte": 384, "interleaved:halfbyte@0.5": 384}
 """Vocabularies that are smaller than the common one once they are padded; all the others' own ones are as large."""
 
 SHAPES: Final = {"0.3M": (3, 96, 256, 4), "1M": (5, 128, 352, 4), "5M": (6, 256, 704, 8)}
@@ -104,7 +104,7 @@ GZIP: Final = "proxy:gzip"
 """The control. It writes a document as a whole, so that there is nothing to interleave."""
 TOKENIZER: Final = "tokenizer:sentencepiece"
 MAIN: Final = (BYTES, INTERLEAVED, PAPER, GZIP)
-COMPRESSORS: Final = ("sentencepiece", "trie", "neural", "zstd", "gzip")
+COMPRESSORS: Final = ("sentencepiece", "trie", "neural", "zstd", "halfbyte", "gzip")
 SEEDS: Final = (1, 2, 3)
 BUDGETS: Final = (250, 500, 1000, 2000)
 SIZES: Final = ("0.3M", "1M", "5M")
@@ -117,13 +117,13 @@ def _cells() -> Iterator[Cell]:
     yield from (Cell(arm, seed=seed) for seed in SEEDS for arm in (BYTES, INTERLEAVED))
     yield from (Cell(arm) for arm in SAME_RATES)
     yield from (Cell(PAPER, seed=seed) for seed in SEEDS)
-    yield from (Cell(f"interleaved:{name}@0.5") for name in ("zstd", "trie", "neural"))
+    yield from (Cell(f"interleaved:{name}@0.5") for name in ("zstd", "trie", "neural", "halfbyte"))
     yield from (Cell(arm, seed=seed) for seed in SEEDS for arm in SAME_RATES)
     yield from (Cell(GZIP, seed=seed) for seed in SEEDS)
     yield from (Cell(BYTES, seed=seed, vocabulary=OWN) for seed in SEEDS)
     for budget in BUDGETS:
         yield from (Cell(arm, budget=budget) for arm in trend)
-    yield from (Cell(f"proxy:{name}") for name in ("zstd", "trie", "neural"))
+    yield from (Cell(f"proxy:{name}") for name in ("zstd", "trie", "neural", "halfbyte"))
     yield Cell(TOKENIZER)
     yield from (Cell(f"interleaved:sentencepiece@{rate}") for rate in (0.75, 0.9))
     yield Cell(f"{INTERLEAVED}+")

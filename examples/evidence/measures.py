@@ -15,6 +15,8 @@ from grid import BYTES, COMMON, own_vocabulary
 from results import Result
 
 INTERVAL: Final = 0.95
+FEWEST: Final = 5
+"""Pairs from which a rank correlation is told."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,20 @@ def gaps(here: Sequence[Result], arm: str, other: str) -> list[float]:
     ``here`` are results of one size and budget. Both runs of a seed read the documents in one order, so that their
     difference spreads less than either.
     """
-    return _differences(_by_seed(here, arm, COMMON), _by_seed(here, other, COMMON))
+    return list(_gaps_by_seed(here, arm, other).values())
 
 
 def own_gaps(here: Sequence[Result], arm: str) -> list[float]:
     """The same to bytes, each arm with a vocabulary of its own, at the same compute."""
-    return _differences(*(_by_seed(here, name, own_vocabulary(name)) for name in (arm, BYTES)))
+    return list(_differences(*(_by_seed(here, name, own_vocabulary(name)) for name in (arm, BYTES))).values())
 
 
-def _differences(ones: Mapping[int, float], others: Mapping[int, float]) -> list[float]:
-    return [ones[seed] - others[seed] for seed in sorted(ones.keys() & others.keys())]
+def _gaps_by_seed(here: Sequence[Result], arm: str, other: str) -> dict[int, float]:
+    return _differences(_by_seed(here, arm, COMMON), _by_seed(here, other, COMMON))
+
+
+def _differences(ones: Mapping[int, float], others: Mapping[int, float]) -> dict[int, float]:
+    return {seed: ones[seed] - others[seed] for seed in sorted(ones.keys() & others.keys())}
 
 
 def _by_seed(here: Sequence[Result], arm: str, vocabulary: str) -> dict[int, float]:
@@ -90,9 +96,10 @@ def rank_interval(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, floa
     """The middle 95 % of the rank correlation over all resamples of the pairs: the whole bootstrap, not a draw of it.
 
     Of few pairs all resamples can be counted: each choice of *n* pairs with repetition, as often as it can be drawn.
-    Those in which nothing varies have no correlation and are left out. None of fewer than three pairs.
+    Those in which nothing varies have no correlation and are left out. None of fewer than :data:`FEWEST` pairs: all
+    resamples of three or four in one order are in that order too, as if there were no doubt.
     """
-    if len(xs) < 3:
+    if len(xs) < FEWEST:
         return None
     weights: Counter[float] = Counter()
     for chosen in combinations_with_replacement(range(len(xs)), len(xs)):
@@ -141,6 +148,10 @@ class Trend:
 
 
 def transfer(here: Sequence[Result], arm_of: Mapping[str, str]) -> dict[str, float]:
-    """By compressor, minus the mean gap of its arm to bytes; of those whose arm has one."""
-    gap = {name: Spread.of(gaps(here, arm, BYTES)) for name, arm in arm_of.items()}
-    return {name: -one.mean for name, one in gap.items() if one is not None}
+    """By compressor, minus the mean gap of its arm to bytes, over the seeds that all arms with a gap have.
+
+    Else one with more seeds than another would be told from it by the seeds.
+    """
+    by_seed = {name: found for name, arm in arm_of.items() if (found := _gaps_by_seed(here, arm, BYTES))}
+    shared = set.intersection(*map(set, by_seed.values())) if by_seed else set()
+    return {name: -statistics.fmean(found[seed] for seed in shared) for name, found in by_seed.items() if shared}

@@ -71,9 +71,9 @@ def sentence(found: Sequence[Result]) -> Iterator[str]:
         return
     ids = f"{budget * IDS_PER_STEP / 1e6:.1f}M"
     yield (
-        f"Bits per held-out raw byte at equal compute, a model of {size} parameters, {ids} ids, on one CPU core, three "
-        f"seeds: {', '.join(clauses)}.{_compared(here)} [Evidence](docs/evidence.md) has what was found, what was not, "
-        "and the commands."
+        f"Bits per held-out raw byte at equal compute, {size} parameters without embeddings, {ids} ids, one CPU core, "
+        f"three seeds: {', '.join(clauses)}.{_compared(here)} [Evidence](docs/evidence.md) has what was found, what "
+        "was not, and the commands."
     )
     yield ""
     yield "![Bits per raw byte by arm](docs/figures/evidence-three-seeds.svg)"
@@ -291,14 +291,15 @@ def _predictors(found: Sequence[Result], inspected: dict[str, dict[str, float]])
         rows.append([name, *foretold, *(_known(transfers[kind], name) for kind in arms)])
     yield (
         f"What `inspect` tells of each compressor, and the transfer at {size} and {budget * IDS_PER_STEP:,} ids: minus "
-        "the mean gap to bytes, so that more is better."
+        "the mean gap to bytes, over the seeds that all have, so that more is better."
     )
     yield ""
     yield from table(head, rows)
     yield ""
     yield (
         "Rank correlation (Spearman's) of each with transfer, the middle 95 % over all resamples of the compressors, "
-        "and how many of these there are. An interval that holds 0 says nothing."
+        f"and how many of these there are; not told of fewer than {measures.FEWEST}. An interval that holds 0 says "
+        "nothing."
     )
     yield ""
     rows = []

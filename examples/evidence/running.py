@@ -83,7 +83,7 @@ class Runner:
     def _prepare(self) -> None:
         """Corpus and views for all cells, and what ``inspect`` says of them."""
         self._command([*self._compare(Cell("bytes")), "prepare"], Cell("bytes").environment())
-        if not results.compressors(self.kept):
+        if not set(COMPRESSORS) <= set(results.compressors(self.kept)):
             inspect = [sys.executable, "-m", "megatron_proxy", "inspect", str(self._data / "data" / "corpus")]
             told = self._command([*inspect, "--json", "--compressor", *COMPRESSORS], {})
             results.save_compressors(json.loads(told), self.kept)

@@ -46,7 +46,7 @@ def asked(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "none")
     kept = tmp_path / "results"
     kept.mkdir()
-    results.save_compressors([INSPECTED], kept)
+    results.save_compressors([INSPECTED | {"compressor": name} for name in grid.COMPRESSORS], kept)
 
     def runner(seconds: float | None = None) -> Runner:
         (tmp_path / "calls").write_text("")
