@@ -14,7 +14,7 @@ from megatron_proxy import cli, compressors
 from megatron_proxy.compressors.byte_lm import training
 from megatron_proxy.compressors.byte_lm.network import Shape
 from megatron_proxy.compressors.byte_lm.predict import CountPredictor, MixedPredictor, quantised
-from megatron_proxy.compressors.byte_lm.training import Sample, Settings, train
+from megatron_proxy.compressors.byte_lm.training import Sample, TrainingSettings, train
 from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
 from megatron_proxy.compressors.strings import neural_options
 from megatron_proxy.compressors.strings.enumerate_strings import compile_most_probable, compile_windows, entropy, split
@@ -168,7 +168,7 @@ def test_training_is_deterministic(trained):
 
 def settings_for_training(steps, **others):
     small = {"shape": Shape(8, 1), "context": 8, "batch": 16, "learning_rate": 0.02, "evaluate_every": 20}
-    return Settings(steps=steps, **(small | others))
+    return TrainingSettings(steps=steps, **(small | others))
 
 
 def held_out_losses(lines):
