@@ -16,7 +16,10 @@ import random_model  # noqa: E402
 
 from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.model.gguf import export  # noqa: E402
-from megatron_proxy.model.hf.llama import LlamaWeights, config  # noqa: E402
+from megatron_proxy.model.hf import families  # noqa: E402
+from megatron_proxy.model.hf.hf_weights import HfWeights  # noqa: E402
+from megatron_proxy.model.hf.shape import config  # noqa: E402
+from megatron_proxy.model.hf.views import RawView  # noqa: E402
 from megatron_proxy.model.network import Architecture  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402
 from megatron_proxy.vocab import RAW_OPEN  # noqa: E402
@@ -27,6 +30,7 @@ SHAPES = {
     "plain": replace(random_model.LLAMA, context=256),
     "tied": replace(random_model.LLAMA, context=256, tied=True),
     "biases and formats": replace(random_model.LLAMA, context=256, linear_bias=True, qkv_bias=True, formats=True),
+    "biases of queries, keys and values": replace(random_model.LLAMA, context=256, qkv_bias=True),
     "llama 3 positions": replace(random_model.LLAMA, context=256, rope=Rope(8, 500000.0, llama3=True)),
 }
 
@@ -87,10 +91,11 @@ def transformers_model(shape):
     transformers = pytest.importorskip("transformers")
     # It finds a context shorter than what Llama 3 was stretched from odd.
     transformers.logging.set_verbosity_error()
-    settings = config(shape, torch.float32, sentinels=True)
-    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**settings))
-    weights = dict(LlamaWeights(random_model.tensors(shape), shape, torch.float32))
-    missing, unexpected = model.load_state_dict(weights, strict=False)
+    family, view = families.of_shape(shape), RawView(True)
+    made = HfWeights(random_model.tensors(shape), shape, family, view, torch.float32)
+    settings = config(shape, family, torch.float32, vocabulary=view.size, tied=made.tied, special=view.special)
+    model = getattr(transformers, family.class_name)(transformers.AutoConfig.for_model(**settings))
+    missing, unexpected = model.load_state_dict(dict(made), strict=False)
     assert set(missing) <= {"lm_head.weight"}
     assert unexpected == []
     model.tie_weights()
