@@ -34,27 +34,17 @@ def tokenizers(tmp_path_factory):
     }
 
 
-def preprocess(checkout, corpus, kind, model, prefix):
-    command = [sys.executable, str(checkout / "tools" / "preprocess_data.py"), "--input", corpus]
-    command += [
-        "--json-keys",
-        "text",
-        "sentences",
-        "--tokenizer-type",
-        kind,
-        "--tokenizer-model",
-        str(model),
-        "--append-eod",
-        "--workers",
-        "1",
-    ]
+def preprocess(checkout, corpus, key, kind, model, prefix):
+    """The prefix of what the tool makes of one key: of several it finishes the last one's index only."""
+    command = [sys.executable, str(checkout / "tools" / "preprocess_data.py"), "--input", corpus, "--json-keys", key]
+    command += ["--tokenizer-type", kind, "--tokenizer-model", str(model), "--append-eod", "--workers", "1"]
     done = subprocess.run(
         [*command, "--output-prefix", str(prefix)],
         env={**os.environ, "PYTHONPATH": str(checkout), "TOKENIZERS_PARALLELISM": "false"},
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return f"{prefix}_text_document", f"{prefix}_sentences_document"
+    return f"{prefix}_{key}_document"
 
 
 def take(prefix, output, file):
@@ -77,7 +67,9 @@ def test_views_of_its_ids_are_those_of_the_text(name, tokenizers, checkouts, tmp
     )
     expected = files_of(tmp_path)
     for tag, checkout in checkouts.items():
-        whole, sentences = preprocess(checkout, corpus, kind, model, tmp_path / tag)
+        whole, sentences = (
+            preprocess(checkout, corpus, key, kind, model, tmp_path / tag) for key in ("text", "sentences")
+        )
         take(whole, tmp_path / f"t{tag}", file)
         found = files_of(tmp_path, f"t{tag}")
         assert [one for one in expected if one != "_manifest.json" and found[one] != expected[one]] == [], tag
