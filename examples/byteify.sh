@@ -13,57 +13,20 @@
 # (FOLDER/raw) and the one over tokens (FOLDER/tokens).
 # A step that is done is not done again, and training goes on from its last checkpoint: just run it again. Every command
 # is printed as it is run; with DRY_RUN=1 it is only printed.
-set -euo pipefail
-# Where commands are shown, whatever becomes of their own output.
-exec 3>&2
-
-die() {
-  echo "byteify.sh: $*" >&2
-  exit 2
-}
+# shellcheck source=examples/steps.sh
+. "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
 [ $# -ge 2 ] || die "usage: byteify.sh CONFIG FOLDER [STEP …]"
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 config=$1 folder=$2
 shift 2
-[ -f "$config" ] || die "there is no configuration $config; known: $(cd "$here/byteify" && echo *.env)"
-python=$(command -v "${PYTHON:-python}") || die "no ${PYTHON:-python} is found: activate the environment, or set PYTHON"
-# shellcheck source=/dev/null
-. "$config"
-[ -n "${INPUT:-}" ] || [ "$CORPUS" = stdlib ] || die "set INPUT to the corpus, and HELD_OUT to documents outside it"
-[ -z "${INPUT:-}" ] || [ -n "${HELD_OUT:-}" ] || die "INPUT needs HELD_OUT: documents that INPUT does not hold"
+read_settings "$config" byteify
 [ -n "${ORIGINAL:-}" ] || [ -n "${MAKE_ORIGINAL:-}" ] || die "set ORIGINAL to the folder of the model to begin from"
 
-proxy=("$python" -m megatron_proxy)
-launch=${LAUNCH:-$python -m torch.distributed.run --standalone --nproc-per-node ${GPUS:-1}}
-script=${SCRIPT:-$here/pretrain_gpt.py}
 data=$folder/data/corpus
 make_original=${ORIGINAL:+no}
 ORIGINAL=${ORIGINAL:-$folder/original}
 made_corpus=${INPUT:+no}
 INPUT=${INPUT:-$folder/corpus/train.jsonl} HELD_OUT=${HELD_OUT:-$folder/corpus/held_out.jsonl}
-
-# Print a command, and run it unless this is a dry run.
-show() {
-  printf '\n$' >&3
-  printf ' %q' "$@" >&3
-  printf '\n' >&3
-  [ -n "${DRY_RUN:-}" ] || "$@"
-}
-
-# step FILE COMMAND…: run COMMAND with its output in FILE, unless FILE exists; a failed one leaves FILE.part.
-step() {
-  local file=$1
-  shift
-  if [ -e "$file" ]; then return; fi
-  if [ -n "${DRY_RUN:-}" ]; then show "$@" && return; fi
-  mkdir -p "$(dirname "$file")"
-  show "$@" > "$file.part" || {
-    tail -n 20 "$file.part" >&2
-    die "the command above failed; its output is in $file.part"
-  }
-  mv "$file.part" "$file"
-}
 
 corpus() {
   [ -z "$made_corpus" ] || return 0
@@ -96,20 +59,10 @@ model_flags() {
 }
 
 train() {
-  local at=$folder/run log=/dev/null from=$folder/imported
-  local tracker=$at/checkpoint/latest_checkpointed_iteration.txt
-  [ "$(cat "$tracker" 2> /dev/null)" != "$STEPS" ] || return 0
-  if [ -e "$tracker" ]; then from=$at/checkpoint; fi
-  if [ -z "${DRY_RUN:-}" ]; then
-    mkdir -p "$at"
-    log=$at/train-$(find "$at" -name 'train-*.log' | wc -l).log
-  fi
-  show $launch "$script" $(model_flags) --data-path "$data" --proxy-compression hf \
-    --proxy-mode interleaved --proxy-warmup-mode interleaved $MIX $TRAINING --train-iters "$STEPS" \
-    --load "$from" --save "$at/checkpoint" --save-interval "$SAVE_INTERVAL" > "$log" 2>&1 || {
-    tail -n 20 "$log" >&2
-    die "training failed; its output is in $log"
-  }
+  local at=$folder/run from=$folder/imported
+  if [ -e "$(tracker "$at")" ]; then from=$at/checkpoint; fi
+  train_in "$at" $(model_flags) --data-path "$data" --proxy-compression hf \
+    --proxy-mode interleaved --proxy-warmup-mode interleaved $MIX $TRAINING --load "$from"
 }
 
 evaluate() {

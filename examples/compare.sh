@@ -19,54 +19,16 @@
 # With DATA=FOLDER corpus and views are kept there, for several comparisons; examples/evidence is a grid of such.
 # A step that is done is not done again, and a training goes on from its last checkpoint: just run it again. Every command
 # is printed as it is run; with DRY_RUN=1 it is only printed.
-set -euo pipefail
-# Where commands are shown, whatever becomes of their own output.
-exec 3>&2
-
-die() {
-  echo "compare.sh: $*" >&2
-  exit 2
-}
+# shellcheck source=examples/steps.sh
+. "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
 [ $# -ge 2 ] || die "usage: compare.sh CONFIG FOLDER [RUN … | prepare | report]"
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 config=$1 folder=$2
 shift 2
-[ -f "$config" ] || die "there is no configuration $config; known: $(cd "$here/compare" && echo *.env)"
-python=$(command -v "${PYTHON:-python}") || die "no ${PYTHON:-python} is found: activate the environment, or set PYTHON"
-# shellcheck source=/dev/null
-. "$config"
-[ -n "${INPUT:-}" ] || [ "$CORPUS" = stdlib ] || die "set INPUT to the corpus, and HELD_OUT to documents outside it"
-[ -z "${INPUT:-}" ] || [ -n "${HELD_OUT:-}" ] || die "INPUT needs HELD_OUT: documents that INPUT does not hold"
-
-proxy=("$python" -m megatron_proxy)
-launch=${LAUNCH:-$python -m torch.distributed.run --standalone --nproc-per-node ${GPUS:-1}}
-script=${SCRIPT:-$here/pretrain_gpt.py}
+read_settings "$config" compare
 shared=${DATA:-$folder}
 data=$shared/data/corpus
 compressors=${COMPRESSORS:-$(printf '%s\n' $RUNS | sed -n 's/.*:\([^@+]*\).*/\1/p' | sort -u | paste -sd,)}
-
-# Print a command, and run it unless this is a dry run.
-show() {
-  printf '\n$' >&3
-  printf ' %q' "$@" >&3
-  printf '\n' >&3
-  [ -n "${DRY_RUN:-}" ] || "$@"
-}
-
-# step FILE COMMAND…: run COMMAND with its output in FILE, unless FILE exists; a failed one leaves FILE.part.
-step() {
-  local file=$1
-  shift
-  if [ -e "$file" ]; then return; fi
-  if [ -n "${DRY_RUN:-}" ]; then show "$@" && return; fi
-  mkdir -p "$(dirname "$file")"
-  show "$@" > "$file.part" || {
-    tail -n 20 "$file.part" >&2
-    die "the command above failed; its output is in $file.part"
-  }
-  mv "$file.part" "$file"
-}
 
 # same FOLDER NAME LINE…: what the results in FOLDER depend on; another configuration needs another folder.
 same() {
@@ -111,18 +73,8 @@ flags() {
 }
 
 train() {
-  local at=$1 chosen=$2 log
-  [ "$(cat "$at/checkpoint/latest_checkpointed_iteration.txt" 2> /dev/null)" != "$STEPS" ] || return 0
-  log=/dev/null
-  if [ -z "${DRY_RUN:-}" ]; then
-    mkdir -p "$at"
-    log=$at/train-$(find "$at" -name 'train-*.log' | wc -l).log
-  fi
-  show $launch "$script" --data-path "$data" $chosen $MODEL $TRAINING --train-iters "$STEPS" \
-    --save "$at/checkpoint" --load "$at/checkpoint" --save-interval "$SAVE_INTERVAL" > "$log" 2>&1 || {
-    tail -n 20 "$log" >&2
-    die "training failed; its output is in $log"
-  }
+  local at=$1 chosen=$2
+  train_in "$at" --data-path "$data" $chosen $MODEL $TRAINING --load "$at/checkpoint"
 }
 
 evaluate() {
@@ -156,7 +108,7 @@ report() {
   local paths=() one at
   for one in $RUNS; do
     at=$folder/runs/${one/:/-}
-    if [ -e "$at/checkpoint/latest_checkpointed_iteration.txt" ] || [ -n "${DRY_RUN:-}" ]; then paths+=("$at"); fi
+    if [ -e "$(tracker "$at")" ] || [ -n "${DRY_RUN:-}" ]; then paths+=("$at"); fi
   done
   show "${proxy[@]}" report "${paths[@]}" --title "$TITLE" --output "$folder/compare.html" \
     --json "$folder/compare.json" --figures "$folder/figures" --overwrite

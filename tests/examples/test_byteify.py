@@ -1,66 +1,27 @@
 """examples/byteify.sh and its experiment: their commands are ones that we and Megatron take, and each is run once."""
 
+import functools
 import importlib.util
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
+import example_scripts
 import pytest
+from example_scripts import EXAMPLES
 
 from megatron_proxy import cli
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGURATIONS = sorted(path.stem for path in (EXAMPLES / "byteify").glob("*.env"))
 STEPS = ["prepare", "import", "evaluate", "export"]
 
-# Stands in for Python: writes down how it was called, and makes the files that were asked for.
-RECORDER = """\
-#!{python} -S
-import json, os, sys
-words = sys.argv[1:]
-with open({calls!r}, "a") as file:
-    print(json.dumps(words), file=file)
-flags = dict(zip(words, words[1:]))
-if "import" in words:
-    print("  pretrain_gpt.py --load " + flags["--output"] + " --num-layers 3 --qk-layernorm …")
-if "--save" in flags:
-    os.makedirs(flags["--save"], exist_ok=True)
-    with open(flags["--save"] + "/latest_checkpointed_iteration.txt", "w") as file:
-        file.write(flags["--train-iters"])
-elif "evaluate" in words:
-    open(flags["--output"], "w").close()
-elif "export" in words:
-    os.makedirs(flags["--output"])
-"""
-
-
-def byteify(config: str, folder: Path, *steps: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [EXAMPLES / "byteify.sh", EXAMPLES / "byteify" / f"{config}.env", folder, *steps],
-        env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-    )
+byteify = functools.partial(example_scripts.run, "byteify")
 
 
 @pytest.fixture
 def recorded(tmp_path):
-    """Run byteify.sh with the recorder in Python's place; gives the calls."""
-    calls = tmp_path / "calls"
-    python = tmp_path / "python"
-    python.write_text(RECORDER.format(python=sys.executable, calls=str(calls)))
-    python.chmod(0o755)
-
-    def run(config: str, *steps: str) -> list[list[str]]:
-        calls.write_text("")
-        given = {"PYTHON": str(python), "ORIGINAL": "hf", "INPUT": "a.jsonl", "HELD_OUT": "b.jsonl"}
-        done = byteify(config, tmp_path / "out", *steps, **given)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in calls.read_text().splitlines()]
-
-    return run
+    """Run byteify.sh with a recorder in Python's place; gives the calls."""
+    return functools.partial(example_scripts.calls_of, "byteify", folder=tmp_path, ORIGINAL="hf")
 
 
 @pytest.mark.parametrize("config", CONFIGURATIONS)

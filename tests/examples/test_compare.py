@@ -1,60 +1,24 @@
 """examples/compare.sh: its commands are ones that we and Megatron take, and nothing that is done is done again."""
 
+import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import example_scripts
 import pytest
+from example_scripts import EXAMPLES
 
 from megatron_proxy import cli
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 CONFIGURATIONS = sorted(path.stem for path in (EXAMPLES / "compare").glob("*.env") if path.stem != "cluster")
 
-# Stands in for Python: writes down how it was called, and makes the files that were asked for.
-RECORDER = """\
-#!{python} -S
-import json, os, sys
-words = sys.argv[1:]
-with open({calls!r}, "a") as file:
-    print(json.dumps(words), file=file)
-flags = dict(zip(words, words[1:]))
-if "--save" in flags:
-    os.makedirs(flags["--save"], exist_ok=True)
-    with open(flags["--save"] + "/latest_checkpointed_iteration.txt", "w") as file:
-        file.write(flags["--train-iters"])
-elif "evaluate" in words:
-    open(flags["--output"], "w").close()
-"""
-
-
-def compare(config: str, folder: Path, *runs: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [EXAMPLES / "compare.sh", EXAMPLES / "compare" / f"{config}.env", folder, *runs],
-        env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        text=True,
-    )
+compare = functools.partial(example_scripts.run, "compare")
 
 
 @pytest.fixture
 def recorded(tmp_path):
-    """Run compare.sh with the recorder in Python's place; gives the calls."""
-    calls = tmp_path / "calls"
-    python = tmp_path / "python"
-    python.write_text(RECORDER.format(python=sys.executable, calls=str(calls)))
-    python.chmod(0o755)
-
-    def run(config: str, *runs: str) -> list[list[str]]:
-        calls.write_text("")
-        given = {"PYTHON": str(python), "INPUT": "a.jsonl", "HELD_OUT": "b.jsonl"}
-        done = compare(config, tmp_path / "out", *runs, **given)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in calls.read_text().splitlines()]
-
-    return run
+    """Run compare.sh with a recorder in Python's place; gives the calls."""
+    return functools.partial(example_scripts.calls_of, "compare", folder=tmp_path)
 
 
 def of_kind(calls: list[list[str]], kind: str) -> list[list[str]]:
