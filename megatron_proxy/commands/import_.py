@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from ..common.storage.files import require_free
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, check_count
 
 _DTYPES: Final = ("float32", "bfloat16", "float16")
 _BYTE_ROWS: Final = ("tokens", "mean", "drawn")
@@ -70,10 +70,7 @@ def run(args: argparse.Namespace) -> int:
     require_free(args.output, overwrite=args.overwrite)
     if not args.init_method_std > 0:
         raise ConfigurationError(f"must be above 0, not {args.init_method_std}", where="--init-method-std")
-    if args.make_vocab_size_divisible_by < 1:
-        raise ConfigurationError(
-            f"must be at least 1, not {args.make_vocab_size_divisible_by}", where="--make-vocab-size-divisible-by"
-        )
+    check_count(args.make_vocab_size_divisible_by, "--make-vocab-size-divisible-by")
     if args.byte_rows and not args.as_proxy:
         raise ConfigurationError("bytes have rows already", where="--byte-rows", fix="give --as-proxy, or leave it out")
     if not args.as_proxy and not args.compressor:

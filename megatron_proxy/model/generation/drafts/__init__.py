@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ....errors import ConfigurationError
+from ....errors import check_count
 from .lookup import Lookup
 from .pace import Pace
 from .strings import Strings
@@ -81,8 +81,7 @@ class Drafting:
     accepted: int = 0
 
     def __post_init__(self) -> None:
-        if self.most < 1:
-            raise ConfigurationError(f"must be at least 1, not {self.most}", where="--draft-bytes")
+        check_count(self.most, "--draft-bytes")
 
     def count(self, proposed: int, accepted: int) -> None:
         """Count a row's pass."""
