@@ -30,7 +30,7 @@ elif "export" in words:
 
 
 def run(name: str, config: str, folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``examples/NAME.sh`` with one of its configurations."""
+    """Run the script of a name with one of its configurations."""
     return subprocess.run(
         [EXAMPLES / f"{name}.sh", EXAMPLES / name / f"{config}.env", folder, *words],
         env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **environment},
@@ -41,7 +41,7 @@ def run(name: str, config: str, folder: Path, *words: str, **environment: str) -
 
 
 def calls_of(name: str, config: str, *words: str, folder: Path, **environment: str) -> list[list[str]]:
-    """How ``examples/NAME.sh`` calls Python, with ``folder/out`` to write to."""
+    """How the script of a name calls Python, with a folder ``out`` in ``folder`` to write to."""
     calls, python = folder / "calls", folder / "python"
     python.write_text(_RECORDER.format(python=sys.executable, calls=str(calls)))
     python.chmod(0o755)
