@@ -118,6 +118,7 @@ def _cells() -> Iterator[Cell]:
     yield from (Cell(arm) for arm in SAME_RATES)
     yield from (Cell(PAPER, seed=seed) for seed in SEEDS)
     yield from (Cell(f"interleaved:{name}@0.5") for name in ("zstd", "trie", "neural", "halfbyte"))
+    yield from (Cell(arm, budget=1000, seed=seed) for seed in SEEDS for arm in (*trend, TOKENIZER))
     yield from (Cell(arm, seed=seed) for seed in SEEDS for arm in SAME_RATES)
     yield from (Cell(GZIP, seed=seed) for seed in SEEDS)
     yield from (Cell(BYTES, seed=seed, vocabulary=OWN) for seed in SEEDS)
@@ -127,7 +128,6 @@ def _cells() -> Iterator[Cell]:
     yield Cell(TOKENIZER)
     yield from (Cell(f"interleaved:sentencepiece@{rate}") for rate in (0.75, 0.9))
     yield Cell(f"{INTERLEAVED}+")
-    yield from (Cell(arm, budget=1000, seed=seed) for seed in SEEDS for arm in (*trend, TOKENIZER))
     yield from (Cell(arm, size="1M", budget=budget) for budget in (500, 1000) for arm in trend)
     for seed in SEEDS:
         for name in ("zstd", "trie", "neural"):
