@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 NONE: Final = "none"
 _STRINGS: Final = "strings"
-_NAMES: Final = (NONE, "lookup", _STRINGS)
+_MTP: Final = "mtp"
+_NAMES: Final = (NONE, "lookup", _STRINGS, _MTP)
 _DEFAULT_BYTES: Final = 16
 # The compressors whose symbols are strings of the corpus in order of their weight.
 _OF_STRINGS: Final = ("trie", "neural")
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
         choices=_NAMES,
         default=NONE,
         help="have bytes proposed that one pass checks: the same bytes, sooner. lookup: what followed the last bytes "
-        "where they stood before; strings: that, or what follows most often by the strings of a trie or neural view "
-        "(default: %(default)s)",
+        "where they stood before; strings: that, or what follows most often by the strings of a trie or neural view; "
+        "mtp: that of lookup, or what the model's own layer of --mtp-num-layers expects (default: %(default)s)",
     )
     parser.add_argument(
         "--draft-bytes",
@@ -65,7 +66,7 @@ def drafting(args: argparse.Namespace) -> Drafting | None:
     draft: Draft = Lookup()
     if args.draft == _STRINGS:
         draft = First((draft, _strings(args.data_prefix)))
-    return Drafting(draft, args.draft_bytes)
+    return Drafting(draft, args.draft_bytes, by_model=args.draft == _MTP)
 
 
 def _strings(prefix: str) -> Draft:

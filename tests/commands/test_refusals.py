@@ -100,6 +100,10 @@ def loads(monkeypatch):
         (f"{EVALUATE} --context 64", "--context: the model has learned positions for 32 ids, not for 64"),
         (f"{EVALUATE} --stride 33", "--stride: must be between 1 and the context, 32, not 33"),
         (f"{ROBUSTNESS} --stride 0", "--stride: must be between 1 and the context, 32, not 0"),
+        (
+            "generate --load c --prompt a --draft mtp",
+            "--draft mtp: the model was trained without a layer that looks ahead",
+        ),
     ],
 )
 def test_does_not_fit_the_model(here, loads, capsys, command, message):
@@ -135,7 +139,7 @@ def test_nothing_to_inspect(here, capsys):
 
 
 def test_drafts_change_no_line_of_the_answer(here, loads, capfd):
-    loads()
+    loads(looks_ahead=True)
     small = ["--compressor", "trie", "--trie-symbols", "40"]
     assert cli.main([*PREPARE.split(), *small]) == 0
     capfd.readouterr()
@@ -143,7 +147,7 @@ def test_drafts_change_no_line_of_the_answer(here, loads, capfd):
     for more in ([], ["--temperature", "0.8", "--seed", "3"], ["--num-samples", "1"]):
         assert cli.main([*command, *more]) == 0
         expected = capfd.readouterr().out
-        for draft in (["lookup", "--draft-bytes", "5"], ["strings", "--data-prefix", "p"]):
+        for draft in (["lookup", "--draft-bytes", "5"], ["strings", "--data-prefix", "p"], ["mtp"]):
             assert cli.main([*command, *more, "--draft", *draft]) == 0
             assert capfd.readouterr().out == expected
 

@@ -1,11 +1,13 @@
 """Logits of a checkpoint by Megatron's own model and loading; run under megatron_proxy.adaptor.cpu.
 
-Flags are Megatron's, with --load and --use-checkpoint-args; IDS and OUTPUT in the environment are .pt files.
+Flags are Megatron's, with --load and --use-checkpoint-args; IDS and OUTPUT in the environment are .pt files. With
+--mtp-num-layers, OUTPUT holds those of the first layer of multi-token prediction too, stacked behind the decoder's.
 """
 
 import os
 
 import torch
+from megatron.core.tensor_parallel import gather_from_tensor_model_parallel_region
 from megatron.training import get_args, get_model
 from megatron.training.arguments import parse_and_validate_args
 from megatron.training.checkpointing import load_checkpoint
@@ -28,9 +30,19 @@ def main() -> None:
     ids = torch.load(os.environ["IDS"], weights_only=True)
     places = torch.arange(ids.shape[1]).expand_as(ids)
     mask = torch.ones(1, 1, ids.shape[1], ids.shape[1]).tril() < 0.5
+    gpt, ahead = model[0].eval(), []
+    if get_args().mtp_num_layers:
+        gpt.mtp.layers[0].register_forward_hook(lambda layer, given, output: ahead.append(output[0]))
     with torch.inference_mode():
-        logits = model[0].eval()(ids, places, mask)
-    torch.save(logits, os.environ["OUTPUT"])
+        logits = gpt(ids, places, mask)
+        of_ahead = [gpt.output_layer(hidden, weight=output_weight(gpt))[0].transpose(0, 1) for hidden in ahead]
+    logits = gather_from_tensor_model_parallel_region(torch.stack([logits, *of_ahead]) if ahead else logits)
+    if torch.distributed.get_rank() == 0:
+        torch.save(logits, os.environ["OUTPUT"])
+
+
+def output_weight(gpt):
+    return gpt.shared_embedding_or_output_weight() if gpt.share_embeddings_and_output_weights else None
 
 
 main()

@@ -59,8 +59,14 @@ def tensors(shape: Architecture) -> RandomTensors:
         "mlp.linear_fc1": (shape.ffn * (2 if shape.gated else 1), shape.hidden),
         "mlp.linear_fc2": (shape.hidden, shape.ffn),
     }
-    for layer in range(shape.layers):
-        prefix = f"decoder.layers.{layer}."
+    layers = [f"decoder.layers.{layer}." for layer in range(shape.layers)]
+    if shape.looks_ahead:
+        ahead = "mtp.layers.0."
+        layers.append(f"{ahead}transformer_layer.")
+        shapes[f"{ahead}eh_proj.weight"] = (shape.hidden, 2 * shape.hidden)
+        for name in ("enorm", "hnorm", "final_layernorm"):
+            shapes[f"{ahead}{name}.weight"], shapes[f"{ahead}{name}.bias"] = (shape.hidden,), (shape.hidden,)
+    for prefix in layers:
         for name, size in linear.items():
             shapes[f"{prefix}{name}.weight"], shapes[f"{prefix}{name}.bias"] = size, size[:1]
         for name in ("self_attention.linear_qkv", "mlp.linear_fc1"):

@@ -45,13 +45,13 @@ def build_gpt(
 
     _refuse_what_needs_the_stock_script(args)
     config = config or core_transformer_config_from_args(args)
-    layers = get_gpt_decoder_block_spec(
-        config,
-        use_transformer_engine=args.transformer_impl == "transformer_engine",
-        normalization=args.normalization,
-        qk_l2_norm=args.qk_l2_norm,
-        vp_stage=vp_stage,
-    )
+    shape = {
+        "use_transformer_engine": args.transformer_impl == "transformer_engine",
+        "normalization": args.normalization,
+        "qk_l2_norm": args.qk_l2_norm,
+        "vp_stage": vp_stage,
+    }
+    layers = get_gpt_decoder_block_spec(config, **shape)
     return gpt_model.GPTModel(
         config=config,
         transformer_layer_spec=layers,
@@ -66,15 +66,25 @@ def build_gpt(
         rotary_percent=args.rotary_percent,
         rotary_base=args.rotary_base,
         rope_scaling=args.use_rope_scaling,
+        mtp_block_spec=_multi_token_prediction(config, shape),
         vp_stage=vp_stage,
         pg_collection=pg_collection,
     )
 
 
+def _multi_token_prediction(config: Any, shape: dict[str, Any]) -> Any:
+    """The spec of ``--mtp-num-layers``: layers like the decoder's last; None without, and on stages that have none."""
+    from megatron.core.models.gpt.gpt_layer_specs import get_gpt_decoder_layer_specs, get_gpt_mtp_block_spec
+
+    if config.mtp_num_layers is None:
+        return None
+    last = get_gpt_decoder_layer_specs(config, **shape)[-1]
+    return get_gpt_mtp_block_spec(config, last, shape["use_transformer_engine"], vp_stage=shape["vp_stage"])
+
+
 def _refuse_what_needs_the_stock_script(args: argparse.Namespace) -> None:
     needs = {
         "--spec": getattr(args, "spec", None),
-        "--mtp-num-layers": getattr(args, "mtp_num_layers", None),
         "--experimental-attention-variant": getattr(args, "experimental_attention_variant", None),
         "--heterogeneous-layers-config-path": getattr(args, "heterogeneous_layers_config_path", None),
         "--rotary-seq-len-interpolation-factor": getattr(args, "rotary_seq_len_interpolation_factor", None),

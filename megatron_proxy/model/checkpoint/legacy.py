@@ -20,13 +20,15 @@ _FILE: Final = "model_optim_rng.pt"
 _RANK: Final = re.compile(r"mp_rank_(\d{2})(?:_(\d{3}))?")
 _SPLIT: Final = (
     (re.compile(r"(word_embeddings|output_layer|linear_qkv)\.(weight|bias)$"), 0),
-    (re.compile(r"linear_fc1\.(weight|bias)$"), 0),
+    (re.compile(r"(linear_fc1|eh_proj)\.(weight|bias)$"), 0),
     (re.compile(r"(linear_proj|linear_fc2)\.weight$"), 1),
 )
-# The local layers keep their norms apart, Transformer Engine's in the linear layer that follows.
+# The local layers keep their norms apart, Transformer Engine's in the linear layer that follows; what multi-token
+# prediction calls its layer here has an older name in the other format.
 _RENAMED: Final = (
     (".input_layernorm.", ".self_attention.linear_qkv.layer_norm_"),
     (".pre_mlp_layernorm.", ".mlp.linear_fc1.layer_norm_"),
+    (".mtp_model_layer.", ".transformer_layer."),
 )
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...vocab import EOS, RAW_OPEN, SYMBOL_OFFSET, raw_ids
+from ...vocab import BYTE_OFFSET, EOS, RAW_OPEN, SYMBOL_OFFSET, raw_ids
 from ..network import ByteModel, Cache
 from .completion import Row
 
@@ -26,6 +26,9 @@ class Reader(Protocol):
 
         Drafts must fit into the windows of all rows: :func:`room`.
         """
+
+    def look_ahead(self, rows: Sequence[Row], most: Sequence[int]) -> list[bytes]:
+        """Of each row at most so many bytes that may follow, by the model's layer that looks ahead."""
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some of the rows only."""
@@ -52,6 +55,10 @@ class _PlainReader:
         places = (lengths[:, None] - last + torch.arange(last)).clamp(min=0)
         return _of_rows(self._model.logits(ids, places), drafts)
 
+    def look_ahead(self, rows: Sequence[Row], most: Sequence[int]) -> list[bytes]:
+        """Nothing: there is no output to go on from."""
+        return [b""] * len(rows)
+
     def keep(self, rows: list[int]) -> None:
         """Nothing is kept between passes."""
 
@@ -72,11 +79,27 @@ class _CachedReader:
             self._cache = self._model.cache(len(rows), context)
         else:
             windows = [raw_ids(bytes(row.text[-1:]) + draft) for row, draft in zip(rows, drafts, strict=True)]
-            # What was read of earlier drafts and not kept is forgotten: all but the last byte is in the cache.
-            read = [_length(len(row.text), context) - 1 for row in rows]
-            self._cache.rewind(torch.tensor(read, device=self._model.device))
+            self._forget(self._cache, rows)
         ids, lengths = (tensor.to(self._model.device) for tensor in _padded(windows))
         return _of_rows(self._model.extend(ids, self._cache, lengths, 1 + max(map(len, drafts))), drafts)
+
+    def look_ahead(self, rows: Sequence[Row], most: Sequence[int]) -> list[bytes]:
+        """See :class:`Reader`. Where a window begins anew, nothing."""
+        context = self._model.architecture.context
+        cache = self._cache
+        if cache is None or cache.ahead is None or not any(most) or any(_begins_anew(row, context) for row in rows):
+            return [b""] * len(rows)
+        self._forget(cache, rows)
+        new = (cache.lengths - cache.ahead.lengths).tolist()
+        after = [raw_ids(bytes(row.text[-size:])) for row, size in zip(rows, new, strict=True)]
+        ids, lengths = (tensor.to(self._model.device) for tensor in _padded(after))
+        guessed = self._model.ahead(ids, cache, lengths, max(most)).cpu().numpy()
+        return [_leading_bytes(row[:size]) for row, size in zip(guessed, most, strict=True)]
+
+    def _forget(self, cache: Cache, rows: Sequence[Row]) -> None:
+        """Forget what was read of earlier drafts and not kept: all of a row but its last byte has been read."""
+        read = [_length(len(row.text), self._model.architecture.context) - 1 for row in rows]
+        cache.rewind(torch.tensor(read, device=self._model.device))
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some of the rows only."""
@@ -132,6 +155,12 @@ def _window(row: Row, sentinels: bool, context: int, draft: bytes = b"") -> NDAr
     begin = _begin(len(row.text), context)
     before = [EOS] if begin == 0 else raw_ids(bytes(row.text[begin - 1 : begin]))
     return np.concatenate(([RAW_OPEN] if sentinels else before, raw_ids(bytes(row.text[begin:]) + draft)))
+
+
+def _leading_bytes(ids: NDArray[np.int64]) -> bytes:
+    """What ids say, up to the first that is no byte."""
+    specials = np.flatnonzero(ids < BYTE_OFFSET)
+    return ((ids[: specials[0]] if len(specials) else ids) - BYTE_OFFSET).astype(np.uint8).tobytes()
 
 
 def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:

@@ -77,7 +77,7 @@ def stream(
     Raises
     ------
     ConfigurationError
-        A prompt that does not fit the model's context.
+        A prompt that does not fit the model's context, or drafts by a layer that the model does not have.
     """
     rows = _rows(model, prompts, limits or Limits())
     yield from _Writing(model, sampling or Sampling(), sentinels, use_cache, first_row, drafting).run(rows)
@@ -108,11 +108,13 @@ class _Writing:
 
     def run(self, rows: list[Row]) -> Iterator[tuple[int, bytes]]:
         """Write all rows to their ends."""
+        if self.drafting is not None and self.drafting.by_model:
+            self.model.layer_ahead()
         reader = reading.reader(self.model, self.sentinels, self.use_cache)
         paces = [Pace(self.drafting.most if self.drafting else 0) for _ in rows]
         active = list(range(len(rows)))
         while active:
-            drafts = self._drafts([rows[number] for number in active], [paces[number] for number in active])
+            drafts = self._drafts(reader, [rows[number] for number in active], [paces[number] for number in active])
             logits = reader.read([rows[number] for number in active], drafts)
             still = []
             for number, draft, row_logits in zip(active, drafts, logits, strict=True):
@@ -126,17 +128,18 @@ class _Writing:
                 reader.keep([active.index(number) for number in still])
             active = still
 
-    def _drafts(self, rows: list[Row], paces: list[Pace]) -> list[bytes]:
+    def _drafts(self, reader: reading.Reader, rows: list[Row], paces: list[Pace]) -> list[bytes]:
         """A draft for each row, b"" for none."""
         if self.drafting is None:
             return [b""] * len(rows)
         room = reading.room(rows, self.model.architecture.context)
-        drafts = []
-        for row, pace in zip(rows, paces, strict=True):
-            # The pass writes a byte of its own after the draft.
-            most = min(pace.wanted(), room, row.left - 1)
-            drafts.append(self.drafting.draft.propose(bytes(row.text), most)[:most] if most > 0 else b"")
-        return drafts
+        # The pass writes a byte of its own after the draft.
+        most = [max(0, min(pace.wanted(), room, row.left - 1)) for row, pace in zip(rows, paces, strict=True)]
+        drafts = [self.drafting.propose(bytes(row.text), size) for row, size in zip(rows, most, strict=True)]
+        if not self.drafting.by_model:
+            return drafts
+        lacking = [0 if draft else size for draft, size in zip(drafts, most, strict=True)]
+        return [draft or own for draft, own in zip(drafts, reader.look_ahead(rows, lacking), strict=True)]
 
     def _learn(self, pace: Pace, proposed: int, accepted: int) -> None:
         if self.drafting is not None:

@@ -66,6 +66,8 @@ class Architecture:
         Whether a learned vector per format is added to the embeddings.
     window
         How many ids each position sees, its own included; None: all that are before it.
+    looks_ahead
+        Whether a layer behind the decoder predicts the id after the next (``--mtp-num-layers``).
     """
 
     layers: int
@@ -89,6 +91,7 @@ class Architecture:
     qk_norm: bool
     formats: bool
     window: int | None = None
+    looks_ahead: bool = False
 
     @property
     def parameters(self) -> int:
@@ -132,6 +135,7 @@ class Architecture:
             qk_norm=bool(_get(args, "qk_layernorm", False)),
             formats=bool(_get(args, "proxy_format_embedding", False)),
             window=_window(args),
+            looks_ahead=bool(_get(args, "mtp_num_layers", 0)),
         )
 
 
@@ -162,7 +166,6 @@ _REFUSALS: Final = (
     _Refusal("--hybrid-override-pattern", _set("hybrid_override_pattern")),
     _Refusal("--heterogeneous-layers-config-path", _set("heterogeneous_layers_config_path")),
     _Refusal("--spec", _set("spec")),
-    _Refusal("--mtp-num-layers", _set("mtp_num_layers")),
     _Refusal("--position-embedding-type", _other_than("position_embedding_type", "learned_absolute", "rope", "none")),
     _Refusal("--normalization", _other_than("normalization", "LayerNorm", "RMSNorm")),
     _Refusal("--no-rope-freq", _set("no_rope_freq")),

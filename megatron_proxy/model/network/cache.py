@@ -20,12 +20,18 @@ class Cache:
         int64, shape (rows,): ids read so far.
     formats
         int64, shape (rows,): the format in force after them (0 outside a view, 1 raw, 2 compressed).
+    outputs
+        The decoder's for what was read, shape (rows, 1, capacity, hidden); None where no layer goes on from them.
+    ahead
+        What that layer has read.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     lengths: Tensor
     formats: Tensor
+    outputs: Tensor | None = None
+    ahead: Cache | None = None
 
     @property
     def capacity(self) -> int:
@@ -55,17 +61,25 @@ class Cache:
         begin
             What :meth:`begin` answered.
         """
-        new = keys.shape[2]
-        start, longest = begin
-        for memory, fresh in ((self.keys[layer], keys), (self.values[layer], values)):
-            if start is not None:
-                memory[:, :, start:longest] = fresh
-            else:
-                place = self.lengths[:, None] + torch.arange(new, device=fresh.device)
-                rows = torch.arange(self.rows, device=fresh.device)[:, None]
-                # Two index tensors around a slice put the indexed dimensions first.
-                memory[rows, :, place] = fresh.transpose(1, 2)
+        longest = begin[1]
+        self._put(self.keys[layer], keys, begin)
+        self._put(self.values[layer], values, begin)
         return self.keys[layer][:, :, :longest], self.values[layer][:, :, :longest]
+
+    def store_outputs(self, outputs: Tensor, begin: tuple[int | None, int]) -> None:
+        """Put the decoder's outputs, shape (rows, new, hidden), behind the old ones, where they are kept."""
+        if self.outputs is not None:
+            self._put(self.outputs, outputs[:, None], begin)
+
+    def _put(self, memory: Tensor, fresh: Tensor, begin: tuple[int | None, int]) -> None:
+        start, longest = begin
+        if start is not None:
+            memory[:, :, start:longest] = fresh
+        else:
+            place = self.lengths[:, None] + torch.arange(fresh.shape[2], device=fresh.device)
+            rows = torch.arange(self.rows, device=fresh.device)[:, None]
+            # Two index tensors around a slice put the indexed dimensions first.
+            memory[rows, :, place] = fresh.transpose(1, 2)
 
     def rewind(self, lengths: Tensor) -> None:
         """Forget what each row has read beyond so many ids (int64, shape (rows,)), which must be bytes.
@@ -79,3 +93,6 @@ class Cache:
         self.keys = [memory[rows] for memory in self.keys]
         self.values = [memory[rows] for memory in self.values]
         self.lengths, self.formats = self.lengths[rows], self.formats[rows]
+        if self.outputs is not None and self.ahead is not None:
+            self.outputs = self.outputs[rows]
+            self.ahead.keep(rows)

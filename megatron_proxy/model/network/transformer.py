@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ...errors import ConfigurationError
 from ...vocab import COMPRESSED_OPEN, NUM_SPECIALS, RAW_OPEN, SYMBOL_OFFSET
 from .architecture import Architecture, Rope
 from .cache import Cache
-from .weights import Layer, Norm, Reader, Source
+from .weights import Ahead, Layer, Norm, Reader, Source
 
 _ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
     "silu": F.silu,
@@ -92,16 +93,25 @@ class ByteModel:
             reader.tensor("embedding.position_embeddings.weight") if architecture.learned_positions else None
         )
         self._formats = reader.tensor("embedding.tokentype_embeddings.weight") if architecture.formats else None
-        self._layers = [reader.layer(number) for number in range(architecture.layers)]
+        self._layers = [reader.layer(f"decoder.layers.{number}.") for number in range(architecture.layers)]
         self._final_norm = reader.norm("decoder.final_layernorm.")
         self._output = self._words if architecture.tied else reader.tensor("output_layer.weight")
+        self._ahead = reader.ahead() if architecture.looks_ahead else None
         self._table: tuple[Tensor, Tensor] | None = None
 
     def cache(self, rows: int, capacity: int) -> Cache:
         """An empty cache for ``rows`` sequences of at most ``capacity`` ids."""
+        cache = self._cache(rows, capacity, len(self._layers))
+        if self._ahead is not None:
+            shape = (rows, 1, capacity, self.architecture.hidden)
+            cache.outputs = torch.zeros(shape, device=self.device, dtype=self.dtype)
+            cache.ahead = self._cache(rows, capacity, 1)
+        return cache
+
+    def _cache(self, rows: int, capacity: int, layers: int) -> Cache:
         shape = (rows, self.architecture.groups, capacity, self.architecture.head_dim)
         # Zeros, not arbitrary bits: what is masked is still multiplied by zero, and zero times NaN is NaN.
-        keys = [torch.zeros(shape, device=self.device, dtype=self.dtype) for _ in self._layers]
+        keys = [torch.zeros(shape, device=self.device, dtype=self.dtype) for _ in range(layers)]
         lengths = torch.zeros(rows, dtype=torch.int64, device=self.device)
         return Cache(keys, [torch.zeros_like(memory) for memory in keys], lengths, lengths.clone())
 
@@ -184,24 +194,103 @@ class ByteModel:
         places = lengths[:, None] - last + torch.arange(last, device=self.device)
         return F.linear(_at(hidden, places.clamp(min=0)), self._output)
 
+    @torch.inference_mode()
+    def ahead(self, ids: Tensor, cache: Cache, lengths: Tensor, most: int) -> Tensor:
+        """Guess what follows, by the layer of multi-token prediction, which goes on from its own guesses.
+
+        Megatron trains it to predict the id after the next one, from the decoder's output for an id and from the next
+        one. Behind the last id that the decoder has read, its own output takes the place of the decoder's, as in EAGLE
+        (arXiv 2401.15077).
+
+        Parameters
+        ----------
+        ids
+            int64, shape (rows, new): what follows each id that the decoder has read and the layer has not, up to one id
+            that the decoder has not read.
+        cache
+            What the rows have read; the layer's part is changed in place.
+        lengths
+            int64, shape (rows,): how many ids count in each row, the rest being padding.
+        most
+            How many ids to guess.
+
+        Returns
+        -------
+        int64, shape (rows, most): specials and bytes, the likeliest each.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such layer.
+        """
+        layer, memory = self.layer_ahead(), cache.ahead
+        assert memory is not None  # noqa: S101  (caches of a model with such a layer have these)
+        assert cache.outputs is not None  # noqa: S101
+        known = memory.lengths + lengths
+        places = memory.lengths[:, None] + torch.arange(ids.shape[1], device=self.device)
+        outputs = _at(cache.outputs[:, 0], places.clamp(max=cache.capacity - 1))
+        memory.formats = cache.formats
+        found = []
+        for _ in range(most):
+            outputs = _at(self._look_ahead(layer, outputs, ids.to(self.device), memory), lengths[:, None] - 1)
+            ids = F.linear(outputs[:, 0], self._output[:SYMBOL_OFFSET]).argmax(dim=1, keepdim=True)
+            memory.lengths = memory.lengths + lengths
+            lengths = torch.ones_like(lengths)
+            found.append(ids)
+        memory.rewind(known)
+        return torch.cat(found, dim=1)
+
+    def layer_ahead(self) -> Ahead:
+        """The layer of multi-token prediction.
+
+        Raises
+        ------
+        ConfigurationError
+            There is none.
+        """
+        if self._ahead is None:
+            raise ConfigurationError(
+                "the model was trained without a layer that looks ahead",
+                where="--draft mtp",
+                fix="train with --mtp-num-layers 1, or use another draft: --draft lookup",
+            )
+        return self._ahead
+
+    def _look_ahead(self, ahead: Ahead, outputs: Tensor, ids: Tensor, cache: Cache) -> Tensor:
+        """The layer's normalised output, shape (rows, new, hidden), from the decoder's and from the ids after."""
+        embedded = self._embed(ids, self._places(ids, cache), cache)
+        both = torch.cat([self._norm(embedded, ahead.id_norm), self._norm(outputs, ahead.output_norm)], dim=-1)
+        return self._norm(self._through([ahead.layer], ahead.projection(both), cache), ahead.final_norm)
+
     def _hidden(self, ids: Tensor, cache: Cache | None) -> Tensor:
         """The last layer's normalised output, shape (rows, new, hidden)."""
         ids = ids.to(self.device)
-        new = ids.shape[1]
-        lengths = torch.zeros(ids.shape[0], dtype=torch.int64, device=self.device) if cache is None else cache.lengths
-        places = lengths[:, None] + torch.arange(new, device=self.device)
+        x = self._through(self._layers, self._embed(ids, self._places(ids, cache), cache), cache)
+        hidden = self._norm(x, self._final_norm)
+        if cache is not None:
+            cache.store_outputs(hidden, cache.begin(ids.shape[1]))
+        return hidden
+
+    def _places(self, ids: Tensor, cache: Cache | None) -> Tensor:
+        """Where new ids, or what is made of them, stand in their rows: int64, shape (rows, new)."""
+        places = torch.arange(ids.shape[1], device=self.device)
+        return places.expand(ids.shape[:2]) if cache is None else cache.lengths[:, None] + places
+
+    def _through(self, layers: list[Layer], x: Tensor, cache: Cache | None) -> Tensor:
+        """What layers make of new embeddings, shape (rows, new, hidden)."""
+        new = x.shape[1]
+        places = self._places(x, cache)
         begin = (0, new) if cache is None else cache.begin(new)
-        x = self._embed(ids, places, cache)
         rope = self._rope(places, begin[1])
         # One new id sees all; several at the very start see themselves and what is before.
         window = self.architecture.window
         all_seen = window is None or begin[1] <= window
         plain = all_seen and (begin[0] == 0 or (new == 1 and begin[0] is not None))
         attention = _Attention(rope, None if plain else _mask(places, begin[1], window), cache, begin)
-        for number, layer in enumerate(self._layers):
+        for number, layer in enumerate(layers):
             x = x + self._attend(layer, number, self._norm(x, layer.attention_norm), attention)
             x = x + self._feed_forward(layer, self._norm(x, layer.mlp_norm))
-        return self._norm(x, self._final_norm)
+        return x
 
     def _embed(self, ids: Tensor, places: Tensor, cache: Cache | None) -> Tensor:
         x = F.embedding(ids, self._words)

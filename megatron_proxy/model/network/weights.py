@@ -55,6 +55,17 @@ class Layer:
     down: Linear
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """A layer of multi-token prediction: it goes on from the decoder's output for an id and from the id after it."""
+
+    id_norm: Norm
+    output_norm: Norm
+    projection: Linear
+    layer: Layer
+    final_norm: Norm
+
+
 class Reader:
     """Reads Megatron's names as parts of a model.
 
@@ -97,10 +108,21 @@ class Reader:
         shift = self.tensor(f"{prefix}bias") if self._architecture.norm == "LayerNorm" else None
         return Norm(scale + 1 if self._architecture.zero_centered_norm else scale, shift)
 
-    def layer(self, number: int) -> Layer:
+    def ahead(self) -> Ahead:
+        """The first layer of multi-token prediction."""
+        prefix = "mtp.layers.0."
+        return Ahead(
+            id_norm=self.norm(f"{prefix}enorm."),
+            output_norm=self.norm(f"{prefix}hnorm."),
+            projection=self.linear(f"{prefix}eh_proj", bias=False),
+            layer=self.layer(f"{prefix}transformer_layer."),
+            final_norm=self.norm(f"{prefix}final_layernorm."),
+        )
+
+    def layer(self, prefix: str) -> Layer:
         """One transformer layer."""
         shape = self._architecture
-        attention, mlp = f"decoder.layers.{number}.self_attention.", f"decoder.layers.{number}.mlp."
+        attention, mlp = f"{prefix}self_attention.", f"{prefix}mlp."
         return Layer(
             attention_norm=self.norm(f"{attention}linear_qkv.layer_norm_"),
             qkv=self.sorted_qkv(self.linear(f"{attention}linear_qkv", shape.qkv_bias)),

@@ -30,8 +30,8 @@ def test_no_megatron(monkeypatch):
 
 
 def test_an_architecture_of_the_stock_script():
-    with pytest.raises(UnsupportedError, match=r"^--mtp-num-layers: this architecture is not built here\n.*patch"):
-        model.build_gpt(megatron_args.parse("--mtp-num-layers 1"), True, True)
+    with pytest.raises(UnsupportedError, match=r"^--spec: this architecture is not built here\n.*patch"):
+        model.build_gpt(megatron_args.parse("--spec a b"), True, True)
 
 
 def test_hooks_without_a_run(monkeypatch):

@@ -63,6 +63,33 @@ def test_logits_are_megatrons(opened, trained, training, tmp_path, monkeypatch):
     assert expected.std() > 0.1
 
 
+@pytest.mark.parametrize(("ranks", "form"), [(1, "torch_dist"), (2, "torch")])
+def test_the_layer_that_looks_ahead_is_megatrons(trained, training, tmp_path, monkeypatch, ranks, form):
+    """Its logits of all places at once, and its guesses from pieces, in a cache, from several places on."""
+    flags = f"{trained.flags} --mtp-num-layers 1 --tensor-model-parallel-size {ranks} --ckpt-format {form}"
+    training.train(flags, f"--save {tmp_path / 'c'} --save-interval 4", processes=ranks, cwd=tmp_path)
+    opened = open_checkpoint(tmp_path / "c")
+    model = ByteModel(Architecture.from_args(opened.args), opened.tensors)
+    ids = torch.randint(64, 320, (2, 20), generator=torch.Generator().manual_seed(0))
+    ids[:, 0] = RAW_OPEN
+    torch.save(ids, tmp_path / "ids.pt")
+    monkeypatch.setenv("IDS", str(tmp_path / "ids.pt"))
+    monkeypatch.setenv("OUTPUT", str(tmp_path / "logits.pt"))
+    loading = f"--load {tmp_path / 'c'} --no-load-optim --no-load-rng"
+    training.train(flags, loading, script=HELPERS / "megatron_logits.py", processes=ranks, cwd=tmp_path)
+    decoder, ahead = torch.load(tmp_path / "logits.pt", weights_only=True)
+    assert (model.logits(ids) - decoder).abs().max() < 1e-4
+    cache = model.cache(2, 24)
+    for begin, end in ((0, 7), (7, 8), (8, 19)):
+        model.extend(ids[:, begin:end], cache)
+        # What follows each id that the decoder has read; the last one is not read yet.
+        after = ids[:, begin + 1 : end + 1]
+        found = model.ahead(after, cache, torch.full((2,), after.shape[1]), 3)
+        expected = ahead[:, end - 1, :320]
+        assert torch.equal(found[:, 0], expected.argmax(dim=1))
+    assert ahead.std() > 0.1
+
+
 def test_the_older_format_holds_the_same(opened, trained, training, tmp_path):
     flags = f"--tensor-model-parallel-size 2 --ckpt-format torch --save {tmp_path / 'c'} --save-interval 4"
     training.train(trained.flags, flags, processes=2, cwd=tmp_path)

@@ -62,9 +62,12 @@ class Drafting:
     Parameters
     ----------
     draft
-        Proposes the bytes.
+        Proposes the bytes, if anything but the model does.
     most
         The most bytes of a draft; how many are asked for is adapted to how many are kept.
+    by_model
+        Whether the model's own layer that looks ahead (``--mtp-num-layers``) proposes bytes where ``draft`` has none.
+        It goes on from what is kept between passes.
     passes, proposed, accepted
         Counted: passes of each row, bytes proposed, and those of them that the model would have written.
 
@@ -74,14 +77,19 @@ class Drafting:
         Less than one byte.
     """
 
-    draft: Draft
+    draft: Draft | None
     most: int = DEFAULT_BYTES
+    by_model: bool = False
     passes: int = 0
     proposed: int = 0
     accepted: int = 0
 
     def __post_init__(self) -> None:
         check_count(self.most, "--draft-bytes")
+
+    def propose(self, context: bytes, most: int) -> bytes:
+        """At most ``most`` bytes, by ``draft``."""
+        return self.draft.propose(context, most)[:most] if self.draft and most else b""
 
     def count(self, proposed: int, accepted: int) -> None:
         """Count a row's pass."""
