@@ -91,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(args.load, args.iteration)
     dtype = None if args.dtype is None else getattr(torch, args.dtype)
     folder = Path(args.output)
+    if getattr(checkpoint.args, "mtp_num_layers", None):
+        print("the layers of --mtp-num-layers are left out: the exported model has no place for them")
     if args.format == "gguf":
         from ..model import gguf
 

@@ -1,6 +1,6 @@
 """Writing with drafts beside writing without, in one run: passes, bytes per second, and the share of drafts kept.
 
-    python tests/bench/bench_drafts.py [--quick] [--steps 4000] [--folder build/bench/drafts]
+    python tests/bench/bench_drafts.py [--quick] [--steps 3000] [--folder build/bench/drafts]
     python tests/bench/bench_drafts.py --load checkpoints/run        a model of your own
 
 Trains a model with ``interleaved`` by examples/compare.sh and drafts.env, once for a folder, and goes on from held-out
@@ -51,6 +51,7 @@ class Side:
     name: str
     draft: Draft | None
     most: int = USUAL
+    by_model: bool = False
     seconds: float = 0.0
     passes: int = 0
     bytes: int = 0
@@ -60,7 +61,7 @@ class Side:
 
     def write(self, model: ByteModel, prompt: bytes, limits: Limits, sampling: Sampling, sentinels: bool) -> None:
         """Go on from a prompt."""
-        drafting = Drafting(self.draft, self.most) if self.draft else None
+        drafting = Drafting(self.draft, self.most, self.by_model) if self.draft or self.by_model else None
         begin = time.process_time()
         (done,) = generate(model, [prompt], limits, sampling, sentinels=sentinels, drafting=drafting)
         self.seconds += time.process_time() - begin
@@ -114,10 +115,13 @@ def learned(folder: Path, documents: int) -> Strings:
     return Strings(TrieCompressor.build(options | {"symbols": 1 << 15}, lambda: iter(texts)).trie)
 
 
-def sides_of(strings: Strings) -> list[Side]:
+def sides_of(strings: Strings, looks_ahead: bool) -> list[Side]:
     """All ways to write, the one without drafts first."""
     drafts = {"lookup": Lookup(), "strings": First((Lookup(), strings))}
     sides = [Side(f"{name} {most}", draft, most) for name, draft in drafts.items() for most in LENGTHS]
+    if looks_ahead:
+        sides += [Side(f"mtp {most}", drafts["lookup"], most, by_model=True) for most in LENGTHS]
+        sides += [Side(f"mtp without lookup {USUAL}", None, by_model=True)]
     return [Side("none", None), Side("in vain", InVain()), *sides]
 
 
@@ -154,7 +158,7 @@ def rows_of(kind: str, temperature: float, sides: list[Side]) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="30 steps on a part of the corpus, few prompts")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--folder", type=Path, help="where the model is trained, or was (build/bench/drafts-STEPS)")
     parser.add_argument("--load", type=Path, help="a checkpoint, in place of training one")
     parser.add_argument("--prompts", type=int, default=12, help="of each kind")
@@ -172,7 +176,7 @@ def main() -> None:
     rows = []
     for kind, prompts in kinds.items():
         for temperature in (0.0, 0.8):
-            sides = sides_of(strings)
+            sides = sides_of(strings, model.architecture.looks_ahead)
             limits, sampling = Limits(max_bytes=args.bytes), Sampling(temperature, seed=1)
             compare(model, sides, prompts, limits, sampling, checkpoint.sentinels)
             rows += rows_of(kind, temperature, sides)
