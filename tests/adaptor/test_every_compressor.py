@@ -1,29 +1,17 @@
 """Every compressor trains end to end: its views, Megatron's loop, both views' BPB in the log."""
 
-import json
 import platform
-from pathlib import Path
 
 import pytest
 import tiny_data
 import torch
+from golden_compressors import NAMES, golden
 
-from megatron_proxy import __version__, compressors
+from megatron_proxy import __version__
 from megatron_proxy.tools.report import settings, training_log
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 # One of each kind in every run of the tests: with spans, without, with literals.
 ALWAYS = ("zstd", "gzip", "sentencepiece")
-# It holds a view that was made elsewhere, and cannot encode.
-NO_ENCODER = ("imported",)
-NAMES = [name for name in compressors.names() if name not in NO_ENCODER]
-
-
-def golden(name):
-    """The small compressor of the golden codes."""
-    folder = FIXTURES / name
-    made = json.loads((folder / "golden.json").read_text())
-    return compressors.load(name, made["config"], {suffix: (folder / suffix).read_bytes() for suffix in made["files"]})
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.slow) for n in NAMES])

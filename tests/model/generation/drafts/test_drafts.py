@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
+import golden_compressors  # noqa: E402
 import random_model  # noqa: E402
 
+from megatron_proxy import compressors  # noqa: E402
 from megatron_proxy.errors import ConfigurationError  # noqa: E402
 from megatron_proxy.model.generation import Drafting, Limits, Lookup, Sampling, generate, stream  # noqa: E402
 from megatron_proxy.model.network import ByteModel  # noqa: E402
@@ -113,6 +115,19 @@ def test_the_same_bytes_of_any_prompts(prompts, temperature, most, use_cache, wr
     for number, piece in stream(model, prompts, limits, sampling, drafting=drafting):
         shown[number] += piece
     assert shown == [one.text for one in expected]
+
+
+@pytest.mark.parametrize("name", [name for name in golden_compressors.NAMES if compressors.get(name).spans])
+@settings(max_examples=8)
+@given(prompts=st.lists(st.binary(max_size=24), min_size=1, max_size=3))
+def test_the_same_bytes_with_the_vocabulary_of_every_compressor_with_spans(name, prompts):
+    size = golden_compressors.golden(name).vocabulary.size
+    model = random_model.model(replace(random_model.LLAMA, vocabulary=size, looks_ahead=True), torch.float32)
+    # Said twice, so that there is something to look up.
+    prompts, limits = [(prompt + prompt)[:31] for prompt in prompts], Limits(max_bytes=16)
+    expected = generate(model, prompts, limits)
+    for drafting in (Drafting(Lookup(), 5), Drafting(None, 5, by_model=True)):
+        assert generate(model, prompts, limits, drafting=drafting) == expected
 
 
 @pytest.mark.parametrize("changes", [{"rope": None, "learned_positions": True}, {"tied": True, "groups": 4}])
