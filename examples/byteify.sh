@@ -62,7 +62,7 @@ train() {
   local at=$folder/run from=$folder/imported
   if [ -e "$(tracker "$at")" ]; then from=$at/checkpoint; fi
   train_in "$at" $(model_flags) --data-path "$data" --proxy-compression hf \
-    --proxy-mode interleaved --proxy-warmup-mode interleaved $MIX $TRAINING --load "$from"
+    --proxy-mode interleaved $MIX $TRAINING --load "$from"
 }
 
 evaluate() {

@@ -12,7 +12,7 @@
 #   bytes             raw bytes only, no sentinels                    (--proxy-mode vanilla, rate 0)
 #   tokenizer:NAME    the compressed view only, no sentinels          (--proxy-mode vanilla, rate 1)
 #   proxy:NAME        both views, the paper's schedule: 0.4 to 0.9    (the defaults)
-#   interleaved:NAME  both views, span by span inside documents       (--proxy-mode interleaved)
+#   interleaved:NAME  both views, span by span, 0.4 to 0.5            (--proxy-mode interleaved)
 # Of the last two, NAME@0.5 ends at the rate 0.5, and a + behind it all gives each view a vector (--proxy-format-embedding).
 #
 # Prepares, trains, evaluates held-out documents, generates, and writes FOLDER/compare.html, compare.json and figures/.
@@ -67,7 +67,7 @@ flags() {
     *) die "unknown run $1; known kinds: bytes, tokenizer:NAME, proxy:NAME, interleaved:NAME" ;;
   esac
   case $1 in bytes | tokenizer:*) echo "--proxy-mode vanilla --proxy-warmup-fraction 0" ;; esac
-  case $1 in interleaved:*) echo "--proxy-mode interleaved --proxy-warmup-mode interleaved" ;; esac
+  case $1 in interleaved:*) echo "--proxy-mode interleaved" ;; esac
   case $plain in *@*) echo "--proxy-peak-rate ${plain#*@}" ;; esac
   case $1 in *+) echo "--proxy-format-embedding" ;; esac
 }

@@ -1,9 +1,9 @@
 """Proxy compression from a corpus to raw bytes, on this machine's CPU, in under ten minutes: ``make demo``.
 
 Makes a corpus of the interpreter's own standard library, prepares its zstd view, pretrains a small GPT with
-``--proxy-compression zstd``, evaluates held-out files, generates, and writes into ``build/demo``: ``summary.json``,
-``bpb.png`` (both views' BPB over training), the checkpoint and every command's log. Each command is printed before it
-runs, so that it can be run by hand.
+``--proxy-compression zstd --proxy-mode interleaved``, evaluates held-out files, generates, and writes into
+``build/demo``: ``summary.json``, ``bpb.png`` (both views' BPB over training), the checkpoint and every command's log.
+Each command is printed before it runs, so that it can be run by hand.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def pretrain(folder: Path, checkpoint: Path, steps: int, *extra: str) -> list[st
     return [
         *launcher,
         str(HERE / "pretrain_gpt.py"),
-        *(f"--proxy-compression {COMPRESSOR} --data-path {folder / 'stdlib'}".split()),
+        *(f"--proxy-compression {COMPRESSOR} --proxy-mode interleaved --data-path {folder / 'stdlib'}".split()),
         *MODEL.split(),
         *TRAINING.split(),
         *(f"--train-iters {steps} --save {checkpoint} --save-interval {steps} --eval-interval {steps}".split()),

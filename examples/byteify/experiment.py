@@ -82,10 +82,7 @@ _BYTES: Final = "--proxy-mode sentinel --proxy-peak-rate 0 --proxy-initial-rate 
 
 
 def _interleaved(compressed: float) -> str:
-    return (
-        "--proxy-mode interleaved --proxy-warmup-mode interleaved --proxy-warmup-fraction 0 "
-        f"--proxy-peak-rate {compressed}"
-    )
+    return f"--proxy-mode interleaved --proxy-warmup-fraction 0 --proxy-peak-rate {compressed}"
 
 
 ARMS: Final = {

@@ -38,6 +38,7 @@ _MIXING: Final = (
 def remember(args: argparse.Namespace, settings: Settings, fingerprints: Sequence[str]) -> None:
     """Put what is not a flag, or a default that was resolved, into the arguments that every checkpoint stores."""
     args.proxy_horizon_samples = settings.horizon_samples
+    args.proxy_peak_rate = settings.schedule.peak_rate
     args.proxy_fingerprints = list(fingerprints)
 
 

@@ -42,7 +42,10 @@ def test_defaults_that_follow_other_flags():
     found = settings("--proxy-peak-rate 0.7 --proxy-mode vanilla").schedule
     assert found.final_rate == 0.7
     assert found.modes == (Mode.VANILLA,)
-    assert settings("--proxy-mode interleaved").schedule.final_mode is Mode.INTERLEAVED
+    found = settings("--proxy-mode interleaved").schedule
+    assert (found.modes, found.initial_rate, found.peak_rate, found.final_rate) == ((Mode.INTERLEAVED,), 0.4, 0.5, 0.5)
+    found = settings("--proxy-mode interleaved --proxy-peak-rate 0.9 --proxy-warmup-mode sentinel").schedule
+    assert (found.warmup_mode, found.peak_rate) == (Mode.SENTINEL, 0.9)
     assert settings("--proxy-mode vanilla --proxy-warmup-mode sentinel").schedule.warmup_mode is Mode.SENTINEL
 
 

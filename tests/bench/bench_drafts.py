@@ -1,6 +1,6 @@
 """Writing with drafts beside writing without, in one run: passes, bytes per second, and the share of drafts kept.
 
-    python tests/bench/bench_drafts.py [--quick] [--steps 3000] [--folder build/bench/drafts]
+    python tests/bench/bench_drafts.py [--quick] [--steps 2000] [--folder build/bench/drafts]
     python tests/bench/bench_drafts.py --load checkpoints/run        a model of your own
 
 Trains a model with ``interleaved`` by examples/compare.sh and drafts.env, once for a folder, and goes on from held-out
@@ -158,7 +158,7 @@ def rows_of(kind: str, temperature: float, sides: list[Side]) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="30 steps on a part of the corpus, few prompts")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--folder", type=Path, help="where the model is trained, or was (build/bench/drafts-STEPS)")
     parser.add_argument("--load", type=Path, help="a checkpoint, in place of training one")
     parser.add_argument("--prompts", type=int, default=12, help="of each kind")

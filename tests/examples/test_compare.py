@@ -64,7 +64,7 @@ def test_megatron_takes_the_flags_and_every_run_has_the_same_compute(recorded, c
     assert mixes["tokenizer-sentencepiece"] == (1.0, 1.0, Mode.VANILLA)
     for name, mix in mixes.items():
         if name.startswith(("proxy-", "interleaved-")):
-            assert mix == (0.4, 0.9, Mode.SENTINEL if name.startswith("proxy-") else Mode.INTERLEAVED)
+            assert mix == ((0.4, 0.9, Mode.SENTINEL) if name.startswith("proxy-") else (0.4, 0.5, Mode.INTERLEAVED))
 
 
 def test_what_is_done_is_not_done_again(recorded, tmp_path):

@@ -15,7 +15,7 @@ from megatron_proxy.tools.report import training_log
 
 PLACEMENTS = {
     "bytes alone": "--proxy-initial-rate 0 --proxy-peak-rate 0 --proxy-warmup-mode sentinel",
-    "interleaved": "--proxy-mode interleaved --proxy-warmup-mode interleaved",
+    "interleaved": "--proxy-mode interleaved",
     "the paper's": "",
 }
 

@@ -297,7 +297,7 @@ def test_a_longer_run_begins_with_the_samples_of_the_shorter_one(build, data):
 
 
 def test_interleaved_views(build, data):
-    train, _, _ = build(f"--data-path {data / 'a'} --proxy-mode interleaved --proxy-warmup-mode interleaved")
+    train, _, _ = build(f"--data-path {data / 'a'} --proxy-mode interleaved")
     windows = ids_of(train)
     assert (windows == vocab.RAW_OPEN).any()
     assert (windows == vocab.COMPRESSED_OPEN).any()
