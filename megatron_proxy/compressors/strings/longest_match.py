@@ -16,7 +16,6 @@ from ...vocab import NUM_BYTES
 from .. import checks
 from ..base import Compressor, Encoded, literal_codes
 from ..options import MADE, Options, Setting
-from ..segments.options import restore_segmenter
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
 from .double_array import Walker
 from .select_symbols import most_used
@@ -235,7 +234,7 @@ def checked_codes(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 def lines_of(settings: Mapping[str, Any]) -> Segmenter:
     """The segmenter that stored settings describe; it cuts at lines."""
-    segmenter = restore_segmenter(settings, {})
+    segmenter = Segmenter.from_config(settings, {})
     if segmenter.kind is not Kind.LINES:
         raise CompressorError(f"this compressor cuts at lines; its configuration says {segmenter.kind}")
     return segmenter
