@@ -22,7 +22,7 @@ from ..options import Options, Setting
 from ..sample import sample
 from ..segments.segmenter import Kind, Segmenter
 from .sentencepiece_model import read_settings
-from .tokens import Symbols, TokenCompressor, literals
+from .tokens import SymbolForm, TokenCompressor, literals
 from .word_cache import borders_between
 
 _SPACE: Final = "\u2581"
@@ -38,7 +38,7 @@ class SentencePieceOptions(Options):
     model: Annotated[str, Setting("an existing .model file; without it one is trained on the corpus")] = ""
     vocab_size: Annotated[int, Setting("number of pieces of a trained model", 300, 1 << 20)] = 16_384
     sample_bytes: Annotated[int, Setting("how much of the corpus a model is trained on", 1, 1 << 30)] = 16 << 20
-    symbols: Symbols = "ids"
+    symbols: SymbolForm = "ids"
 
 
 class SentencePieceCompressor(TokenCompressor):
