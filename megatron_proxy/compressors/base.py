@@ -66,6 +66,12 @@ class Encoded:
     byte_ends: NDArray[np.int64]
     code_ends: NDArray[np.int64]
 
+    @classmethod
+    def as_a_whole(cls, codes: NDArray[Any], document: bytes) -> Self:
+        """A document that is one span; none if it is empty."""
+        count = 1 if document else 0
+        return cls(codes, np.full(count, len(document), dtype=np.int64), np.full(count, len(codes), dtype=np.int64))
+
 
 class Compressor(ABC):
     """Bytes to codes and back. See the module's docstring for what is promised."""
@@ -158,13 +164,7 @@ class Compressor(ABC):
 
         ``encode_spans(x).codes`` equals ``encode(x)``. Without ``spans`` the document is one span (none if empty).
         """
-        codes = self.encode(document)
-        count = 1 if document else 0
-        return Encoded(
-            codes,
-            np.full(count, len(document), dtype=np.int64),
-            np.full(count, len(codes), dtype=np.int64),
-        )
+        return Encoded.as_a_whole(self.encode(document), document)
 
     def encode_each(self, documents: Iterable[bytes]) -> Iterator[Encoded]:
         """What :meth:`encode_spans` gives for each document, in order.

@@ -1,4 +1,4 @@
-"""Checks of codes, files and libraries that come from outside."""
+"""Checks of codes, files and libraries that come from outside: each raises a CompressorError."""
 
 from __future__ import annotations
 
@@ -14,26 +14,14 @@ from ..errors import CompressorError
 
 
 def file(files: Mapping[str, bytes], suffix: str) -> bytes:
-    """The content of a compressor's file.
-
-    Raises
-    ------
-    CompressorError
-        If it is missing.
-    """
+    """The content of a compressor's file, which may be missing."""
     if suffix not in files:
         raise CompressorError(f"the compressor's file {suffix!r} is missing; there are: {', '.join(files) or 'none'}")
     return files[suffix]
 
 
 def codes_below(codes: NDArray[Any], limit: int) -> NDArray[Any]:
-    """``codes`` in a row.
-
-    Raises
-    ------
-    CompressorError
-        If one is not in ``range(limit)``.
-    """
+    """``codes`` in a row, all of them in ``range(limit)``."""
     codes = np.ascontiguousarray(codes)
     if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < limit:
         raise CompressorError("codes out of range")
@@ -41,13 +29,7 @@ def codes_below(codes: NDArray[Any], limit: int) -> NDArray[Any]:
 
 
 def read(path: Path, where: str) -> bytes:
-    """The content of a file that the user names.
-
-    Raises
-    ------
-    CompressorError
-        Naming the flag ``where``, if it cannot be read.
-    """
+    """The content of a file that the user names with the flag ``where``."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -55,31 +37,8 @@ def read(path: Path, where: str) -> bytes:
 
 
 @contextmanager
-def named(path: str, flag: str) -> Iterator[None]:
-    """Errors about a file's content, which know only the content, name the file and the flag that asked for it.
-
-    Raises
-    ------
-    CompressorError
-        Naming both.
-    """
-    try:
-        yield
-    except CompressorError as error:
-        raise CompressorError(
-            error.what, where=" ".join([flag, path, *filter(None, [error.where])]), fix=error.fix
-        ) from error
-
-
-@contextmanager
 def panics(library: str) -> Iterator[None]:
-    """Turn a panic of a library written in Rust, which is no Exception, into an error for users.
-
-    Raises
-    ------
-    CompressorError
-        Naming ``library`` and what it said.
-    """
+    """Turn a panic of a library written in Rust, which is no Exception, into an error for users."""
     try:
         yield
     except BaseException as error:

@@ -51,7 +51,6 @@ class ImportedCompressor(Compressor):
         self.bits = bits
         self.window_bits = window_bits
         self.key = key
-        self._settings = ImportedOptions(bits, window_bits, key)
 
     @classmethod
     @override
@@ -65,7 +64,7 @@ class ImportedCompressor(Compressor):
 
     @override
     def config(self) -> dict[str, Any]:
-        return self._settings.stored()
+        return ImportedOptions(self.bits, self.window_bits, self.key).stored()
 
     @property
     @override

@@ -51,13 +51,7 @@ def digest(encode: Callable[[bytes], bytes]) -> str:
 
 
 def check(expected: str, encode: Callable[[bytes], bytes], library: str) -> None:
-    """Refuse if ``encode`` does not give the digest ``expected``.
-
-    Raises
-    ------
-    CompressorError
-        Naming ``library``, whose version differs from the one that made the compressor.
-    """
+    """Refuse, with a CompressorError that names ``library``, if ``encode`` does not give the digest ``expected``."""
     if digest(encode) != expected:
         raise CompressorError(
             f"{library} on this machine compresses to other bytes than the one this compressor was made with",

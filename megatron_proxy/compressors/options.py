@@ -69,12 +69,7 @@ class Setting:
 
 
 def check_whole(value: Any, low: int, high: int, where: str | None) -> None:
-    """Refuse what is no whole number from ``low`` to ``high``.
-
-    Raises
-    ------
-    CompressorError
-    """
+    """Refuse, with a CompressorError, what is no whole number from ``low`` to ``high``."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise CompressorError(f"{value!r} is not a whole number from {low} to {high}", where=where)
 

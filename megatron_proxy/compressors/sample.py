@@ -14,7 +14,7 @@ from .base import Corpus
 _BLOCK = 4_096
 
 
-def sample(corpus: Corpus, max_bytes: int, *, seed: int = 0) -> list[bytes]:
+def sample(corpus: Corpus, max_bytes: int) -> list[bytes]:
     """Documents of ``corpus`` with at most ``max_bytes`` bytes in all, in the order of the corpus.
 
     Each document has a random number of its own; those with the smallest numbers are taken while they fit, so the
@@ -25,7 +25,7 @@ def sample(corpus: Corpus, max_bytes: int, *, seed: int = 0) -> list[bytes]:
     kept: list[tuple[float, int, bytes]] = []
     total = 0
     numbers: list[float] = []
-    stream = rng.key(seed, Purpose.CORPUS_SAMPLE)
+    stream = rng.key(0, Purpose.CORPUS_SAMPLE)
     for place, document in enumerate(corpus()):
         if place % _BLOCK == 0:
             numbers = rng.uniform(stream, np.arange(place, place + _BLOCK)).tolist()

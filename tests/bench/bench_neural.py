@@ -32,11 +32,12 @@ from megatron_proxy.compressors.byte_lm.neural_ac import NeuralAcCompressor
 from megatron_proxy.compressors.byte_lm.training import Sample, train
 from megatron_proxy.compressors.sample import sample
 from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
-from megatron_proxy.compressors.strings.enumerate_strings import NUM_BYTES, compile_most_probable, compile_windows
+from megatron_proxy.compressors.strings.enumerate_strings import compile_most_probable, compile_windows
 from megatron_proxy.compressors.strings.longest_match import num_candidates, segmented
 from megatron_proxy.compressors.strings.neural import NeuralCompressor, NeuralOptions
 from megatron_proxy.compressors.strings.neural_options import _lm_settings, _starts
 from megatron_proxy.compressors.strings.string_set import ranked
+from megatron_proxy.vocab import NUM_BYTES
 
 SYMBOLS, LONGEST, BITS = 65_280, 64, 16
 
@@ -106,9 +107,8 @@ def main() -> None:
     reference = speed(
         lambda: codes.extend(c for s in segments for c in reference_codes(s, predictor, BITS, LONGEST)), cut[-1], 1
     )
-    out = np.empty(cut[-1], np.int32)
-    code_ends = neural_ac._walker.encode_windows(text[: cut[-1]], text_ends[borders], out)
-    same = out[: code_ends[-1]].tolist() == codes
+    windows, _ = neural_ac._walker.encode(text[: cut[-1]], text_ends[borders], whole=True)
+    same = windows.tolist() == codes
     print(f"the reference path and neural-ac make the same {len(codes):,} codes: {'yes' if same else 'NO'}")
     neural.encode(held_out[0])
     neural_ac.encode(held_out[0])

@@ -73,6 +73,7 @@ DAMAGED = [
     ("gzip", "level", 10, "10 is not a whole number from 1 to 9"),
     ("hf", "split", "sometimes", "'sometimes' is none of none, lines"),
     ("neural", "ends", None, "None is none of anywhere, words"),
+    ("neural", "ends", "nowhere", "'nowhere' is none of anywhere, words"),
     ("neural-ac", "bits", 9, "9 is none of 8, 12, 16"),
     ("sentencepiece", "symbols", None, "None is none of ids, bytes, gray"),
     ("tiktoken", "pattern", 3, "3 is not of the type str"),

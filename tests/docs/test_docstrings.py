@@ -76,6 +76,21 @@ def test_names_in_docstrings_are_there():
     assert [(str(file), target) for file, target in named if not there(target, file)] == []
 
 
+def test_names_that_scripts_import_are_there():
+    """Benchmarks, docs, examples and the GPU path are run by hand only, but for what tests run of them."""
+    imports = [
+        (file, node.module, alias.name)
+        for file in FILES
+        if "megatron_proxy" not in file.relative_to(ROOT).parts
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("megatron_proxy")
+        for alias in node.names
+    ]
+    assert len(imports) > 100
+    missing = [each for each in imports if not there(f"{each[1]}.{each[2]}", each[0])]
+    assert [(str(file), *names) for file, *names in missing] == []
+
+
 def comments_and_docstrings(file: Path) -> list[str]:
     text = file.read_text(encoding="utf-8")
     alone = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Expr)]

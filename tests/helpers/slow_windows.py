@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from megatron_proxy.compressors.byte_lm.predict import Predictor
-from megatron_proxy.compressors.byte_lm.windows import NO_CODE
-from megatron_proxy.compressors.strings.enumerate_strings import INTERVAL_BITS, NUM_BYTES, entropy, split
+from megatron_proxy.compressors.strings.enumerate_strings import INTERVAL_BITS, entropy, split
+from megatron_proxy.compressors.strings.string_set import NO_CODE
+from megatron_proxy.vocab import NUM_BYTES
 
 
 def reference_codes(

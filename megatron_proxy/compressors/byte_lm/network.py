@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from ...common import rng
 from ...common.rng import Purpose
+from ...vocab import NUM_BYTES
 from .predict import quantised
 
-NUM_BYTES = 256
 START = NUM_BYTES
 """The input before a window's first byte."""
 
@@ -93,23 +93,20 @@ class LmPredictor:
         """Go back to the empty string."""
         shape = self._model.shape
         self._state = torch.zeros(shape.layers, 1, shape.size, dtype=torch.float64)
-        self._advance(np.zeros(1, dtype=np.int64), np.array([START]))
+        self.descend(np.zeros(1, dtype=np.int64), np.array([START]))
 
     def frequencies(self) -> NDArray[np.int64]:
         """How often each byte follows each string: int64, shape (strings, 256)."""
         return self._frequencies
 
-    def descend(self, rows: NDArray[np.int64], labels: NDArray[np.uint8]) -> None:
-        """Go on to the strings ``rows`` with one more byte each."""
-        self._advance(rows, labels)
-
     @torch.no_grad()
-    def _advance(self, rows: NDArray[np.int64], inputs: NDArray[np.integer]) -> None:
+    def descend(self, rows: NDArray[np.int64], labels: NDArray[np.integer]) -> None:
+        """Go on to the strings ``rows`` with one more byte each."""
         states, found = [], []
         for begin in range(0, len(rows), _ROWS):
             part = slice(begin, begin + _ROWS)
             state = self._state[:, torch.from_numpy(rows[part])]
-            ids = torch.from_numpy(inputs[part].astype(np.int64))[:, None]
+            ids = torch.from_numpy(labels[part].astype(np.int64))[:, None]
             logits, state = self._model(ids, state.contiguous())
             states.append(state)
             found.append(quantised(torch.softmax(logits[:, 0] / self._temperature, dim=-1).numpy()))

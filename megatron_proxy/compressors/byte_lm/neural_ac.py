@@ -10,23 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Self, override
+from typing import Annotated, Any, Self, override
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CompressorError
+from ...vocab import NUM_BYTES
 from .. import checks
-from ..base import Compressor, Corpus, Encoded, literal_codes
+from ..base import Corpus
 from ..options import MADE, Setting
 from ..sample import sample
 from ..segments.segmenter import Kind, Segmenter
 from ..strings.double_array import Walker
 from ..strings.enumerate_strings import Compiled, compile_windows
-from ..strings.longest_match import TRIE_FILE, Longest, SegmentBytes, checked_codes, lines_of, segmented
-from ..strings.neural_options import Border, Counts, LmOptions, learning_of
-from ..strings.string_set import NUM_BYTES, Trie, from_bytes
-from .windows import NO_CODE, likeliest, window_codes
+from ..strings.longest_match import (
+    TRIE_FILE,
+    Longest,
+    SegmentBytes,
+    StringCompressor,
+    checked_codes,
+    lines_of,
+    segmented,
+)
+from ..strings.neural_options import Border, Counts, LmOptions, learner
+from ..strings.string_set import NO_CODE, Trie, from_bytes
+from .windows import likeliest, window_codes
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class NeuralAcOptions(LmOptions):
     segmenter: Annotated[dict[str, Any], MADE] = field(default_factory=dict)
 
 
-class NeuralAcCompressor(Compressor):
+class NeuralAcCompressor(StringCompressor):
     """Arithmetic-coding windows of a fixed number of bits, by longest match.
 
     Parameters
@@ -53,7 +62,7 @@ class NeuralAcCompressor(Compressor):
     trie
         Every string that fits a window.
     outputs
-        int32, shape (2, 256 + strings). Row 0: the window's code; -1 for a single byte that fits no window. Row 1: 1
+        int32, shape (256 + strings,): the window's code (-1 for a single byte that fits no window), doubled, plus 1
         where the string is what its code is decoded as.
     segmenter
         Cuts documents; no window crosses a border.
@@ -62,24 +71,21 @@ class NeuralAcCompressor(Compressor):
     name = "neural-ac"
     learns_quickly = False
     options = NeuralAcOptions.flags()
-    lossless: ClassVar[bool] = False
-    literals = True
-    spans = True
+    lossless = False
 
     def __init__(self, bits: int, trie: Trie, outputs: NDArray[np.int32], segmenter: Segmenter) -> None:
+        super().__init__(trie, outputs, segmenter)
         self.bits = bits
-        self.trie = trie
-        self.segmenter = segmenter
-        self._outputs = outputs
-        self._string_of = _inverse(outputs, bits)
+        self._codes = outputs >> 1
+        self._string_of = _inverse(self._codes, outputs & 1 == 1, bits)
 
     @classmethod
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         settings = NeuralAcOptions.given(options, cls.name)
         segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
-        learning = learning_of(settings, cls.name)
-        predictor = learning.predictor(*segmented(sample(corpus, settings.sample_bytes), segmenter))
+        learn = learner(settings, cls.name)
+        predictor = learn(*segmented(sample(corpus, settings.sample_bytes), segmenter))
         compiled = compile_windows(predictor, settings.bits, settings.longest, settings.border or None)
         return cls.of_windows(compiled, settings.bits, segmenter)
 
@@ -88,10 +94,9 @@ class NeuralAcCompressor(Compressor):
         """The compressor of compiled windows of so many bits."""
         codes = window_codes(compiled, bits)
         best = likeliest(compiled, codes, bits)
-        is_best = np.zeros(len(codes), dtype=np.int32)
-        is_best[best[best >= 0]] = 1
-        trie = Trie(compiled.parents.astype(np.int32), compiled.labels)
-        return cls(bits, trie, np.stack([codes, is_best]), segmenter)
+        outputs = 2 * codes
+        outputs[best[best >= 0]] += 1
+        return cls(bits, Trie(compiled.parents.astype(np.int32), compiled.labels), outputs, segmenter)
 
     @classmethod
     @override
@@ -100,20 +105,11 @@ class NeuralAcCompressor(Compressor):
         trie, outputs = from_bytes(checks.file(files, TRIE_FILE), TRIE_FILE)
         if outputs is None:
             raise CompressorError(f"this is a file of another compressor than {cls.name}", where=TRIE_FILE)
-        # One int32 per string: the code doubled, plus 1 where the code is decoded as this string.
-        return cls(stored.bits, trie, np.stack([outputs >> 1, outputs & 1]), lines_of(stored.segmenter))
+        return cls(stored.bits, trie, outputs, lines_of(stored.segmenter))
 
     @override
     def config(self) -> dict[str, Any]:
         return NeuralAcOptions(bits=self.bits, segmenter=self.segmenter.config()).stored()
-
-    @override
-    def files(self) -> dict[str, bytes]:
-        return {TRIE_FILE: self._content}
-
-    @cached_property
-    def _content(self) -> bytes:
-        return self.trie.to_bytes(self._outputs[0] * 2 + self._outputs[1])
 
     @property
     @override
@@ -122,19 +118,11 @@ class NeuralAcCompressor(Compressor):
 
     @cached_property
     def _walker(self) -> Walker:
-        codes = self._outputs[0]
-        return Walker.of(self.trie, np.where(codes == NO_CODE, NO_CODE, codes + NUM_BYTES).astype(np.int32))
+        return Walker.of(self.trie, np.where(self._codes == NO_CODE, NO_CODE, self._codes + NUM_BYTES))
 
     @override
-    def encode(self, document: bytes) -> NDArray[Any]:
-        return self.encode_spans(document).codes
-
-    @override
-    def encode_spans(self, document: bytes) -> Encoded:
-        ends = self.segmenter.ends(document)
-        out = np.empty(len(document), dtype=self.vocabulary.code_dtype)
-        code_ends = self._walker.encode_windows(literal_codes(document), ends, out)
-        return Encoded(out[: code_ends[-1] if len(ends) else 0].copy(), ends, code_ends)
+    def _walk(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        return self._walker.encode(data, ends, self._dtype, whole=True)
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
@@ -147,18 +135,11 @@ class NeuralAcCompressor(Compressor):
         return self.trie.spell(strings)
 
 
-def _inverse(outputs: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
-    """Code to number of a string: int32, shape (256 + 2^bits,); -1 for codes of no window.
-
-    Raises
-    ------
-    CompressorError
-        If the outputs are not those of windows of so many bits.
-    """
-    codes, is_best = outputs
+def _inverse(codes: NDArray[np.int32], is_best: NDArray[np.bool_], bits: int) -> NDArray[np.int32]:
+    """Code to number of a string: int32, shape (256 + 2^bits,); -1 for codes of no window."""
     if (codes < NO_CODE).any() or (codes >= 1 << bits).any() or (codes[NUM_BYTES:] < 0).any():
         raise CompressorError(f"this file holds no windows of {bits} bits", where=TRIE_FILE)
-    chosen = np.flatnonzero((is_best == 1) & (codes >= 0))
+    chosen = np.flatnonzero(is_best & (codes >= 0))
     if len(np.unique(codes[chosen])) != len(chosen) or len(chosen) != len(np.unique(codes[codes >= 0])):
         raise CompressorError("not every window's code has one string to be decoded as", where=TRIE_FILE)
     strings = np.full(NUM_BYTES + (1 << bits), NO_CODE, dtype=np.int32)

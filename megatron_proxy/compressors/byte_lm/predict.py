@@ -7,10 +7,11 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...vocab import NUM_BYTES
+
 FREQUENCY_BITS: Final = 20
 """Frequencies of the 256 bytes after one string add up to at most 2^20."""
 
-_NUM_BYTES: Final = 256
 _SHARE_UNITS: Final = 1_000
 
 
@@ -35,7 +36,7 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
 
     Every byte gets at least 1, so that everything can be coded.
     """
-    share = np.asarray(probabilities, dtype=np.float64) * (2**FREQUENCY_BITS - _NUM_BYTES)
+    share = np.asarray(probabilities, dtype=np.float64) * (2**FREQUENCY_BITS - NUM_BYTES)
     return share.astype(np.int64) + 1
 
 
@@ -69,29 +70,26 @@ class CountPredictor:
 
     def frequencies(self) -> NDArray[np.int64]:
         """The counts as frequencies; all bytes alike after a string that nothing followed."""
-        counts = np.bincount(self._cells(), minlength=self._strings * _NUM_BYTES).reshape(-1, _NUM_BYTES)
+        counts = np.bincount(self._cells(), minlength=self._strings * NUM_BYTES).reshape(-1, NUM_BYTES)
         total = counts.sum(axis=1, keepdims=True)
-        return quantised(np.where(total > 0, counts / np.maximum(total, 1), 1 / _NUM_BYTES))
+        return quantised(np.where(total > 0, counts / np.maximum(total, 1), 1 / NUM_BYTES))
 
     def descend(self, rows: NDArray[np.int64], labels: NDArray[np.uint8]) -> None:
         """Go on to other strings; no two may be the same."""
-        number = np.full(self._strings * _NUM_BYTES, -1, dtype=np.int32)
-        number[rows * _NUM_BYTES + labels] = np.arange(len(rows))
-        following = number[self._cells()]
-        self._keep(following >= 0)
-        self._rows = following[following >= 0]
+        number = np.full(self._strings * NUM_BYTES, -1, dtype=np.int32)
+        number[rows * NUM_BYTES + labels] = np.arange(len(rows))
+        self._rows = number[self._cells()]
+        self._keep(self._rows >= 0)
         self._strings = len(rows)
         self._depth += 1
 
     def _cells(self) -> NDArray[np.int64]:
         """String and next byte, as one number, of every place that has a next byte; other places are dropped."""
-        inside = self._stops - self._places > self._depth
-        self._keep(inside)
-        self._rows = self._rows[inside]
-        return self._rows * np.int64(_NUM_BYTES) + self._data[self._places + self._depth]
+        self._keep(self._stops - self._places > self._depth)
+        return self._rows * np.int64(NUM_BYTES) + self._data[self._places + self._depth]
 
     def _keep(self, chosen: NDArray[np.bool_]) -> None:
-        self._places, self._stops = self._places[chosen], self._stops[chosen]
+        self._places, self._stops, self._rows = self._places[chosen], self._stops[chosen], self._rows[chosen]
 
 
 class MixedPredictor:

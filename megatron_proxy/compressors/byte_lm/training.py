@@ -20,8 +20,9 @@ from torch.nn import functional
 from ...common import rng
 from ...common.rng import Purpose
 from ...errors import CompressorError
+from ...vocab import NUM_BYTES
 from .checkpoint import State, identity_of
-from .network import NUM_BYTES, START, ByteLM, Shape
+from .network import START, ByteLM, Shape
 
 # One stretch of the sample in so many is held out to measure the loss on.
 _HELD_OUT_OF: Final = 32
@@ -132,13 +133,7 @@ def train(
 
 
 def check_device(name: str, flag: str) -> None:
-    """Refuse a device that torch cannot use.
-
-    Raises
-    ------
-    CompressorError
-        Naming ``flag``.
-    """
+    """Refuse, with a CompressorError that names ``flag``, a device that torch cannot use."""
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:

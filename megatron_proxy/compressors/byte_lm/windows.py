@@ -14,14 +14,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..strings.enumerate_strings import INTERVAL_BITS, NUM_BYTES, Compiled
-
-NO_CODE = -1
-"""In place of the code of a single byte that does not fit a window: it stays a literal."""
+from ...vocab import NUM_BYTES
+from ..strings.enumerate_strings import INTERVAL_BITS, Compiled
+from ..strings.string_set import NO_CODE
 
 
 def window_codes(compiled: Compiled, bits: int) -> NDArray[np.int32]:
-    """The code, below 2^bits, of every string of ``compile_windows``: int32, shape (256 + strings,)."""
+    """The code, below 2^bits, of every string of ``compile_windows``: int32, shape (256 + strings,).
+
+    :data:`NO_CODE` for a single byte that does not fit a window: it stays a literal.
+    """
     step = 1 << (INTERVAL_BITS - bits)
     codes = (compiled.lows + step - 1) // step
     return np.where(compiled.widths >= step, codes, NO_CODE).astype(np.int32)

@@ -53,14 +53,14 @@ class _RegroupCompressor(Compressor):
     @override
     def encode_spans(self, document: bytes) -> Encoded:
         ends = self._span_ends(document)
-        return Encoded(self.encode(document), ends, ends * 8 // self.bits)
+        return Encoded(self.encode(document), ends, -(-ends * 8 // self.bits))
 
     def _span_ends(self, document: bytes) -> NDArray[np.int64]:
         return _SPANS.ends(document)
 
 
 class _PartCompressor(_RegroupCompressor):
-    """Parts of a byte."""
+    """Parts of a byte, or all of it."""
 
     @override
     def encode(self, document: bytes) -> NDArray[np.uint8]:
@@ -103,19 +103,11 @@ class BitCompressor(_PartCompressor):
     bits = 1
 
 
-class IdentityCompressor(_RegroupCompressor):
+class IdentityCompressor(_PartCompressor):
     """Bytes under other ids: 256 symbols, one per byte."""
 
     name = "identity"
     bits = 8
-
-    @override
-    def encode(self, document: bytes) -> NDArray[np.uint8]:
-        return np.frombuffer(document, dtype=np.uint8)
-
-    @override
-    def decode(self, codes: NDArray[Any]) -> bytes:
-        return checks.codes_below(codes, NUM_BYTES).astype(np.uint8).tobytes()
 
     @override
     def symbol_bytes(self) -> NDArray[np.int32]:
@@ -145,11 +137,6 @@ class DoubleByteCompressor(_RegroupCompressor):
         if len(pairs) and pairs.min() < NUM_BYTES:
             raise CompressorError("a literal byte that is not the last code")
         return (pairs.astype(np.int32) - NUM_BYTES).astype(">u2").tobytes() + last
-
-    @override
-    def encode_spans(self, document: bytes) -> Encoded:
-        ends = self._span_ends(document)
-        return Encoded(self.encode(document), ends, (ends + 1) // 2)
 
     @override
     def _span_ends(self, document: bytes) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ and whether a candidate is a border is decided by the stretch around it alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -27,7 +27,14 @@ from numpy.typing import NDArray
 
 from ...common.jit import jit
 from ...errors import CompressorError
+from .. import checks
+from ..base import Corpus
+from ..sample import sample
+from . import punkt
 from .punkt import Punkt
+
+PUNKT_FILE: Final = "punkt.json"
+_PUNKT_SAMPLE_BYTES: Final = 4 << 20
 
 MAX_BYTES_LIMIT: Final = 65_535
 """Longest segment: span tables are uint16."""
@@ -83,21 +90,40 @@ class Segmenter:
             return _cut_long(data, self.punkt.ends(document), self.max_bytes)
         return _lines(document, data, self.max_bytes)
 
-    def config(self) -> dict[str, Any]:
-        """The settings, JSON-able; the Punkt model is a file of the compressor."""
-        return {"kind": str(self.kind), "max_bytes": self.max_bytes}
+    def cut(self, documents: Iterable[bytes]) -> Iterator[bytes]:
+        """All segments of ``documents``."""
+        for document in documents:
+            begin = 0
+            for end in self.ends(document).tolist():
+                yield document[begin:end]
+                begin = end
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], punkt: Punkt | None = None) -> Segmenter:
-        """The inverse of :meth:`config`.
+    def learnt(cls, kind: Kind, max_bytes: int, corpus: Corpus) -> Segmenter:
+        """One that learns from the corpus what it needs."""
+        model = Punkt(punkt.train(sample(corpus, _PUNKT_SAMPLE_BYTES))) if kind is Kind.SENTENCES else None
+        return cls(kind, max_bytes, model)
+
+    def config(self) -> dict[str, Any]:
+        """The settings, JSON-able."""
+        return {"kind": str(self.kind), "max_bytes": self.max_bytes}
+
+    def files(self) -> dict[str, bytes]:
+        """What it adds to its compressor's files."""
+        return {PUNKT_FILE: self.punkt.parameters} if self.punkt else {}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], files: Mapping[str, bytes]) -> Segmenter:
+        """The inverse of :meth:`config` and :meth:`files`.
 
         Raises
         ------
         CompressorError
-            If the settings are not a segmenter's.
+            If the settings are not a segmenter's, or a file is missing.
         """
+        model = Punkt(checks.file(files, PUNKT_FILE)) if config.get("kind") == Kind.SENTENCES else None
         try:
-            return cls(Kind(config["kind"]), int(config["max_bytes"]), punkt)
+            return cls(Kind(config["kind"]), int(config["max_bytes"]), model)
         except (KeyError, TypeError, ValueError) as error:
             raise CompressorError(f"not the settings of a segmenter: {dict(config)!r} ({error})") from error
 

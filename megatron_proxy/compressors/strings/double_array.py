@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ...common.jit import jit
 from ...errors import CompressorError
-from .string_set import NUM_BYTES, Trie
+from ...vocab import NUM_BYTES
+from .string_set import Trie
 
 # Places tried for a string's extensions before the cells up to there are left to strings with fewer extensions.
 _TRIES = 256
@@ -71,8 +72,10 @@ class Walker:
         cell_codes[cell_of] = numbers if codes is None else codes
         return cls(cells, cell_codes)
 
-    def encode(self, data: NDArray[np.uint8], ends: NDArray[np.int64], out: NDArray[Any]) -> NDArray[np.int64]:
-        """Write the codes of the longest matches to ``out``; returns where each segment's codes end (int64).
+    def encode(
+        self, data: NDArray[np.uint8], ends: NDArray[np.int64], dtype: Any = np.int32, *, whole: bool = False
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The codes of the longest matches (a view of a longer array), and where each segment's codes end (int64).
 
         Parameters
         ----------
@@ -80,34 +83,28 @@ class Walker:
             uint8, shape (bytes,).
         ends
             int64: where the segments end, rising to ``len(data)``; no match crosses a border.
-        out
-            Of an integer dtype that holds every code, with room for one code per byte.
+        dtype
+            Of the codes: one that holds every one.
+        whole
+            Whether a match that its segment's end cuts short goes out as literal bytes, and so does a single byte
+            that has no code (-1).
         """
-        code_ends = np.empty(len(ends), dtype=np.int64)
-        _longest_matches(self.cells, self.codes, False, data, ends, out, code_ends)
-        return code_ends
+        codes, code_ends = np.empty(len(data), dtype=dtype), np.empty(len(ends), dtype=np.int64)
+        _longest_matches(self.cells, self.codes, whole, data, ends, codes, code_ends)
+        return codes[: code_ends[-1] if len(ends) else 0], code_ends
 
     def encode_to_borders(
-        self, data: NDArray[np.uint8], ends: NDArray[np.int64], out: NDArray[Any], words: bool
-    ) -> NDArray[np.int64]:
+        self, data: NDArray[np.uint8], ends: NDArray[np.int64], dtype: Any = np.int32, *, words: bool
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Like :meth:`encode`, but not every string has a code (-1: none), and some ends are better than others.
 
         With ``words`` a match ends where a word begins (or its segment ends), as late as it can; if no such place is
         in reach, before a space or after a character of several bytes; and only then just as late as it can.
         """
-        code_ends = np.empty(len(ends), dtype=np.int64)
+        codes, code_ends = np.empty(len(data), dtype=dtype), np.empty(len(ends), dtype=np.int64)
         kinds = _KINDS if words else np.zeros_like(_KINDS)
-        _to_borders(self.cells, self.codes, kinds, _RANKS, data, ends, out, code_ends)
-        return code_ends
-
-    def encode_windows(self, data: NDArray[np.uint8], ends: NDArray[np.int64], out: NDArray[Any]) -> NDArray[np.int64]:
-        """Like :meth:`encode`, but a match that its segment's end cuts short goes out as literal bytes.
-
-        A code -1 stands for a single byte that has no code: it goes out as a literal byte too.
-        """
-        code_ends = np.empty(len(ends), dtype=np.int64)
-        _longest_matches(self.cells, self.codes, True, data, ends, out, code_ends)
-        return code_ends
+        _to_borders(self.cells, self.codes, kinds, _RANKS, data, ends, codes, code_ends)
+        return codes[: code_ends[-1] if len(ends) else 0], code_ends
 
 
 def _lay_out(trie: Trie) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:

@@ -18,15 +18,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...vocab import NUM_BYTES
 from ..byte_lm.predict import FREQUENCY_BITS, Predictor
+from .string_set import nth_largest
 
 INTERVAL_BITS: Final = 40
 """Intervals are given in units of 2^-40."""
 
 FINEST_BITS: Final = 22
 """Strings are sought down to a probability of 2^-22."""
-
-NUM_BYTES: Final = 256
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,7 @@ def compile_most_probable(
     taken to go on in a way that nothing is known of: a string of n bytes is (1 - edits)^n times as probable.
     """
     finest = 1 << (INTERVAL_BITS - FINEST_BITS)
-
-    def least(widths: NDArray[np.int64]) -> int:
-        return max(finest, int(np.partition(widths, -size)[-size])) if len(widths) >= size else finest
-
-    return _compile(predictor, longest, border, least, edits)
+    return _compile(predictor, longest, border, lambda widths: max(finest, nth_largest(widths, size)), edits)
 
 
 def split(
@@ -119,16 +115,11 @@ def _compile(
         if not len(rows):
             break
         labels = columns.astype(np.uint8)
-        longer = Compiled(numbers[rows], labels, lows[rows, columns], widths[rows, columns])
-        numbers = len(found.widths) + np.arange(len(rows))
-        found = _joined(found, longer)
+        prefixes, numbers = numbers[rows], len(found.widths) + np.arange(len(rows))
+        found = Compiled(
+            np.concatenate([found.parents, prefixes]),
+            np.concatenate([found.labels, labels]),
+            np.concatenate([found.lows, lows[rows, columns]]),
+            np.concatenate([found.widths, widths[rows, columns]]),
+        )
     return found
-
-
-def _joined(found: Compiled, longer: Compiled) -> Compiled:
-    return Compiled(
-        np.concatenate([found.parents, longer.parents]),
-        np.concatenate([found.labels, longer.labels]),
-        np.concatenate([found.lows, longer.lows]),
-        np.concatenate([found.widths, longer.widths]),
-    )

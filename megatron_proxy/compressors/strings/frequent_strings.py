@@ -13,14 +13,13 @@ and 1 KiB per string of one length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...common.jit import jit
-from .string_set import Trie, ranked
+from .string_set import Trie, nth_largest, ranked
 
 # A string seen once in the sample says nothing about another text.
 _LEAST_COUNT = 2
@@ -48,76 +47,28 @@ def most_frequent(
     -------
     Trie with the strings in order of falling frequency; among equals the shorter first, then in the order of bytes.
     """
-    level = _Level.first(data, ends, places)
-    found = _Strings.none()
+    last = np.zeros(len(data), dtype=np.bool_)
+    last[ends - 1] = True
+    # What was found, by number: 0 … 255 are the single bytes.
+    parents, labels, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64)
+    # The strings of the present length: which of them starts at each place (int32), and the number of each.
+    rows = data[places].astype(np.int32)
+    numbers = np.arange(256)
     for depth in range(2, longest + 1):
-        longer = level.extend(depth, found, size)
-        if not len(longer.counts):
-            break
-        found = found.and_(longer)
-    return ranked(found.parents, found.labels, found.counts, size)
-
-
-@dataclass(frozen=True)
-class _Strings:
-    """Strings of one length, in the order of their parents and then of their last bytes.
-
-    ``parents`` are numbers of strings: the single bytes are 0 … 255, then every string as it was found.
-    """
-
-    parents: NDArray[np.int64]
-    labels: NDArray[np.uint8]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def none(cls) -> _Strings:
-        return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64))
-
-    def and_(self, longer: _Strings) -> _Strings:
-        return _Strings(
-            np.concatenate([self.parents, longer.parents]),
-            np.concatenate([self.labels, longer.labels]),
-            np.concatenate([self.counts, longer.counts]),
-        )
-
-
-@dataclass
-class _Level:
-    """Where the strings of the present length occur.
-
-    ``places`` (int32) are the starts, ``rows`` (int32) the strings that start there, as places in ``numbers``.
-    """
-
-    data: NDArray[np.uint8]
-    last: NDArray[np.bool_]
-    places: NDArray[np.int32]
-    rows: NDArray[np.int32]
-    numbers: NDArray[np.int64]
-
-    @classmethod
-    def first(cls, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int32]) -> _Level:
-        last = np.zeros(len(data), dtype=np.bool_)
-        last[ends - 1] = True
-        return cls(data, last, places, data[places].astype(np.int32), np.arange(256))
-
-    def extend(self, depth: int, found: _Strings, size: int) -> _Strings:
-        """Go on to the strings of ``depth`` bytes that may be among the ``size`` most frequent, beside ``found``."""
-        table = np.zeros(len(self.numbers) * 256, dtype=np.int32)
-        count = _count(self.data, self.last, self.places, self.rows, depth, table)
+        table = np.zeros(len(numbers) * 256, dtype=np.int32)
+        places = places[: _count(data, last, places, rows, depth, table)]
         cells = np.flatnonzero(table >= _LEAST_COUNT)
-        cells = cells[table[cells] >= _bar(np.concatenate([found.counts, table[cells]]), size)]
-        strings = _Strings(self.numbers[cells >> 8], (cells & 255).astype(np.uint8), table[cells].astype(np.int64))
+        cells = cells[table[cells] >= nth_largest(np.concatenate([counts, table[cells]]), size)]
+        if not len(cells):
+            break
+        parents = np.concatenate([parents, numbers[cells >> 8]])
+        labels = np.concatenate([labels, (cells & 255).astype(np.uint8)])
+        numbers = 256 + len(counts) + np.arange(len(cells))
+        counts = np.concatenate([counts, table[cells].astype(np.int64)])
         table[:] = -1
         table[cells] = np.arange(len(cells), dtype=np.int32)
-        count = _follow(self.data, self.places[:count], self.rows, depth, table)
-        self.places, self.rows = self.places[:count], self.rows[:count]
-        self.numbers = 256 + len(found.counts) + np.arange(len(cells))
-        return strings
-
-
-def _bar(counts: NDArray[np.int64], size: int) -> int:
-    """The count that a string needs to be among the ``size`` most frequent."""
-    return int(np.partition(counts, -size)[-size]) if len(counts) >= size else 0
+        places = places[: _follow(data, places, rows, depth, table)]
+    return ranked(parents, labels, counts, size)
 
 
 @jit

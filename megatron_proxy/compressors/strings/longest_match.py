@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CompressorError
+from ...vocab import NUM_BYTES
 from .. import checks
 from ..base import Compressor, Encoded, literal_codes
 from ..options import MADE, Options, Setting
-from ..segments.options import restore_segmenter
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
 from .double_array import Walker
-from .select_symbols import NO_CODE, most_used
-from .string_set import MAX_LENGTH, MAX_STRINGS, NUM_BYTES, Trie, from_bytes
+from .select_symbols import most_used
+from .string_set import MAX_LENGTH, MAX_STRINGS, NO_CODE, Trie, from_bytes
 
 TRIE_FILE: Final = "strings.trie"
 
@@ -63,7 +64,57 @@ class StoredOptions(Options):
     ends: Annotated[str, Setting(choices=ENDS, stored=True)] = ENDS[0]
 
 
-class LongestMatch(Compressor):
+class StringCompressor(Compressor):
+    """Strings of a trie are found by one walk over a document, inside segments that end at lines.
+
+    A subclass is made again from its configuration and one file: the trie, and what else it needs of each string.
+
+    Parameters
+    ----------
+    trie
+        The strings and their prefixes.
+    outputs
+        int32, shape (256 + strings,): what the file holds beside the trie; None for nothing.
+    segmenter
+        Cuts documents; no match crosses a border.
+    """
+
+    literals = True
+    spans = True
+
+    def __init__(self, trie: Trie, outputs: NDArray[np.int32] | None, segmenter: Segmenter) -> None:
+        self.trie = trie
+        self.segmenter = segmenter
+        self._outputs = outputs
+
+    @override
+    def files(self) -> dict[str, bytes]:
+        return {TRIE_FILE: self._content}
+
+    @cached_property
+    def _content(self) -> bytes:
+        return self.trie.to_bytes(self._outputs)
+
+    @cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return self.vocabulary.code_dtype
+
+    @override
+    def encode(self, document: bytes) -> NDArray[Any]:
+        return self.encode_spans(document).codes
+
+    @override
+    def encode_spans(self, document: bytes) -> Encoded:
+        ends = self.segmenter.ends(document)
+        codes, code_ends = self._walk(literal_codes(document), ends)
+        return Encoded(codes.copy(), ends, code_ends)
+
+    @abstractmethod
+    def _walk(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The codes of some bytes whose segments end at ``ends``, and where those of each segment end."""
+
+
+class LongestMatch(StringCompressor):
     """A symbol is one byte string; each match is the longest that the trie and the segment allow, or a shorter one.
 
     Single bytes are literals: every byte string can be encoded.
@@ -81,20 +132,16 @@ class LongestMatch(Compressor):
         Whether a match ends where a word begins if there is such a place in it.
     """
 
-    literals = True
-    spans = True
-
     def __init__(
         self, trie: Trie, segmenter: Segmenter, codes: NDArray[np.int32] | None = None, words: bool = False
     ) -> None:
-        self.trie = trie
-        self.segmenter = segmenter
         numbers = np.arange(NUM_BYTES + len(trie), dtype=np.int32)
         self._words = words
         self._codes = numbers if codes is None else codes
         # Matches that may end at any string are just the longest ones.
         self._plain = not words and np.array_equal(self._codes, numbers)
         self._numbers = _inverse(self._codes)
+        super().__init__(trie, None if self._plain else self._codes, segmenter)
 
     @classmethod
     def chosen(
@@ -127,14 +174,6 @@ class LongestMatch(Compressor):
         ends = {} if self._plain else {"ends": ENDS[self._words]}
         return {"segmenter": self.segmenter.config()} | ends
 
-    @override
-    def files(self) -> dict[str, bytes]:
-        return {TRIE_FILE: self._content}
-
-    @cached_property
-    def _content(self) -> bytes:
-        return self.trie.to_bytes(None if self._plain else self._codes)
-
     @property
     @override
     def vocab_size(self) -> int:
@@ -144,23 +183,11 @@ class LongestMatch(Compressor):
     def _walker(self) -> Walker:
         return Walker.of(self.trie, self._codes)
 
-    @cached_property
-    def _dtype(self) -> np.dtype[Any]:
-        return self.vocabulary.code_dtype
-
     @override
-    def encode(self, document: bytes) -> NDArray[Any]:
-        return self.encode_spans(document).codes
-
-    @override
-    def encode_spans(self, document: bytes) -> Encoded:
-        ends = self.segmenter.ends(document)
-        out = np.empty(len(document), dtype=self._dtype)
+    def _walk(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         if self._plain:
-            code_ends = self._walker.encode(literal_codes(document), ends, out)
-        else:
-            code_ends = self._walker.encode_to_borders(literal_codes(document), ends, out, self._words)
-        return Encoded(out[: code_ends[-1] if len(ends) else 0].copy(), ends, code_ends)
+            return self._walker.encode(data, ends, self._dtype)
+        return self._walker.encode_to_borders(data, ends, self._dtype, words=self._words)
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
@@ -178,10 +205,7 @@ class LongestMatch(Compressor):
 def _inverse(codes: NDArray[np.int32]) -> NDArray[np.int64]:
     """The number of the string that each code stands for: int64, shape (256 + symbols,).
 
-    Raises
-    ------
-    CompressorError
-        If two strings have one code, a code is left out, or a single byte has not its own.
+    Refuses codes of which two are the same or one is left out, and a single byte that has not its own.
     """
     numbers = np.flatnonzero(codes != NO_CODE)
     numbers = numbers[np.argsort(codes[numbers], kind="stable")]
@@ -210,7 +234,7 @@ def checked_codes(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
 
 def lines_of(settings: Mapping[str, Any]) -> Segmenter:
     """The segmenter that stored settings describe; it cuts at lines."""
-    segmenter = restore_segmenter(settings, {})
+    segmenter = Segmenter.from_config(settings, {})
     if segmenter.kind is not Kind.LINES:
         raise CompressorError(f"this compressor cuts at lines; its configuration says {segmenter.kind}")
     return segmenter

@@ -19,11 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, override
 
+from ...vocab import NUM_BYTES
 from ..base import Corpus
 from ..options import Setting
 from ..sample import sample
 from ..segments.segmenter import Kind, Segmenter
-from .enumerate_strings import NUM_BYTES, compile_most_probable
+from .enumerate_strings import compile_most_probable
 from .longest_match import (
     Candidates,
     Ends,
@@ -34,7 +35,7 @@ from .longest_match import (
     num_candidates,
     segmented,
 )
-from .neural_options import Border, Counts, LmOptions, Temperature, learning_of
+from .neural_options import Border, Counts, LmOptions, Temperature, learner
 from .string_set import ranked
 
 
@@ -73,12 +74,11 @@ class NeuralCompressor(LongestMatch):
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         settings = NeuralOptions.given(options, cls.name)
         segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
-        learning = learning_of(settings, cls.name)
+        learn = learner(settings, cls.name)
         learnt = segmented(sample(corpus, settings.sample_bytes), segmenter)
         candidates = num_candidates(settings.symbols, settings.candidates)
-        predictor = learning.predictor(*learnt)
         compiled = compile_most_probable(
-            predictor, candidates, settings.longest, settings.border or None, settings.edits
+            learn(*learnt), candidates, settings.longest, settings.border or None, settings.edits
         )
         trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], candidates)
         return cls.chosen(trie, settings.symbols, settings.ends == "words", learnt, segmenter)

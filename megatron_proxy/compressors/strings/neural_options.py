@@ -1,11 +1,12 @@
 """The options that the compressors with a language model share, and the way from them to a trained predictor.
 
-What they need on this machine is looked at before the corpus is opened (:func:`learning_of`).
+What they need on this machine is looked at before the corpus is opened (:func:`learner`).
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -75,43 +76,8 @@ _MAX_STARTS: Final = 1 << 24
 _STRINGS: Final = (65_280, 64)
 
 
-@dataclass(frozen=True)
-class Learning:
-    """How a predictor is learnt.
-
-    Parameters
-    ----------
-    compressor
-        Whose predictor it is, as progress tells.
-    options
-        What was set.
-    training
-        The training of the model; None where no model is needed.
-    """
-
-    compressor: str
-    options: LmOptions
-    training: TrainingSettings | None
-
-    def predictor(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> Predictor:
-        """What is learnt from a sample: its bytes, and where its segments end. Progress goes to standard error."""
-        starts = _starts(data, ends, self.options.rounds)
-        counts = CountPredictor(data, ends, starts)
-        if self.training is None:
-            return counts
-        from ..byte_lm.network import LmPredictor
-        from ..byte_lm.training import Sample, train
-
-        def report(line: str) -> None:
-            print(f"{self.compressor}: {line}", file=sys.stderr, flush=True)
-
-        trained = train(Sample(data, ends, starts), self.training, report, _checkpoint(self.options))
-        model = LmPredictor(trained, self.options.temperature)
-        return MixedPredictor(counts, model, self.options.counts) if self.options.counts > 0.0 else model
-
-
-def learning_of(options: LmOptions, compressor: str) -> Learning:
-    """What the options ask for.
+def learner(options: LmOptions, compressor: str) -> Callable[[NDArray[np.uint8], NDArray[np.int64]], Predictor]:
+    """What learns a predictor from a sample: its bytes, and where its segments end. Progress goes to standard error.
 
     Raises
     ------
@@ -120,13 +86,26 @@ def learning_of(options: LmOptions, compressor: str) -> Learning:
     ConfigurationError
         A checkpoint that could not be written.
     """
-    if (checkpoint := _checkpoint(options)) is not None:
+    checkpoint = None if options.checkpoint is None else Path(options.checkpoint)
+    if checkpoint is not None:
         require_file(checkpoint, overwrite=True, flag=f"--{compressor}-checkpoint")
-    return Learning(compressor, options, _lm_settings(options, compressor) if options.counts < 1.0 else None)
+    training = _lm_settings(options, compressor) if options.counts < 1.0 else None
 
+    def report(line: str) -> None:
+        print(f"{compressor}: {line}", file=sys.stderr, flush=True)
 
-def _checkpoint(options: LmOptions) -> Path | None:
-    return None if options.checkpoint is None else Path(options.checkpoint)
+    def learn_predictor(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> Predictor:
+        starts = _starts(data, ends, options.rounds)
+        counts = CountPredictor(data, ends, starts)
+        if training is None:
+            return counts
+        from ..byte_lm.network import LmPredictor
+        from ..byte_lm.training import Sample, train
+
+        model = LmPredictor(train(Sample(data, ends, starts), training, report, checkpoint), options.temperature)
+        return MixedPredictor(counts, model, options.counts) if options.counts > 0.0 else model
+
+    return learn_predictor
 
 
 def _starts(data: NDArray[np.uint8], ends: NDArray[np.int64], rounds: int) -> NDArray[np.int32]:

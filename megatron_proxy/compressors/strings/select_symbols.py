@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from ...common import rng
 from ...common.jit import jit
 from ...common.rng import Purpose
+from ...vocab import NUM_BYTES
 from .double_array import Walker
-from .string_set import NUM_BYTES, Trie
-
-NO_CODE: Final = -1
-"""In place of the code of a string that has none."""
+from .string_set import NO_CODE, Trie
 
 _DELETED_SHARE: Final = 0.1
 _BLOCK_BYTES: Final = 1 << 22
@@ -89,9 +87,8 @@ def _uses(
     begin = 0
     for part in np.array_split(ends, -(-len(data) // _BLOCK_BYTES) or 1):
         block = data[begin : part[-1]] if len(part) else data[:0]
-        codes = np.empty(len(block), dtype=np.int32)
-        code_ends = walker.encode_to_borders(block, part - begin, codes, words)
-        uses += np.bincount(codes[: code_ends[-1] if len(part) else 0], minlength=count)
+        codes, _ = walker.encode_to_borders(block, part - begin, words=words)
+        uses += np.bincount(codes, minlength=count)
         begin += len(block)
     return uses
 

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from ...common.jit import jit
 from ...errors import CompressorError
+from ...vocab import NUM_BYTES
 
-NUM_BYTES: Final = 256
+NO_CODE: Final = -1
+"""In place of the code of a string that has none."""
 
 MAX_STRINGS: Final = 1 << 20
 MAX_LENGTH: Final = 255
@@ -57,14 +59,10 @@ class Trie:
         numbers = np.arange(NUM_BYTES, NUM_BYTES + count)
         if count and (self.parents.min() < 0 or (self.parents >= numbers).any()):
             raise CompressorError("not a trie: a string comes before its own prefix")
-        if len(np.unique(self._edges)) != count:
+        if len(np.unique(self.parents.astype(np.int64) << 8 | self.labels)) != count:
             raise CompressorError("not a trie: a string is given twice")
         if (longest := int(self.lengths.max())) > MAX_LENGTH:
             raise CompressorError(f"not a trie: a string of {longest} bytes; at most {MAX_LENGTH} are possible")
-
-    @property
-    def _edges(self) -> NDArray[np.int64]:
-        return self.parents.astype(np.int64) << 8 | self.labels
 
     def __len__(self) -> int:
         return len(self.parents)
@@ -132,6 +130,11 @@ def from_bytes(content: bytes, where: str) -> tuple[Trie, NDArray[np.int32] | No
         return Trie(parents, labels), outputs
     except CompressorError as error:
         raise CompressorError(error.what, where=where, fix="train it again") from None
+
+
+def nth_largest(values: NDArray[np.integer], n: int) -> int:
+    """The ``n``-th largest of some values that are none below 0; 0 if there are not so many."""
+    return int(np.partition(values, -n)[-n]) if len(values) >= n else 0
 
 
 def ranked(parents: NDArray[np.int64], labels: NDArray[np.uint8], weights: NDArray[np.int64], size: int) -> Trie:

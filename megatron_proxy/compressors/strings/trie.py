@@ -18,6 +18,7 @@ from typing import Any, Self, override
 import numpy as np
 from numpy.typing import NDArray
 
+from ...vocab import NUM_BYTES
 from ..base import Corpus
 from ..options import Options
 from ..sample import sample
@@ -36,7 +37,7 @@ from .longest_match import (
     num_candidates,
     segmented,
 )
-from .string_set import NUM_BYTES, Trie
+from .string_set import Trie
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,6 @@ def learn(data: NDArray[np.uint8], ends: NDArray[np.int64], size: int, longest: 
 
 def symbol_starts(trie: Trie, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int32]:
     """Where the symbols of ``trie`` start in ``data`` (int32, rising)."""
-    codes = np.empty(len(data), dtype=np.int32)
-    code_ends = Walker.of(trie).encode(data, ends, codes)
-    lengths = trie.lengths[codes[: code_ends[-1] if len(ends) else 0]]
+    codes, _ = Walker.of(trie).encode(data, ends)
+    lengths: NDArray[np.int32] = trie.lengths[codes]
     return (np.cumsum(lengths, dtype=np.int64) - lengths).astype(np.int32)

@@ -20,10 +20,9 @@ from ...vocab import NUM_BYTES
 from ..base import Corpus
 from ..options import Options, Setting
 from ..sample import sample
-from ..segments.options import cut
 from ..segments.segmenter import Kind, Segmenter
 from .sentencepiece_model import read_settings
-from .tokens import Symbols, TokenCompressor, literals
+from .tokens import SymbolForm, TokenCompressor, literals
 from .word_cache import borders_between
 
 _SPACE: Final = "\u2581"
@@ -39,7 +38,7 @@ class SentencePieceOptions(Options):
     model: Annotated[str, Setting("an existing .model file; without it one is trained on the corpus")] = ""
     vocab_size: Annotated[int, Setting("number of pieces of a trained model", 300, 1 << 20)] = 16_384
     sample_bytes: Annotated[int, Setting("how much of the corpus a model is trained on", 1, 1 << 30)] = 16 << 20
-    symbols: Symbols = "ids"
+    symbols: SymbolForm = "ids"
 
 
 class SentencePieceCompressor(TokenCompressor):
@@ -129,7 +128,7 @@ def train(documents: list[bytes], vocab_size: int) -> bytes:
 
 
 def _lines(documents: list[bytes]) -> Iterator[str]:
-    for segment in cut(_TRAINING_LINES, documents):
+    for segment in _TRAINING_LINES.cut(documents):
         for line in segment.decode("utf-8", "ignore").replace("\0", "").splitlines():
             if line:
                 yield line
@@ -149,7 +148,7 @@ def _pieces(processor: sentencepiece.SentencePieceProcessor, *, escapes_spaces: 
 def _codes(processor: sentencepiece.SentencePieceProcessor) -> NDArray[np.int32]:
     """The code of each id: byte pieces are literals."""
     codes = np.arange(processor.get_piece_size(), dtype=np.int32) + NUM_BYTES
-    for id_ in np.flatnonzero([processor.is_byte(id_) for id_ in range(len(codes))]).tolist():
+    for id_ in filter(processor.is_byte, range(len(codes))):
         codes[id_] = int(processor.id_to_piece(id_)[1:-1], 16)
     return codes
 

@@ -72,13 +72,7 @@ class TiktokenCompressor(TokenCompressor):
 
 
 def _read_ranks(content: bytes) -> dict[bytes, int]:
-    """Token → rank of a ranks file.
-
-    Raises
-    ------
-    CompressorError
-        Naming the line that is not as it should be.
-    """
+    """Token → rank of a ranks file."""
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():

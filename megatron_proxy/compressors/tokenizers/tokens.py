@@ -39,15 +39,14 @@ _SPANS: Final = Segmenter(Kind.LINES, 256)
 # Tokenizers take many times a text's size in memory while they encode it, so they get a part at a time.
 PART_BYTES: Final = 1 << 20
 
-
-Symbols = Annotated[str, Setting("how a token is written", choices=("ids", "bytes", "gray"), stored=True)]
+SymbolForm = Annotated[str, Setting("how a token is written", choices=("ids", "bytes", "gray"), stored=True)]
 
 
 @dataclass(frozen=True)
 class TokenOptions(Options):
     """What can be set of a tokenizer that is given; a subclass adds what it is given by."""
 
-    symbols: Symbols = "ids"
+    symbols: SymbolForm = "ids"
     split: Annotated[
         str,
         Setting(
@@ -94,7 +93,7 @@ class TokenCompressor(Compressor):
         odd: str = "",
     ) -> None:
         self.content = content
-        self.settings = settings
+        self.settings: Options = settings
         self.symbols: str = settings.symbols
         self.control = self.symbols != "ids"
         # Spans that are encoded on their own although the tokenizer would look across their borders.
@@ -125,8 +124,11 @@ class TokenCompressor(Compressor):
         """
         flag = f"--{cls.name}-{option}"
         content = checks.read(Path(path), flag)
-        with checks.named(path, flag):
+        try:
             return cls(content, **settings.stored())
+        except CompressorError as error:  # which knows the content, but not whose it is
+            where = " ".join([flag, path, *filter(None, [error.where])])
+            raise CompressorError(error.what, where=where, fix=error.fix) from error
 
     @classmethod
     @override
@@ -136,8 +138,7 @@ class TokenCompressor(Compressor):
 
     @override
     def config(self) -> dict[str, Any]:
-        stored: dict[str, Any] = self.settings.stored()
-        return stored
+        return self.settings.stored()
 
     @override
     def files(self) -> dict[str, bytes]:
@@ -198,34 +199,27 @@ class TokenCompressor(Compressor):
         A border is left out where no code ends, and one is put in where a span would get too long without it.
         """
         if not self.spans:
-            ends = np.array([len(document)] if document else [], dtype=np.int64)
-            return Encoded(codes, ends, np.full(len(ends), len(codes), dtype=np.int64))
+            return Encoded.as_a_whole(codes, document)
         found = np.empty((len(codes), 2), dtype=np.int64)
         count = _cut(self.sizes_of(codes), self._span_ends(document), MAX_BYTES_LIMIT, found)
         return Encoded(codes, found[:count, 0].copy(), found[:count, 1].copy())
 
     def _tokenize(self, document: bytes) -> NDArray[np.int32]:
         found = [np.empty(0, dtype=np.int32)]
-        begin = first = 0
-        group: list[bytes] = []
+        begin = 0
         for end in self._part_ends(document):
-            group.append(document[begin:end])
-            if end - first >= PART_BYTES or end == len(document):
-                found += self._encode_parts(group)
-                group, first = [], end
+            found += self._encode_part(document[begin:end])
             begin = end
         return np.concatenate(found)
 
     def _part_ends(self, document: bytes) -> list[int]:
         """Where the parts of a document end that are encoded on their own."""
-        ends: list[int]
-        if self.split:
-            ends = self._span_ends(document).tolist()
-            return ends
-        if len(document) <= self._long_lines.max_bytes:
+        if not self.split and len(document) <= self._long_lines.max_bytes:
             return [len(document)] if document else []
+        if not self.spans:
+            return _ends_of_parts(document)
         # Where lines are independent these are line ends, but for lines too long for a span.
-        ends = self._long_lines.ends(document).tolist() if self.spans else _ends_of_parts(document)
+        ends: list[int] = (self._span_ends(document) if self.split else self._long_lines.ends(document)).tolist()
         return ends
 
     def _span_ends(self, document: bytes) -> NDArray[np.int64]:
@@ -237,31 +231,24 @@ class TokenCompressor(Compressor):
         ends = ends[(data[ends - 1] == ord("\n")) | (ends == len(document))]
         return np.union1d(ends, self._long_lines.ends(document))
 
-    def _encode_parts(self, parts: list[bytes]) -> list[NDArray[np.int32]]:
-        """The codes of every part, in one go for the tokenizer."""
-        pieces: list[str | NDArray[np.int32]] = [piece for part in parts for piece in self._stretches(part)]
-        texts = [piece for piece in pieces if isinstance(piece, str)]
-        encoded = map(self._encode_text, texts)
-        return [next(encoded) if isinstance(piece, str) else piece for piece in pieces]
-
-    def _stretches(self, part: bytes) -> Iterator[str | NDArray[np.int32]]:
-        """Texts for the tokenizer, and literal codes of what is odd."""
+    def _encode_part(self, part: bytes) -> Iterator[NDArray[np.int32]]:
+        """The codes of a part, stretch by stretch: the tokenizer's, and literals for what is odd."""
         try:
             text = part.decode("utf-8")
         except UnicodeDecodeError:
             text = part.decode("utf-8", "surrogateescape")
         else:
             if not any(odd in part for odd in self._odd_bytes):
-                yield text
+                yield self._encode_text(text)
                 return
         at = 0
         for match in self._odd.finditer(text):
             if match.start() > at:
-                yield text[at : match.start()]
+                yield self._encode_text(text[at : match.start()])
             yield literals(match.group().encode("utf-8", "surrogateescape"))
             at = match.end()
         if at < len(text):
-            yield text[at:]
+            yield self._encode_text(text[at:])
 
     def _written(self, codes: NDArray[np.int32]) -> NDArray[Any]:
         """Codes as they are stored: ids, or the bytes of their numbers."""

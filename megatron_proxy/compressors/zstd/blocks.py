@@ -17,6 +17,7 @@ An RLE block is its byte and its length (two payload bytes, little-endian).
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 
 from ...common.jit import jit
 from ...errors import CompressorError
-from ..segments.options import check_borders
 from ..segments.segmenter import Segmenter
 from ..words import PADDING
 
@@ -101,7 +101,8 @@ class BlockForm:
         except zstandard.ZstdError as error:
             raise CompressorError(f"zstd cannot decompress segment {len(segments)}: {error}") from error
         document = b"".join(segments)
-        check_borders(segmenter, document, np.cumsum([len(segment) for segment in segments], dtype=np.int64).tolist())
+        if segmenter.ends(document).tolist() != list(accumulate(map(len, segments))):
+            raise CompressorError("these codes' segments are not where this compressor cuts the document")
         return document
 
 

@@ -24,7 +24,6 @@ from .. import checks, library_probe
 from ..base import Compressor, Corpus, Encoded
 from ..options import MADE, Options, Setting, check_whole
 from ..sample import sample
-from ..segments.options import cut, learnt_segmenter, restore_segmenter, segmenter_files
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
 from ..words import PADDING
 from .blocks import BlockForm
@@ -119,13 +118,14 @@ class ZstdCompressor(Compressor):
         # A block that cannot be compressed has one code more than bytes, and spans count to 65,535.
         longest = MAX_BYTES_LIMIT - (settings.form == "bytes")
         check_whole(settings.segment_bytes, _SHORTEST_SEGMENT, longest, f"--{cls.name}-segment-bytes")
-        segmenter = learnt_segmenter(Kind(settings.segment), settings.segment_bytes, corpus)
+        segmenter = Segmenter.learnt(Kind(settings.segment), settings.segment_bytes, corpus)
         learnt = sample(corpus, settings.sample_bytes) if settings.dictionary_bytes else []
-        dictionary, kind = train_dictionary(cut(segmenter, learnt), settings.dictionary_bytes, settings.level)
+        dictionary, kind = train_dictionary(list(segmenter.cut(learnt)), settings.dictionary_bytes, settings.level)
         settings = replace(settings, dictionary=kind)
         built = cls(settings, segmenter, dictionary)
         if settings.phrases and isinstance(built._form, MatchForm):
-            built = cls(settings, segmenter, dictionary, choose_phrases(built._matches(learnt), settings.phrases))
+            matches = built._matches(built._form, learnt)
+            built = cls(settings, segmenter, dictionary, choose_phrases(matches, settings.phrases))
         return built
 
     @classmethod
@@ -134,7 +134,7 @@ class ZstdCompressor(Compressor):
         settings = ZstdOptions.restored(config)
         return cls(
             settings,
-            restore_segmenter(settings.segmenter, files),
+            Segmenter.from_config(settings.segmenter, files),
             b"" if settings.dictionary == "none" else checks.file(files, DICTIONARY_FILE),
             read_phrases(files.get(PHRASES_FILE, b"")),
         )
@@ -148,7 +148,7 @@ class ZstdCompressor(Compressor):
         files = {DICTIONARY_FILE: self.dictionary} if self.dictionary else {}
         if self.phrases:
             files[PHRASES_FILE] = write_phrases(self.phrases)
-        return files | segmenter_files(self.segmenter)
+        return files | self.segmenter.files()
 
     @property
     @override
@@ -183,8 +183,7 @@ class ZstdCompressor(Compressor):
 
     def _encode_whole(self, document: bytes) -> Encoded:
         codes = np.frombuffer(self._context.compress(document) if document else b"", dtype=np.uint8)
-        ends = self.segmenter.ends(document)
-        return Encoded(codes, ends, np.full(len(ends), len(codes), dtype=np.int64))
+        return Encoded.as_a_whole(codes, document)
 
     def _encode_together(self, documents: Sequence[bytes]) -> Iterator[Encoded]:
         """Documents whose segments are laid end to end."""
@@ -221,13 +220,12 @@ class ZstdCompressor(Compressor):
     def _dtype(self) -> np.dtype[Any]:
         return self.vocabulary.code_dtype
 
-    def _matches(self, documents: Sequence[bytes]) -> Iterator[bytes]:
-        """Every match in some documents, as a string; for the form ``matches``."""
+    def _matches(self, form: MatchForm, documents: Sequence[bytes]) -> Iterator[bytes]:
+        """Every match in some documents, as a string."""
         for document in documents:
             for text, ends in _stretches(document, self.segmenter.ends(document)):
-                if isinstance(self._form, MatchForm):
-                    for first, behind, _ in self._form.matches(self._frames(text, ends), ends).tolist():
-                        yield text[first:behind]
+                for first, behind, _ in form.matches(self._frames(text, ends), ends).tolist():
+                    yield text[first:behind]
 
     def _frames(self, text: bytes, ends: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The frames of the segments of ``text`` that end at ``ends``, with padding."""

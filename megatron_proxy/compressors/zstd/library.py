@@ -17,6 +17,8 @@ DICTIONARY_KINDS: Final = {
 
 _DICTIONARY_ID: Final = 1
 _SMALLEST_DICTIONARY: Final = 256
+# What the dictionary builder (fastCover) picks at a time, in bytes.
+_PICKED_BYTES: Final = 200
 
 # A block of 3 bytes and more may stand for 128 KiB, so frames are fed in small portions to notice forged sizes early.
 _PORTION: Final = 1 << 10
@@ -27,26 +29,21 @@ def dictionary_object(content: bytes, kind: str) -> zstandard.ZstdCompressionDic
     return None if kind == "none" else zstandard.ZstdCompressionDict(content, dict_type=DICTIONARY_KINDS[kind])
 
 
-def train_dictionary(samples: list[bytes], size: int, level: int) -> tuple[bytes, str]:
-    """Content and kind of a dictionary for ``samples``: trained if there is enough to learn, else just content.
+def train_dictionary(samples: list[Any], size: int, level: int) -> tuple[bytes, str]:
+    """Content and kind of a dictionary for ``samples``, bytes: trained if there is enough to learn, else just content.
 
     One thread and fixed parameters: the same samples give the same dictionary.
     """
-    usable: list[Any] = [each for each in samples if each]
     try:
         if size < _SMALLEST_DICTIONARY:
             raise zstandard.ZstdError("too small to hold entropy tables")
         trained = zstandard.train_dictionary(
-            size, usable, k=_SEGMENT_SIZE, d=8, f=20, split_point=1.0, accel=1, dict_id=_DICTIONARY_ID, level=level
+            size, samples, k=_PICKED_BYTES, d=8, f=20, split_point=1.0, accel=1, dict_id=_DICTIONARY_ID, level=level
         )
     except (zstandard.ZstdError, ValueError):
         content = b"".join(samples)[-size:]
         return (content, "raw") if len(content) >= 8 else (b"", "none")
     return trained.as_bytes(), "trained"
-
-
-# What the dictionary builder (fastCover) picks at a time, in bytes.
-_SEGMENT_SIZE: Final = 200
 
 
 def decompress_frame(frame: bytes, zdict: zstandard.ZstdCompressionDict | None) -> bytes:

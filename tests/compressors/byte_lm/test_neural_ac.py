@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from encoded_spans import spans_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slow_windows import reference_codes
@@ -70,7 +71,7 @@ def test_the_trie_says_what_the_model_and_coder_say(bits, border):
     predictor = tiny_lm(bits)
     compressor = build(predictor, bits, border=border)
     generator = np.random.default_rng(bits)
-    likely = compressor.decode(256 + compressor._outputs[0][generator.integers(256, 256 + len(compressor.trie), 40)])
+    likely = compressor.decode(256 + compressor._codes[generator.integers(256, 256 + len(compressor.trie), 40)])
     for document in (likely, likely[::-1], TEXT, bytes(range(256))):
         assert compressor.encode(document).tolist() == reference(compressor, predictor, document, border)
     assert compressor.trie.lengths.max() > 3
@@ -98,7 +99,7 @@ def test_codes_are_the_first_multiples_in_their_intervals():
 
 def test_every_code_fits_and_only_prefixes_share_one():
     compressor = build(counts(), 12)
-    codes = compressor._outputs[0]
+    codes = compressor._codes
     by_code = {}
     for number in np.flatnonzero(codes >= 0).tolist():
         by_code.setdefault(int(codes[number]), []).append(compressor.trie.string(number))
@@ -116,7 +117,7 @@ def test_the_way_back_is_declared_fuzzy_and_ends_in_the_right_family():
     for code in compressor.encode(document).tolist():
         back = compressor.decode(np.array([code]))
         if code >= 256:
-            candidates = [compressor.trie.string(n) for n in np.flatnonzero(compressor._outputs[0] == code - 256)]
+            candidates = [compressor.trie.string(n) for n in np.flatnonzero(compressor._codes == code - 256)]
             string = max((s for s in candidates if document.startswith(s, begin)), key=len)
             assert back.startswith(string) or string.startswith(back)
             right += back == string
@@ -140,10 +141,8 @@ def test_spans_are_encoded_on_their_own():
     encoded = compressor.encode_spans(document)
     assert encoded.codes.tolist() == compressor.encode(document).tolist()
     assert len(encoded.byte_ends) > 1
-    begin = code_begin = 0
-    for end, code_end in zip(encoded.byte_ends, encoded.code_ends, strict=True):
-        assert encoded.codes[code_begin:code_end].tolist() == compressor.encode(document[begin:end]).tolist()
-        begin, code_begin = end, code_end
+    for part, codes in spans_of(encoded, document):
+        assert codes.tolist() == compressor.encode(part).tolist()
 
 
 @settings(deadline=None)
@@ -167,7 +166,7 @@ def test_loaded_again_it_is_the_same():
 @pytest.mark.parametrize("change", ["high", "negative", "none_best", "two_best"])
 def test_outputs_that_are_no_windows_are_refused(change):
     compressor = build()
-    outputs = compressor._outputs[0] * 2 + compressor._outputs[1]
+    outputs = compressor._outputs.copy()
     if change == "high":
         outputs[300] = 2 << 12
     elif change == "negative":

@@ -1,5 +1,7 @@
 """Segments: nothing is lost, nothing is too long, and an edit moves only the borders around it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,10 +19,6 @@ PROSE = [
 CODE = b"import os\n\n\ndef f(x):\n    if x:\n        return 1\n    return 2\n\n\ndef g():\n    return f(0)\n"
 
 
-def cut(document: bytes, ends: np.ndarray) -> list[bytes]:
-    return [document[a:b] for a, b in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=False)]
-
-
 @pytest.fixture(scope="module")
 def sentences():
     return Punkt(punkt.train(PROSE))
@@ -35,9 +33,9 @@ texts = st.lists(st.sampled_from([b"a", b"bc ", b"\n", b"  x", b"\r\n", b". ", "
 @settings(deadline=None)  # compiles on its first call
 @given(documents | texts, st.sampled_from([Kind.LINES, Kind.FIXED, Kind.DOCUMENT]), st.integers(1, 50))
 def test_segments_are_the_document(document, kind, max_bytes):
-    ends = Segmenter(kind, max_bytes).ends(document)
-    assert ends.dtype == np.int64
-    segments = cut(document, ends)
+    segmenter = Segmenter(kind, max_bytes)
+    assert segmenter.ends(document).dtype == np.int64
+    segments = list(segmenter.cut([document]))
     assert b"".join(segments) == document
     assert all(segments)
     if kind is not Kind.DOCUMENT:
@@ -47,18 +45,18 @@ def test_segments_are_the_document(document, kind, max_bytes):
 @settings(deadline=None)  # compiles on its first call
 @given(documents | texts, st.integers(1, 50))
 def test_sentences_are_the_document(sentences, document, max_bytes):
-    segments = cut(document, Segmenter(Kind.SENTENCES, max_bytes, sentences).ends(document))
+    segments = list(Segmenter(Kind.SENTENCES, max_bytes, sentences).cut([document]))
     assert b"".join(segments) == document
     assert all(0 < len(segment) <= max_bytes for segment in segments)
 
 
 def test_lines_prefer_blank_lines_then_small_indents():
-    assert cut(CODE, Segmenter(Kind.LINES, 70).ends(CODE)) == [
+    assert list(Segmenter(Kind.LINES, 70).cut([CODE])) == [
         b"import os\n\n\n",
         b"def f(x):\n    if x:\n        return 1\n    return 2\n\n\n",
         b"def g():\n    return f(0)\n",
     ]
-    assert cut(CODE, Segmenter(Kind.LINES, 40).ends(CODE))[1:3] == [
+    assert list(Segmenter(Kind.LINES, 40).cut([CODE]))[1:3] == [
         b"def f(x):\n    if x:\n        return 1\n",
         b"    return 2\n\n\n",
     ]
@@ -66,9 +64,9 @@ def test_lines_prefer_blank_lines_then_small_indents():
 
 def test_long_lines_are_cut_at_words_and_characters():
     words = b"one two three four five six seven"
-    assert all(piece.strip() in words.split() for piece in cut(words, Segmenter(Kind.LINES, 6).ends(words)))
+    assert all(piece.strip() in words.split() for piece in Segmenter(Kind.LINES, 6).cut([words]))
     text = "日本語の文字列です" * 20
-    for piece in cut(text.encode(), Segmenter(Kind.LINES, 16).ends(text.encode())):
+    for piece in Segmenter(Kind.LINES, 16).cut([text.encode()]):
         assert piece.decode("utf-8") in text
 
 
@@ -100,14 +98,14 @@ def test_stretches_of_a_long_document_leave_no_gap(monkeypatch):
     whole = Segmenter(Kind.LINES, 64).ends(document)
     monkeypatch.setattr(segment, "_STRETCH", 512)
     ends = Segmenter(Kind.LINES, 64).ends(document)
-    assert b"".join(cut(document, ends)) == document
+    assert b"".join(Segmenter(Kind.LINES, 64).cut([document])) == document
     assert np.diff(ends, prepend=0).max() <= 64
     shared = np.intersect1d(whole, ends)
     assert len(shared) > 0.8 * len(whole)
 
 
 def test_punkt_knows_the_abbreviations_of_its_corpus(sentences):
-    assert cut(PROSE[0], sentences.ends(PROSE[0])) == [
+    assert [PROSE[0][a:b] for a, b in pairwise([0, *sentences.ends(PROSE[0]).tolist()])] == [
         b"Dr. Smith went home. ",
         b"He slept well. ",
         b"Dr. Jones, i.e. his friend, did not. ",
@@ -131,7 +129,7 @@ def test_foreign_punkt_models_are_refused(content):
 @pytest.mark.parametrize("config", [{}, {"kind": "words", "max_bytes": 3}, {"kind": "lines", "max_bytes": None}])
 def test_foreign_settings_are_refused(config):
     with pytest.raises(CompressorError, match="not the settings of a segmenter"):
-        Segmenter.from_config(config)
+        Segmenter.from_config(config, {})
 
 
 @pytest.mark.parametrize(
@@ -145,4 +143,4 @@ def test_settings_out_of_range_are_refused(settings, what):
 
 def test_config_goes_there_and_back():
     segmenter = Segmenter(Kind.LINES, 77)
-    assert Segmenter.from_config(segmenter.config()) == segmenter
+    assert Segmenter.from_config(segmenter.config(), segmenter.files()) == segmenter

@@ -10,7 +10,8 @@ from megatron_proxy import compressors
 from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
 from megatron_proxy.compressors.strings.double_array import Walker
 from megatron_proxy.compressors.strings.longest_match import TRIE_FILE, segmented
-from megatron_proxy.compressors.strings.select_symbols import NO_CODE, most_used, with_deletions
+from megatron_proxy.compressors.strings.select_symbols import most_used, with_deletions
+from megatron_proxy.compressors.strings.string_set import NO_CODE
 from megatron_proxy.compressors.strings.trie import TrieCompressor
 from megatron_proxy.errors import CompressorError
 
@@ -68,11 +69,9 @@ def test_the_walk_agrees_with_a_plain_loop(symbols, document, words):
     codes[:256] = np.arange(256)
     for symbol in symbols:
         codes[numbers[symbol]] = numbers[symbol]
-    out = np.empty(len(document), np.int32)
     ends = np.array([len(document)] if document else [], np.int64)
-    code_ends = Walker.of(trie, codes).encode_to_borders(np.frombuffer(document, np.uint8), ends, out, words)
-    found = [trie.string(int(code)) for code in out[: code_ends[-1] if document else 0]]
-    assert found == plain_matches(set(symbols), document, words)
+    found, _ = Walker.of(trie, codes).encode_to_borders(np.frombuffer(document, np.uint8), ends, words=words)
+    assert [trie.string(int(code)) for code in found] == plain_matches(set(symbols), document, words)
 
 
 def test_matches_end_where_words_begin():
@@ -170,19 +169,6 @@ def test_round_trip_and_what_a_symbol_stands_for():
         again.decode(np.array([ord("c"), ord("a"), ord("t")]))
 
 
-@pytest.mark.parametrize(
-    ("change", "match"),
-    [
-        ({"ends": "nowhere"}, "none of anywhere, words"),
-        ({"ends": None}, "none of anywhere, words"),
-    ],
-)
-def test_unknown_ends_are_refused(change, match):
-    compressor = coded(b"ab")
-    with pytest.raises(CompressorError, match=match):
-        compressors.load("trie", compressor.config() | change, compressor.files())
-
-
 def test_codes_that_are_not_one_each_are_refused():
     trie, _ = numbered_trie(b"ab", b"ac")
     for codes in ([256, 256], [257, 258], [NO_CODE, 257]):
@@ -192,13 +178,6 @@ def test_codes_that_are_not_one_each_are_refused():
     moved = trie.to_bytes(np.array([1, 0, *range(2, 258)], np.int32))
     with pytest.raises(CompressorError, match="one code each"):
         compressors.load("trie", {"segmenter": LINES.config(), "ends": "words"}, {TRIE_FILE: moved})
-
-
-@pytest.mark.parametrize(("name", "value"), [("candidates", 0.9), ("candidates", "many"), ("ends", "nowhere")])
-def test_bad_options_name_their_flag(name, value):
-    options = {option.name: option.default for option in TrieCompressor.options} | {name: value}
-    with pytest.raises(CompressorError, match=f"--trie-{name}"):
-        TrieCompressor.build(options, lambda: iter([b"ab"]))
 
 
 def test_words_and_candidates_from_options():

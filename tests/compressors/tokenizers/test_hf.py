@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from awkward_text import documents
+from encoded_spans import spans_of
 from hypothesis import given, settings
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -94,11 +95,8 @@ def test_lines_make_spans(document):
     document = document + TEXT.encode() * 5 + document
     encoded = compressor.encode_spans(document)
     assert encoded.codes.tolist() == compressor.encode(document).tolist()
-    begin = code = 0
-    for end, code_end in zip(encoded.byte_ends.tolist(), encoded.code_ends.tolist(), strict=True):
-        assert compressor.decode(encoded.codes[code:code_end]) == document[begin:end]
-        begin, code = end, code_end
-    assert begin == len(document)
+    for part, codes in spans_of(encoded, document):
+        assert compressor.decode(codes) == part
 
 
 def test_without_lines_it_says_how_to_get_spans():

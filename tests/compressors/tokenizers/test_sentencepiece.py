@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sentencepiece
 from awkward_text import documents
+from encoded_spans import spans_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,12 +131,9 @@ def test_spans_decode_alone_and_are_encoded_alone(name, document):
     encoded = compressor.encode_spans(document)
     assert encoded.codes.tolist() == compressor.encode(document).tolist()
     assert len(encoded.byte_ends) > 4
-    begin = code = 0
-    for end, code_end in zip(encoded.byte_ends.tolist(), encoded.code_ends.tolist(), strict=True):
-        assert compressor.decode(encoded.codes[code:code_end]) == document[begin:end]
-        assert compressor.encode(document[begin:end]).tolist() == encoded.codes[code:code_end].tolist()
-        begin, code = end, code_end
-    assert (begin, code) == (len(document), len(encoded.codes))
+    for part, codes in spans_of(encoded, document):
+        assert compressor.decode(codes) == part
+        assert compressor.encode(part).tolist() == codes.tolist()
 
 
 def test_endless_lines_are_cut():
@@ -191,16 +189,6 @@ def test_symbols_of_control_pieces_are_refused():
         COMPRESSORS["ours"].decode(np.array([256]))
     with pytest.raises(CompressorError, match="out of range"):
         COMPRESSORS["ours"].decode(np.array([256 + COMPRESSORS["ours"].vocab_size]))
-
-
-def test_symbol_bytes_are_those_of_the_pieces():
-    compressor = COMPRESSORS["ours"]
-    sizes = compressor.symbol_bytes()
-    assert sizes.dtype == np.int32
-    assert sizes.shape == (compressor.vocab_size,)
-    codes = compressor.encode(TEXT.encode())
-    symbols = codes[codes >= 256].astype(int) - 256
-    assert sizes[symbols].sum() + np.sum(codes < 256) == len(TEXT.encode())
 
 
 def options(**changes):

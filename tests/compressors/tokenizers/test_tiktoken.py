@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import pytest
 import tiktoken
+from encoded_spans import spans_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,10 +53,8 @@ def test_everything_comes_back(symbols, split, document):
     encoded = compressor.encode_spans(document)
     assert encoded.codes.tolist() == compressor.encode(document).tolist()
     assert compressor.decode(encoded.codes) == document
-    begin = code = 0
-    for end, code_end in zip(encoded.byte_ends.tolist(), encoded.code_ends.tolist(), strict=True):
-        assert compressor.decode(encoded.codes[code:code_end]) == document[begin:end]
-        begin, code = end, code_end
+    for part, codes in spans_of(encoded, document):
+        assert compressor.decode(codes) == part
     assert (len(encoded.byte_ends) > 1) == (split == "lines")
 
 

@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 import zstandard
+from encoded_spans import spans_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,18 +63,13 @@ def test_segments_of_several_blocks_go_on_with_another_marker():
 def test_compressed_blocks_are_payload_after_one_marker(compressor):
     document = CORPUS[3]
     encoded = compressor.encode_spans(document)
-    context = compressor._context
-    begin = code = 0
-    for end, code_end in zip(encoded.byte_ends.tolist(), encoded.code_ends.tolist(), strict=True):
-        frame = context.compress(document[begin:end])
+    for part, codes in spans_of(encoded, document):
+        frame = compressor._context.compress(part)
         assert frame[0] == 0
         kind = frame[2] >> 1 & 3
-        codes = encoded.codes[code:code_end]
         assert codes[0] == 512 + kind
         assert (codes[1:] & 255).astype(np.uint8).tobytes() == frame[5:]
-        begin, code = end, code_end
-    assert code == len(encoded.codes)
-    assert len(document) > 3 * code
+    assert len(document) > 3 * len(encoded.codes)
 
 
 def test_literals_that_zstd_left_raw_are_literal_bytes():
@@ -86,10 +82,8 @@ def test_spans_decode_alone(compressor):
     document = b"".join(CORPUS)
     encoded = compressor.encode_spans(document)
     assert len(encoded.byte_ends) > 20
-    begin = code = 0
-    for end, code_end in zip(encoded.byte_ends.tolist(), encoded.code_ends.tolist(), strict=True):
-        assert compressor.decode(encoded.codes[code:code_end]) == document[begin:end]
-        begin, code = end, code_end
+    for part, codes in spans_of(encoded, document):
+        assert compressor.decode(codes) == part
 
 
 def test_batches_do_not_show(compressor, monkeypatch):

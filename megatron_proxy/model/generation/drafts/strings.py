@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ....compressors.strings.string_set import NUM_BYTES, Trie
+from ....compressors.strings.string_set import Trie
+from ....vocab import NUM_BYTES
 
 _SHORTEST: Final = 3
 """Fewer last bytes say too little of what follows them."""
