@@ -10,23 +10,14 @@ from numpy.typing import NDArray
 from ...common import rng
 from ...common.rng import Purpose
 from ...errors import DatasetError
+from . import kernels
 from .plan import Plan
 from .sources import FlatSource, Source, outside_file
 from .spans import Spans, SpanTable, threshold
 
 
 class SpanWriter:
-    """Writes interleaved draws from any views, a draw at a time.
-
-    Parameters
-    ----------
-    table
-        The spans of all documents.
-    plan
-        What is where.
-    raw, codes
-        The two views.
-    """
+    """Writes interleaved draws from any views, a draw at a time."""
 
     def __init__(self, table: Spans, plan: Plan, raw: Source, codes: Source) -> None:
         self._table = table
@@ -74,8 +65,6 @@ class SpanWriter:
         DatasetError
             If the spans reach beyond the views, or an index points outside its view.
         """
-        from . import kernels
-
         document = self._documents.item(first)
         raw, codes = (source.units(document, 0, source.length(document)) for source in self._sources)
         written, opener = kernels.assemble(
@@ -90,19 +79,15 @@ class FlatSpanWriter(SpanWriter):
     """Writes interleaved draws from flat views, all draws of a window in one call: the calls took most of the time."""
 
     def __init__(self, table: SpanTable, plan: Plan, raw: FlatSource, codes: FlatSource) -> None:
-        from . import kernels
-
         super().__init__(table, plan, raw, codes)
-        self._assemble_draws = kernels.assemble_draws
-        self._outside = kernels.OUTSIDE
         self._where = (table.flat, raw.flat, codes.flat, self._code_offset, self._documents, self._stream)
 
     def assemble(
         self, first: int, end: int, limit: np.uint64, skip: int, out: NDArray[np.int64]
     ) -> tuple[int, int, int]:
         """Like :meth:`SpanWriter.assemble`, as many draws as ``out`` holds."""
-        draw, written, opener = self._assemble_draws(*self._where, first, end, limit, skip, out)
-        if written == self._outside:
+        draw, written, opener = kernels.assemble_draws(*self._where, first, end, limit, skip, out)
+        if written == kernels.OUTSIDE:
             raise outside_file()
         if written < 0:
             raise _spans_differ(self._documents.item(draw))
