@@ -47,10 +47,12 @@ class Files(Chunk):
             path = folder + name
             if size > MAX_DOCUMENT_BYTES:
                 bad.append(Bad(number, len(documents), too_long(size), place=path))
-            elif not self.texts and is_binary(content := _content(path, size)):
+                continue
+            content = _content(path, size)
+            if not self.texts and is_binary(content):
                 left_out[BINARY] += 1
             else:
-                documents.append(_content(path, size) if self.texts else content)
+                documents.append(content)
         return Parsed(len(self.names), [documents], bad, left_out)
 
     def emptied(self) -> Self:
