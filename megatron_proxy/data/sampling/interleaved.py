@@ -12,20 +12,20 @@ from ...common.rng import Purpose
 from ...errors import DatasetError
 from . import kernels
 from .plan import Plan
-from .sources import FlatSource, Source, outside_file
 from .spans import Spans, SpanTable, threshold
+from .view_ids import FlatViewIds, ViewIds, outside_file
 
 
 class SpanWriter:
     """Writes interleaved draws from any views, a draw at a time."""
 
-    def __init__(self, table: Spans, plan: Plan, raw: Source, codes: Source) -> None:
+    def __init__(self, table: Spans, plan: Plan, raw: ViewIds, codes: ViewIds) -> None:
         self._table = table
         self._stream = rng.key(plan.spec.seed, Purpose.SPAN_FORMAT)
         self._documents = plan.draw_documents
         self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
         self._step_draws = [*plan.step_draws.tolist(), len(plan.draw_documents)]
-        self._sources = (raw, codes)
+        self._views = (raw, codes)
         self._code_offset = int(codes.offset)
 
     def write(self, draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
@@ -66,7 +66,7 @@ class SpanWriter:
             If the spans reach beyond the views, or an index points outside its view.
         """
         document = self._documents.item(first)
-        raw, codes = (source.units(document, 0, source.length(document)) for source in self._sources)
+        raw, codes = (view.units(document, 0, view.length(document)) for view in self._views)
         written, opener = kernels.assemble(
             self._table.of(document), self._stream, first, limit, skip, raw, codes, self._code_offset, out
         )
@@ -78,7 +78,7 @@ class SpanWriter:
 class FlatSpanWriter(SpanWriter):
     """Writes interleaved draws from flat views, all draws of a window in one call: the calls took most of the time."""
 
-    def __init__(self, table: SpanTable, plan: Plan, raw: FlatSource, codes: FlatSource) -> None:
+    def __init__(self, table: SpanTable, plan: Plan, raw: FlatViewIds, codes: FlatViewIds) -> None:
         super().__init__(table, plan, raw, codes)
         self._where = (table.flat, raw.flat, codes.flat, self._code_offset, self._documents, self._stream)
 
@@ -94,9 +94,9 @@ class FlatSpanWriter(SpanWriter):
         return draw, written, opener
 
 
-def span_writer(table: Spans, plan: Plan, raw: Source, codes: Source) -> SpanWriter:
+def span_writer(table: Spans, plan: Plan, raw: ViewIds, codes: ViewIds) -> SpanWriter:
     """The fastest writer for these views."""
-    if isinstance(table, SpanTable) and isinstance(raw, FlatSource) and isinstance(codes, FlatSource):
+    if isinstance(table, SpanTable) and isinstance(raw, FlatViewIds) and isinstance(codes, FlatViewIds):
         return FlatSpanWriter(table, plan, raw, codes)
     return SpanWriter(table, plan, raw, codes)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...common.jit import jit
 from ...common.rng import GOLDEN_GAMMA, mix
 from ...vocab import BYTE_OFFSET, COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
-from .sources import Flat
+from .view_ids import Flat
 
 SPANS_DIFFER: Final = -1
 """Returned where spans reach beyond the views of their document."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError, DatasetError
-from .sources import Flat, FlatView, View, outside_file
+from .view_ids import Flat, FlatView, View, outside_file
 
 
 class Spans(Protocol):
