@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class ProxyError(ValueError):
     """A mistake in the input or the configuration that the user can mend.
@@ -28,11 +30,7 @@ class ProxyError(ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Workers send their errors to the parent: keyword arguments need help to be pickled.
-        return _rebuild, (type(self), self.what, self.where, self.fix)
-
-
-def _rebuild(kind: type[ProxyError], what: str, where: str | None, fix: str | None) -> ProxyError:
-    return kind(what, where=where, fix=fix)
+        return partial(type(self), where=self.where, fix=self.fix), (self.what,)
 
 
 class CorpusError(ProxyError):
@@ -60,12 +58,6 @@ class CheckpointError(ProxyError):
 
 
 def check_count(value: int | None, flag: str) -> None:
-    """Refuse a count below one, if there is one.
-
-    Raises
-    ------
-    ConfigurationError
-        Naming the flag.
-    """
+    """Refuse a count below one, if there is one, by a ConfigurationError that names the flag."""
     if value is not None and value < 1:
         raise ConfigurationError(f"must be at least 1, not {value}", where=flag)

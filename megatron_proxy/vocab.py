@@ -99,12 +99,6 @@ def is_byte(ids: ArrayLike) -> NDArray[np.bool_]:
     return (ids >= BYTE_OFFSET) & (ids < SYMBOL_OFFSET)
 
 
-def bytes_of(ids: ArrayLike) -> bytes:
-    """The bytes of those ids that are bytes; other ids are left out."""
-    ids = np.asarray(ids)
-    return (ids[is_byte(ids)] - BYTE_OFFSET).astype(np.uint8).tobytes()
-
-
 def encode(document: bytes | str) -> NDArray[np.int64]:
     """Ids of a document's bytes (text as UTF-8, lone surrogates as the bytes they stand for), without sentinels.
 
@@ -119,7 +113,8 @@ def encode(document: bytes | str) -> NDArray[np.int64]:
 
 def decode(ids: ArrayLike) -> bytes:
     """The bytes among ``ids``; specials and symbols are left out."""
-    return bytes_of(ids)
+    ids = np.asarray(ids)
+    return (ids[is_byte(ids)] - BYTE_OFFSET).astype(np.uint8).tobytes()
 
 
 def decode_text(ids: ArrayLike) -> str:

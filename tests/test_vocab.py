@@ -36,7 +36,7 @@ def test_codes_take_the_smallest_dtype(num_symbols, literals, offset, dtype):
 def test_bytes_and_symbols_are_told_apart():
     ids = [2, 12, 64, 319, 320, 400]
     assert vocab.is_byte(ids).tolist() == [False, False, True, True, False, False]
-    assert vocab.bytes_of(ids) == b"\x00\xff"
+    assert vocab.decode(ids) == b"\x00\xff"
 
 
 def test_names():

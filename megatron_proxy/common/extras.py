@@ -62,15 +62,7 @@ def advice(error: ImportError) -> str | None:
 
 
 def missing(module: str, where: str) -> ConfigurationError:
-    """The error of something asked for that needs a module which is not installed.
-
-    Parameters
-    ----------
-    module
-        One of :data:`PACKAGES`.
-    where
-        What needs it: a flag, a command.
-    """
+    """The error of what needs one of :data:`PACKAGES` that is not installed; ``where`` is its flag or command."""
     package = PACKAGES[module]
     return ConfigurationError(
         f"the package {package.distribution} is not installed", where=where, fix=install(package.extra)

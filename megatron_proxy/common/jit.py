@@ -31,15 +31,7 @@ _BORROWING: Final[dict[str, Any]] = {"_nrt": False}
 
 
 class Compiled:
-    """A function that numba compiles on its first call.
-
-    Parameters
-    ----------
-    function
-        What to compile; ``py_func`` is the function as it was written.
-    borrowing
-        Whether it is as :func:`jit_borrowing` asks for.
-    """
+    """A function that numba compiles on its first call; ``py_func`` is the function as it was written."""
 
     def __init__(self, function: Callable[..., Any], *, borrowing: bool = False) -> None:
         functools.update_wrapper(self, function)

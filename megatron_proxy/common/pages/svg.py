@@ -120,16 +120,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Plot:
-    """Two axes, and what is drawn around them.
+    """Two axes (y begins at the bottom), and what is drawn around them.
 
-    Parameters
-    ----------
-    x, y
-        The axes; the y axis begins at the bottom.
-    ink, grid
-        Colours of the axes and of the grid.
-    lettering, numbers
-        Attributes of the axes' names, and of the numbers at the ticks.
+    ``ink`` and ``grid`` are the colours of the axes and of the grid, ``lettering`` and ``numbers`` attributes of the
+    axes' names and of the numbers at the ticks.
     """
 
     x: Axis

@@ -13,13 +13,7 @@ from ...errors import ConfigurationError
 
 
 def require_free(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "--output") -> None:
-    """Check that nothing is at ``path``, or that it may be replaced.
-
-    Raises
-    ------
-    ConfigurationError
-        Naming ``flag``.
-    """
+    """Check that nothing is at ``path``, or that it may be replaced; else a ConfigurationError names ``flag``."""
     if os.path.exists(path) and not overwrite:
         raise ConfigurationError(
             f"{os.fspath(path)!r} exists already", where=flag, fix="give another name, or --overwrite"
@@ -29,10 +23,7 @@ def require_free(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "
 def require_file(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "--output") -> None:
     """Check that a file can be written at ``path`` once its content is known; its folder is made if need be.
 
-    Raises
-    ------
-    ConfigurationError
-        Naming ``flag``.
+    Else a ConfigurationError names ``flag``.
     """
     require_free(path, overwrite=overwrite, flag=flag)
     if os.path.isdir(path):
@@ -100,10 +91,7 @@ def sync(path: str | os.PathLike[str]) -> None:
 def replacing(folder: Path) -> Iterator[Path]:
     """A new folder beside ``folder`` to be filled, which takes its name and place; if filling it fails, it goes.
 
-    Raises
-    ------
-    ConfigurationError
-        If it cannot be made.
+    If it cannot be made, a ConfigurationError.
     """
     with _told_as(folder, "--output"):
         folder.parent.mkdir(parents=True, exist_ok=True)

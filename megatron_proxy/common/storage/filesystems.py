@@ -18,12 +18,7 @@ _SHARED: Final = (
 def is_shared(folder: str | os.PathLike[str], mounts: Path = _MOUNTS) -> bool:
     """Whether other nodes may see what is written to ``folder``, which need not be there yet.
 
-    Parameters
-    ----------
-    folder
-        The folder.
-    mounts
-        The system's table of mounted file systems; without one every folder is taken for this machine's own.
+    ``mounts`` is the system's table of mounted file systems; without one every folder is taken for this machine's own.
     """
     kind = _kind_of(os.path.realpath(folder), mounts)
     return kind in _SHARED or kind.startswith("fuse")

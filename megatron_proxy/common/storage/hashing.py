@@ -20,21 +20,18 @@ class Aside:
     @contextmanager
     def doing(self, work: Callable[[Any], object], content: Any, size: int) -> Iterator[None]:
         """Do ``work(content)``, a content of ``size`` bytes, while the body of the ``with`` runs; wait for both."""
-        done = self._begin(work, content, size)
+        done: Future[object] | None = None
+        if size >= _LARGE:
+            # No room for one more thread is an error at run time.
+            with suppress(RuntimeError):
+                done = self._thread.submit(work, content)
+        if done is None:
+            work(content)
         try:
             yield
         finally:
             if done is not None:
                 done.result()
-
-    def _begin(self, work: Callable[[Any], object], content: Any, size: int) -> Future[object] | None:
-        """Begin in the thread; None if it was done here."""
-        if size >= _LARGE:
-            # No room for one more thread is an error at run time.
-            with suppress(RuntimeError):
-                return self._thread.submit(work, content)
-        work(content)
-        return None
 
     def close(self) -> None:
         """End the thread."""

@@ -41,13 +41,7 @@ def map_file(file: BinaryIO) -> NDArray[np.uint8]:
 
 
 def check_limit(error: OSError) -> None:
-    """Tell of the limit, if it was the reason that a file could not be opened.
-
-    Raises
-    ------
-    ConfigurationError
-        If it was.
-    """
+    """Tell of the limit, by a ConfigurationError, if it was the reason that a file could not be opened."""
     if error.errno in (errno.EMFILE, errno.ENFILE):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         raise ConfigurationError(

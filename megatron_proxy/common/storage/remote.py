@@ -1,13 +1,14 @@
 """Files behind addresses such as ``s3://bucket/key``, by the package fsspec, and files of this machine alike.
 
-Each protocol needs a package of its own, which the extra ``remote`` brings. What the packages raise becomes an error of
-the system, as of any file that cannot be read.
+Each protocol needs a package of its own, which the extra ``remote`` brings: without it, an address is a
+ConfigurationError. What the packages raise becomes an error of the system, as of any file that cannot be read.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,15 +28,7 @@ def is_remote(path: str) -> bool:
 
 
 def open_file(path: str, buffering: int = -1) -> BinaryIO:
-    """A file for reading, wherever it is.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    ConfigurationError
-        If a package is missing for that.
-    """
+    """A file for reading, wherever it is."""
     if not is_remote(path):
         return open(path, "rb", buffering=buffering)
     system, name = _system_of(path)
@@ -44,15 +37,9 @@ def open_file(path: str, buffering: int = -1) -> BinaryIO:
 
 
 def size_of(path: str) -> int:
-    """The size of what is behind an address, in bytes; 0 where that is not told.
-
-    Raises
-    ------
-    OSError
-        If there is nothing, or a folder.
-    ConfigurationError
-        If a package is missing to look.
-    """
+    """The size of a file in bytes, wherever it is; 0 where that is not told. An address of a folder is an OSError."""
+    if not is_remote(path):
+        return os.path.getsize(path)
     system, name = _system_of(path)
     with _as_of_the_system():
         found = system.info(name)
@@ -62,15 +49,7 @@ def size_of(path: str) -> int:
 
 
 def matching(pattern: str) -> list[str]:
-    """The addresses that a glob names, sorted; an address without wildcards names itself.
-
-    Raises
-    ------
-    OSError
-        If they cannot be listed.
-    ConfigurationError
-        If a package is missing for that.
-    """
+    """The addresses that a glob names, sorted; an address without wildcards names itself."""
     # In addresses of http a question mark begins the query.
     if not re.search(r"[*\[]" if pattern.startswith("http") else r"[*?\[]", pattern):
         return [pattern]

@@ -11,15 +11,15 @@ import io
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, Self
 
 from ...errors import CorpusError, ProxyError
 from .chunk import parse_lines
 from .decompress import DamagedStream, damaged, pieces
-from .folders import BINARY, HIDDEN, is_binary, is_hidden, matches, too_long
-from .jsonl import MAX_DOCUMENT_BYTES, BadLine, parse_line
-from .source import Bad, Parsed, check_one_key
+from .folders import BINARY, HIDDEN, is_binary, is_hidden, matches
+from .jsonl import MAX_DOCUMENT_BYTES, BadLine, parse_line, too_long
+from .source import Bad, Chunk, Parsed, Source, check_one_key
 
 OTHER: Final = "of another kind"
 _MOST_MEMBERS: Final = 1000
@@ -35,15 +35,12 @@ class Member(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Members:
+class Members(Chunk):
     """Some members of an archive, and how many were left out before or among them."""
 
-    path: str
     members: Sequence[Member]
-    disk_bytes: int
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    records: bool = True
-    at_start: bool = True
+    left_out: Mapping[str, int]
+    records: bool
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """The documents of records, and of texts."""
@@ -90,32 +87,18 @@ class Members:
         check_one_key(f"{self.path}, member {member.name}", keys)
         return [member.content]
 
-    def lines_before(self) -> int:
-        """None: every place is a member."""
-        return 0
-
-    def emptied(self) -> Members:
+    def emptied(self) -> Self:
         """The same without its members."""
         return replace(self, members=())
 
 
 @dataclass(frozen=True)
-class Archive:
-    """A tar archive.
+class Archive(Source):
+    """A tar archive; ``pattern`` is the glob of the members that are documents as they are, None for records."""
 
-    Parameters
-    ----------
-    path, size, compression
-        As of lines.
-    pattern
-        The glob of the members that are documents as they are; None for records and texts.
-    """
-
-    path: str
-    size: int
+    kind = "tar"
     compression: str | None
     pattern: str | None
-    kind: str = "tar"
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Members]:
         """Some members at a time, if the archive begins there."""
@@ -127,7 +110,7 @@ class Archive:
             with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ_BYTES) as archive:
                 for members, left_out in self._groups(archive, size):
                     last = f"member {members[-1].name}" if members else last
-                    yield Members(self.path, members, stream.moved(), left_out, self.pattern is None)
+                    yield Members(self.path, stream.moved(), members, left_out, self.pattern is None)
                 offset = archive.offset
             stream.check_end(offset)
         except ProxyError:
@@ -210,13 +193,7 @@ class _Stream(io.RawIOBase):
         return moved
 
     def check_end(self, offset: int) -> None:
-        """See to it that nothing but zeros follows from ``offset`` on, which was read last, and that there are some.
-
-        Raises
-        ------
-        tarfile.ReadError
-            If the file ends without them, or goes on behind them.
-        """
+        """See to it that nothing but zeros follows from ``offset`` on, which was read last, and that there are some."""
         if offset >= self._position:
             raise tarfile.ReadError("the file ends without the mark of its end")
         found = self._last[offset - self._position :]

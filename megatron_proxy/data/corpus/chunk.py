@@ -5,29 +5,22 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from ...common.storage.remote import open_file
 from .decompress import blocks
 from .jsonl import BadLine, parse_line
-from .source import Bad, Chunk, Parsed
+from .source import Bad, Chunk, Parsed, Source
 
 LINES: Final = "JSONL"
 _READ_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """The lines of a plain file that *begin* at the offsets ``begin … end - 1``."""
+class Stretch(Chunk):
+    """The lines of a plain file that *begin* at the offsets ``begin … begin + disk_bytes - 1``."""
 
-    path: str
     begin: int
-    end: int
-
-    @property
-    def disk_bytes(self) -> int:
-        """How many bytes of the file on disk this chunk stands for."""
-        return self.end - self.begin
 
     @property
     def at_start(self) -> bool:
@@ -36,19 +29,16 @@ class Stretch:
 
     def lines(self) -> Iterator[bytes]:
         """The lines, one after the other, each with its newline."""
+        end = self.begin + self.disk_bytes
         with open_file(self.path, _READ_BYTES) as file:
             position = self._first_line(file)
-            while position < self.end and (line := file.readline()):
+            while position < end and (line := file.readline()):
                 position += len(line)
                 yield line
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """What the lines hold."""
         return parse_lines(self.lines(), keys, at_start=self.at_start)
-
-    def emptied(self) -> Stretch:
-        """Itself: it has no content."""
-        return self
 
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
@@ -66,23 +56,33 @@ class Stretch:
             return 0
         file.seek(self.begin - 1)
         # A stretch inside one huge line must not read on to that line's end: its neighbours would all do the same.
-        rest = file.readline(self.end - self.begin + 1)
-        return self.begin - 1 + len(rest) if rest.endswith(b"\n") else self.end
+        rest = file.readline(self.disk_bytes + 1)
+        return self.begin + (len(rest) - 1 if rest.endswith(b"\n") else self.disk_bytes)
 
 
 @dataclass(frozen=True)
-class Block:
-    """Whole lines of a compressed file, decompressed. Made in order, so the number of lines before it is known."""
+class Unpacked(Chunk):
+    """Whole lines of a file that is read in order, so that the number of lines before them is known."""
 
-    path: str
     content: bytes
-    disk_bytes: int
     before: int
 
     @property
     def at_start(self) -> bool:
         """Whether the file's first line is among these."""
         return self.before == 0
+
+    def lines_before(self) -> int:
+        """How many lines of the file come before these."""
+        return self.before
+
+    def emptied(self) -> Self:
+        """The same without its content."""
+        return replace(self, content=b"")
+
+
+class Block(Unpacked):
+    """Lines of JSON."""
 
     def lines(self) -> Iterator[bytes]:
         """The lines, one after the other, each with its newline."""
@@ -95,14 +95,6 @@ class Block:
     def read(self, keys: Sequence[str]) -> Parsed:
         """What the lines hold."""
         return parse_lines(self.lines(), keys, at_start=self.at_start)
-
-    def emptied(self) -> Block:
-        """The same without its content."""
-        return replace(self, content=b"")
-
-    def lines_before(self) -> int:
-        """How many lines of the file come before this block."""
-        return self.before
 
 
 def parse_lines(lines: Iterable[bytes], keys: Sequence[str], *, at_start: bool) -> Parsed:
@@ -122,45 +114,30 @@ def parse_lines(lines: Iterable[bytes], keys: Sequence[str], *, at_start: bool) 
     return Parsed(count, documents, bad)
 
 
-@dataclass(frozen=True)
-class Lines:
-    """A plain file of lines of JSON: its path and its size on disk in bytes."""
+class Lines(Source):
+    """A plain file of lines of JSON."""
 
-    path: str
-    size: int
-    kind: str = LINES
+    kind = LINES
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Stretch]:
         """Stretches: any process can read any of them."""
         begin, end = max(begin, 0), min(end, self.size)
         for start in range(begin, end, size):
-            yield Stretch(self.path, start, min(start + size, end))
+            yield Stretch(self.path, min(size, end - start), start)
 
 
 @dataclass(frozen=True)
-class LineStream:
-    """Lines of JSON that are read from the first on: of a compressed file, or from standard input.
+class LineStream(Source):
+    """Lines of JSON that are read from the first on: of a compressed file, or from standard input (``-``)."""
 
-    Parameters
-    ----------
-    path
-        The path; ``-`` for standard input.
-    size
-        The size on disk in bytes.
-    compression
-        How it is compressed, if it is.
-    """
-
-    path: str
-    size: int
+    kind = LINES
     compression: str | None
-    kind: str = LINES
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Block]:
         """Blocks of lines, if the file begins there."""
         if begin <= 0 < end:
             for content, disk_bytes, before in blocks(self.path, self.compression, size, last_line_end):
-                yield Block(self.path, content, disk_bytes, before)
+                yield Block(self.path, disk_bytes, content, before)
 
 
 def last_line_end(content: bytes) -> int:
@@ -175,7 +152,7 @@ class LineNumbers:
     """
 
     def __init__(self) -> None:
-        self._chunk: Chunk = Block("", b"", 0, 0)
+        self._chunk: Chunk = Stretch("", 0, 0)
         self._lines = 0
         self._before: int | None = 0
 

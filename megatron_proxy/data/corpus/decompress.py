@@ -40,13 +40,7 @@ class StandardInput(io.RawIOBase):
 
     @classmethod
     def look(cls) -> bytes:
-        """The first bytes.
-
-        Raises
-        ------
-        CorpusError
-            If it has been read already.
-        """
+        """The first bytes; a CorpusError if it has been read already."""
         if cls.taken:
             raise CorpusError(
                 "it can be read once, and this command reads its documents twice",
@@ -88,13 +82,7 @@ def compression_of(path: str, kind: Kind | None) -> str | None:
 
 
 def unpacked_head(file: BinaryIO, compression: str) -> bytes:
-    """The first bytes of the decompressed content; none of a stream that is damaged there, which :func:`pieces` tells.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    """
+    """The first bytes of the decompressed content; none if the stream is damaged there, which :func:`pieces` tells."""
     head = b""
     try:
         for piece in _unpack(file, compression):
@@ -128,12 +116,8 @@ def blocks(
 ) -> Iterator[tuple[bytes, int, int]]:
     """The decompressed content in blocks of about ``size`` bytes, each with its bytes on disk and the lines before it.
 
-    ``last_end`` tells where the last whole thing in a piece of content ends; 0 if there is none.
-
-    Raises
-    ------
-    CorpusError
-        If the stream is damaged.
+    ``last_end`` tells where the last whole thing in a piece of content ends; 0 if there is none. A damaged stream is a
+    CorpusError.
     """
     pending: list[bytes] = []
     lines = done = disk = 0

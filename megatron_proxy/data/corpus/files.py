@@ -37,9 +37,9 @@ from .archives import Archive
 from .chunk import Lines, LineStream
 from .decompress import STANDARD_INPUT, StandardInput, compression_of, unpacked_head
 from .folders import folder
-from .kinds import ARROW, ARROW_STREAM, PACKED, PARQUET, TAR, Kind, kind_of, kind_of_file
+from .kinds import PACKED, PARQUET, TABLES, TAR, Kind, kind_of, kind_of_file
 from .plain_text import TextFile
-from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, where
+from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, unreadable, where
 from .tables import Arrow, Parquet, check_installed, saved_files
 
 DEFAULT_KEY: Final = "text"
@@ -62,27 +62,23 @@ def expand(inputs: Sequence[str], taking: Taking = AS_THEY_ARE) -> list[Source]:
 
 
 def _matches(pattern: str) -> list[str]:
-    if is_remote(pattern):
-        return _remote_matches(pattern)
-    if os.path.exists(pattern) or not glob.has_magic(pattern):
-        return [pattern]
-    # A folder that is there is meant as it is called, brackets and all; behind a wildcard, brackets may be either.
-    folder = _folder_of(pattern)
-    rest = pattern[len(folder) :]
-    for tried in (rest, rest.replace("[", "[[]")):
-        if found := sorted(glob.glob(glob.escape(folder) + tried, recursive=True)):
-            return found
-    raise CorpusError(f"no file matches {pattern!r}", where="--input")
-
-
-def _remote_matches(pattern: str) -> list[str]:
     try:
-        found = matching(pattern)
+        found = matching(pattern) if is_remote(pattern) else _local_matches(pattern)
     except OSError as error:
         raise unreadable(pattern, error) from error
     if not found:
         raise CorpusError(f"no file matches {pattern!r}", where="--input")
     return found
+
+
+def _local_matches(pattern: str) -> list[str]:
+    if os.path.exists(pattern) or not glob.has_magic(pattern):
+        return [pattern]
+    # A folder that is there is meant as it is called, brackets and all; behind a wildcard, brackets may be either.
+    folder = _folder_of(pattern)
+    rest = pattern[len(folder) :]
+    tried = (glob.glob(glob.escape(folder) + one, recursive=True) for one in (rest, rest.replace("[", "[[]")))
+    return sorted(next(filter(None, tried), []))
 
 
 def _folder_of(pattern: str) -> str:
@@ -95,31 +91,23 @@ def _inspect(path: str, taking: Taking) -> list[Source]:
     try:
         if path == STANDARD_INPUT:
             return [_of_stream(path, 0, kind_of(StandardInput.look()), taking)]
-        if is_remote(path):
-            return [_of_remote(path, size_of(path), taking)]
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            return _of_folder(path, taking)
-        if not stat.S_ISREG(status.st_mode):
-            raise CorpusError("not a regular file", where=path, fix="name JSONL files, or a glob of them")
-        kind = kind_of_file(path)
-        if kind in (PARQUET, ARROW, ARROW_STREAM):
-            check_installed(path)
-            return [(Parquet if kind is PARQUET else Arrow)(path, status.st_size)]
-        return [_of_stream(path, status.st_size, kind, taking)]
+        if not is_remote(path):
+            mode = os.stat(path).st_mode
+            if stat.S_ISDIR(mode):
+                return _of_folder(path, taking)
+            if not stat.S_ISREG(mode):
+                raise CorpusError("not a regular file", where=path, fix="name JSONL files, or a glob of them")
+        size, kind = size_of(path), kind_of_file(path)
+        return [_of_table(path, size, kind) if kind in TABLES else _of_stream(path, size, kind, taking)]
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-def _of_remote(path: str, size: int, taking: Taking) -> Source:
-    """The source behind an address."""
-    kind = kind_of_file(path)
-    if kind in (ARROW, ARROW_STREAM):
+def _of_table(path: str, size: int, kind: Kind | None) -> Source:
+    if kind is not PARQUET and is_remote(path):
         raise CorpusError("Arrow files are mapped into memory, not read over a network", where=path, fix="copy it here")
-    if kind is PARQUET:
-        check_installed(path)
-        return Parquet(path, size)
-    return _of_stream(path, size, kind, taking)
+    check_installed(path)
+    return Parquet(path, size) if kind is PARQUET else Arrow(path, size)
 
 
 def _of_folder(path: str, taking: Taking) -> list[Source]:
@@ -167,11 +155,6 @@ def _foreign(path: str, name: str, kind: Kind) -> CorpusError:
     return CorpusError(f"the file is {name}; lines of JSON are needed", where=path, fix=kind.fix)
 
 
-def unreadable(path: str, error: OSError) -> CorpusError:
-    """The error for a file that cannot be read."""
-    return CorpusError(f"cannot be read ({error.strerror})", where=path)
-
-
 def chunks(sources: Sequence[Source], *, shard: tuple[int, int] = (0, 1), size: int = CHUNK_BYTES) -> Iterator[Chunk]:
     """The chunks of a corpus, or of its shard ``i`` of ``n``, in order.
 
@@ -205,13 +188,7 @@ def shares[Kind: Source](sources: Sequence[Kind], shard: tuple[int, int]) -> Ite
 
 
 def read_chunk(chunk: Chunk, keys: Sequence[str]) -> Parsed:
-    """The documents of a chunk.
-
-    Raises
-    ------
-    CorpusError
-        If the source cannot be read.
-    """
+    """The documents of a chunk; a CorpusError if the source cannot be read."""
     try:
         return chunk.read(keys)
     except OSError as error:

@@ -11,13 +11,13 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, Self
 
 from ...errors import CorpusError
-from .jsonl import MAX_DOCUMENT_BYTES
-from .source import Bad, Parsed, changed, check_one_key
+from .jsonl import MAX_DOCUMENT_BYTES, too_long
+from .source import Bad, Chunk, Parsed, Source, changed, check_one_key, unreadable
 
 HIDDEN: Final = "hidden"
 BINARY: Final = "binary"
@@ -28,20 +28,13 @@ _SMALL_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class Files:
+class Files(Chunk):
     """Some files of a folder: their paths in it and their sizes, and what was left out before them."""
 
-    path: str
     names: Sequence[tuple[str, int]]
     left_out: Mapping[str, int] = field(default_factory=dict)
-    at_start: bool = True
     texts: bool = False
     """Whether binary files are taken, too."""
-
-    @property
-    def disk_bytes(self) -> int:
-        """How many bytes the files have."""
-        return sum(size for _, size in self.names)
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """Each file is a document."""
@@ -54,19 +47,17 @@ class Files:
             path = folder + name
             if size > MAX_DOCUMENT_BYTES:
                 bad.append(Bad(number, len(documents), too_long(size), place=path))
-            elif not self.texts and is_binary(content := _content(path, size)):
+                continue
+            content = _content(path, size)
+            if not self.texts and is_binary(content):
                 left_out[BINARY] += 1
             else:
-                documents.append(_content(path, size) if self.texts else content)
+                documents.append(content)
         return Parsed(len(self.names), [documents], bad, left_out)
 
-    def lines_before(self) -> int:
-        """None: every place is a file's path."""
-        return 0
-
-    def emptied(self) -> Files:
+    def emptied(self) -> Self:
         """The same without its names."""
-        return Files(self.path, (), at_start=self.at_start)
+        return replace(self, names=())
 
 
 def _content(path: str, size: int) -> bytes:
@@ -77,7 +68,7 @@ def _content(path: str, size: int) -> bytes:
         else:
             content = _small_content(path, size)
     except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=path) from error
+        raise unreadable(path, error) from error
     if len(content) != size:
         raise changed(path)
     return content
@@ -110,24 +101,13 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name if "/" in pattern else name.rstrip("/").rpartition("/")[2], pattern)
 
 
-def too_long(size: int) -> str:
-    """Why a document of so many bytes is a bad one."""
-    return f"the document has {size:,} bytes, more than an index can hold (2 GiB)"
-
-
 @dataclass(frozen=True)
-class Folder:
+class Folder(Source):
     """A folder's files: the paths that a glob takes, in order, with their sizes, and how many are hidden or links."""
 
-    path: str
+    kind = "folder"
     names: Sequence[tuple[str, int]]
     left_out: Mapping[str, int]
-    kind: str = "folder"
-
-    @property
-    def size(self) -> int:
-        """How many bytes the files have."""
-        return sum(size for _, size in self.names)
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Files]:
         """Some files at a time."""
@@ -140,10 +120,10 @@ class Folder:
                 held += length
             offset += length
             if held >= size or len(taken) >= _MOST_FILES:
-                yield Files(self.path, tuple(taken), left_out)
+                yield Files(self.path, held, tuple(taken), left_out)
                 taken, left_out, held = [], {}, 0
         if taken or left_out:
-            yield Files(self.path, tuple(taken), left_out)
+            yield Files(self.path, held, tuple(taken), left_out)
 
 
 def folder(path: str, pattern: str) -> Folder:
@@ -171,7 +151,8 @@ def folder(path: str, pattern: str) -> Folder:
             names.append((name, status.st_size))
         else:
             raise CorpusError("neither a file nor a folder", where=os.path.join(path, name))
-    return Folder(path, tuple(sorted(names, key=lambda one: os.fsencode(one[0]))), left_out)
+    names.sort(key=lambda one: os.fsencode(one[0]))
+    return Folder(path, sum(size for _, size in names), names, left_out)
 
 
 def _walk(root: str, inside: str) -> Iterator[tuple[str, os.stat_result]]:

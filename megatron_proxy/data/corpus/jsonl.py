@@ -37,13 +37,7 @@ class BadLine(Exception):  # noqa: N818 - counted as often as it is an error
 
 
 def parse_line(line: bytes, keys: Sequence[str]) -> list[bytes]:
-    """The documents of one line, one per key; none for a blank line.
-
-    Raises
-    ------
-    BadLine
-        If the line holds no such documents, with the reason.
-    """
+    """The documents of one line, one per key, none for a blank line; a :class:`BadLine` says why there are none."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -70,13 +64,7 @@ def _parse_slowly(line: bytes) -> Any:
 
 
 def _find(record: dict[str, Any], key: str) -> Any:
-    """What is under a key, or under ``outer.inner`` in the record under ``outer`` if no key has that very name.
-
-    Raises
-    ------
-    KeyError
-        If nothing is.
-    """
+    """What is under a key, or under ``outer.inner`` in the record under ``outer`` if no key has that very name."""
     if key in record or "." not in key:
         return record[key]
     outer, _, inner = key.partition(".")
@@ -101,8 +89,13 @@ def _document(record: dict[str, Any], key: str, keys: Sequence[str]) -> bytes:
     except UnicodeEncodeError:
         document = text.encode("utf-8", _SURROGATES)
     if len(document) > MAX_DOCUMENT_BYTES:
-        raise BadLine(f"the document has {len(document):,} bytes, more than an index can hold (2 GiB)")
+        raise BadLine(too_long(len(document)))
     return document
+
+
+def too_long(size: int) -> str:
+    """Why a document of so many bytes is a bad one."""
+    return f"the document has {size:,} bytes, more than an index can hold (2 GiB)"
 
 
 def _kind(value: object) -> str:

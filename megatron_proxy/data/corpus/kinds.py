@@ -28,16 +28,9 @@ _ARRAY: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[(?:\s*[\n{]|[^\n]*\n?\Z)")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file.
+    """A kind of file: its name with its article, and what to do with one, as users are told.
 
-    Parameters
-    ----------
-    name
-        As users are told, with its article.
-    recognises
-        Whether the first :data:`HEAD_BYTES` of a file are of this kind.
-    fix
-        What to do with a file of this kind.
+    ``recognises`` tells whether the first :data:`HEAD_BYTES` of a file are of this kind.
     """
 
     name: str
@@ -60,14 +53,11 @@ BZ2: Final = Kind("a bz2 file", lambda head: re.match(rb"BZh[1-9](1AY&SY|\x17rE8
 PACKED: Final = (GZIP, ZSTD, XZ, BZ2)
 
 PARQUET: Final = Kind("a Parquet file", _begins(b"PAR1"), _TABLE)
-ARROW: Final = Kind("an Arrow file", _begins(b"ARROW1"), _TABLE)
-ARROW_STREAM: Final = Kind("an Arrow file", _begins(b"\xff\xff\xff\xff"), _TABLE)
+TABLES: Final = (PARQUET, Kind("an Arrow file", _begins(b"ARROW1", b"\xff\xff\xff\xff"), _TABLE))
 TAR: Final = Kind("a tar archive", lambda head: head[257:262] == b"ustar", "unpack it, and name the files in it")
 
 _FOREIGN: Final = (
-    PARQUET,
-    ARROW,
-    ARROW_STREAM,
+    *TABLES,
     TAR,
     Kind("a Feather file of version 1", _begins(b"FEA1"), "write it again as Parquet"),
     Kind("an lz4 file", _begins(b"\x04\x22\x4d\x18"), _UNPACK),
@@ -91,13 +81,7 @@ def kind_of(head: bytes, kinds: Sequence[Kind] = (*PACKED, *_FOREIGN)) -> Kind |
 
 
 def kind_of_file(path: str) -> Kind | None:
-    """The kind of the file at ``path``; None for what may be lines of JSON.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    """
+    """The kind of the file at ``path``; None for what may be lines of JSON."""
     with open_file(path) as file:
         found = kind_of(_head_behind_skippable_frames(file))
     if found is None and path.endswith(".bin") and _begins_with(f"{path[:-4]}.idx", _INDEX_MAGIC):

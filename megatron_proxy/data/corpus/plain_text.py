@@ -9,32 +9,24 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ...common.storage.remote import is_remote
+from .chunk import Unpacked
 from .decompress import STANDARD_INPUT, blocks
-from .folders import Files, too_long
-from .jsonl import MAX_DOCUMENT_BYTES
-from .source import Bad, Chunk, Parsed, check_one_key
+from .folders import Files
+from .jsonl import MAX_DOCUMENT_BYTES, too_long
+from .source import Bad, Chunk, Parsed, Source, check_one_key
 
 FILE: Final = "file"
 
 
 @dataclass(frozen=True)
-class Text:
-    """Text, of which ``before`` lines of the file come before; one document, or those between its blank lines."""
+class Text(Unpacked):
+    """Text: one document, or those between its blank lines."""
 
-    path: str
-    content: bytes
-    disk_bytes: int
-    before: int
     parted: bool
-
-    @property
-    def at_start(self) -> bool:
-        """Whether the file's first line is among these."""
-        return self.before == 0
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """The documents, whatever the key is called."""
@@ -48,14 +40,6 @@ class Text:
             else:
                 documents.append(document)
         return Parsed(content.count(b"\n"), [documents], bad)
-
-    def lines_before(self) -> int:
-        """How many lines of the file come before."""
-        return self.before
-
-    def emptied(self) -> Text:
-        """The same without its content."""
-        return replace(self, content=b"")
 
 
 def _parts(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -77,22 +61,12 @@ def _joined(lines: Sequence[bytes]) -> bytes:
 
 
 @dataclass(frozen=True)
-class TextFile:
-    """A file of plain text, or standard input.
+class TextFile(Source):
+    """A file of plain text, or standard input; ``documents`` is ``"file"`` or ``"blank-line"``."""
 
-    Parameters
-    ----------
-    path, size, compression
-        As of lines.
-    documents
-        ``"file"`` or ``"blank-line"``.
-    """
-
-    path: str
-    size: int
+    kind = "text"
     compression: str | None
     documents: str
-    kind: str = "text"
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Chunk]:
         """The whole file, or blocks that end at a blank line, if it begins there."""
@@ -105,13 +79,14 @@ class TextFile:
             and not is_remote(self.path)
         ):
             folder, name = os.path.split(self.path)
-            yield Files(folder, ((name, self.size),), texts=True)
+            yield Files(folder, self.size, ((name, self.size),), texts=True)
         elif self.documents == FILE:
             whole = list(blocks(self.path, self.compression, size, lambda _: 0))
-            yield Text(self.path, *(whole[0][:2] if whole else (b"", 0)), 0, parted=False)
+            content, disk_bytes = whole[0][:2] if whole else (b"", 0)
+            yield Text(self.path, disk_bytes, content, 0, parted=False)
         else:
             for content, disk_bytes, before in blocks(self.path, self.compression, size, last_gap):
-                yield Text(self.path, content, disk_bytes, before, parted=True)
+                yield Text(self.path, disk_bytes, content, before, parted=True)
 
 
 def last_gap(content: bytes) -> int:

@@ -7,9 +7,10 @@ chunk changes nothing in the outcome, and the same documents give the same views
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import ClassVar, Final, Self
 
 from ...errors import CorpusError
 from .jsonl import Lack
@@ -73,21 +74,14 @@ class Parsed:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-class Chunk(Protocol):
-    """Some of a source's documents."""
+@dataclass(frozen=True)
+class Chunk(ABC):
+    """Some of a source's documents: the source's path, and how many of its bytes on disk this chunk stands for."""
 
-    @property
-    def path(self) -> str:
-        """The source's path."""
+    path: str
+    disk_bytes: int
 
-    @property
-    def disk_bytes(self) -> int:
-        """How many bytes of the source on disk this chunk stands for."""
-
-    @property
-    def at_start(self) -> bool:
-        """Whether the source's first line is among these."""
-
+    @abstractmethod
     def read(self, keys: Sequence[str]) -> Parsed:
         """The documents under each key.
 
@@ -99,28 +93,30 @@ class Chunk(Protocol):
             If it is damaged, or has no such documents at all.
         """
 
+    @property
+    def at_start(self) -> bool:
+        """Whether the source's first line is among these."""
+        return True
+
     def lines_before(self) -> int:
         """How many lines come before, for places of bad ones that do not say theirs. May read all of them."""
+        return 0
 
-    def emptied(self) -> Chunk:
+    def emptied(self) -> Self:
         """The same without what was read."""
+        return self
 
 
-class Source(Protocol):
-    """One file, folder or stream of documents."""
+@dataclass(frozen=True)
+class Source(ABC):
+    """One file, folder or stream of documents: what it is called, and its bytes on disk, 0 if that is unknown."""
 
-    @property
-    def path(self) -> str:
-        """What it is called."""
+    path: str
+    size: int
+    kind: ClassVar[str]
+    """What it is, for the manifest."""
 
-    @property
-    def size(self) -> int:
-        """How many bytes it takes up on disk; 0 if that is unknown."""
-
-    @property
-    def kind(self) -> str:
-        """What it is, for the manifest."""
-
+    @abstractmethod
     def cut(self, begin: int, end: int, size: int) -> Iterator[Chunk]:
         """The chunks, in order, of what begins at the bytes ``begin … end - 1`` on disk; about ``size`` bytes each.
 
@@ -138,18 +134,17 @@ def where(chunk: Chunk, bad: Bad) -> str:
     return bad.place or f"{chunk.path}:{chunk.lines_before() + bad.line + 1}"
 
 
+def unreadable(path: str, error: OSError) -> CorpusError:
+    """The error for a file that cannot be read."""
+    return CorpusError(f"cannot be read ({error.strerror})", where=path)
+
+
 def changed(path: str) -> CorpusError:
     """The error for a file that is no longer what it was."""
     return CorpusError("the file changed while it was read", where=path, fix="run the command again")
 
 
 def check_one_key(path: str, keys: Sequence[str]) -> None:
-    """Refuse several keys for what has one text only.
-
-    Raises
-    ------
-    CorpusError
-        If there are several.
-    """
+    """Refuse several keys, by a CorpusError, for what has one text only."""
     if len(keys) > 1:
         raise CorpusError(f"has one text for each document, not {', '.join(keys)}", where=path, fix="name one key")

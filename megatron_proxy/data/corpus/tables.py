@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +19,8 @@ from typing import Any, Final
 from ...common import extras
 from ...common.storage.remote import is_remote, open_file
 from ...errors import CorpusError, ProxyError
-from .folders import too_long
-from .jsonl import MAX_DOCUMENT_BYTES
-from .source import Bad, Parsed
+from .jsonl import MAX_DOCUMENT_BYTES, too_long
+from .source import Bad, Chunk, Parsed, Source
 
 _STREAM_END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 _SAVED: Final = "state.json"
@@ -29,13 +28,7 @@ _SAVED_SPLITS: Final = "dataset_dict.json"
 
 
 def check_installed(path: str) -> None:
-    """Refuse tables where pyarrow is missing.
-
-    Raises
-    ------
-    ConfigurationError
-        With the extra that brings it.
-    """
+    """Refuse tables where pyarrow is missing, by a ConfigurationError with the extra that brings it."""
     try:
         import pyarrow  # noqa: F401 - only whether it is there
     except ImportError as error:
@@ -69,23 +62,12 @@ def saved_files(path: str) -> list[str] | None:
 
 
 @dataclass(frozen=True)
-class _Table(ABC):
+class _Table(Source):
     """A table on disk, as a sequence of groups of rows."""
-
-    path: str
-    size: int
-
-    @property
-    @abstractmethod
-    def kind(self) -> str: ...
 
     @abstractmethod
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """Of each group: the rows, the bytes that they are in memory, and the byte on disk at which it begins."""
-
-    @abstractmethod
-    def schema(self) -> Any:
-        """The table's columns."""
 
     @abstractmethod
     def batches(self, group: int, keys: Sequence[str], rows: int) -> Iterator[Any]:
@@ -102,7 +84,8 @@ class _Table(ABC):
                 if begin <= offset < end:
                     for first in range(0, rows, step):
                         last = min(first + step, rows)
-                        yield Rows(self, group, first, last, before, (stop - offset) * (last - first) // rows)
+                        disk_bytes = (stop - offset) * (last - first) // rows
+                        yield Rows(self.path, disk_bytes, self, group, first, last, before)
                 before += rows
 
 
@@ -114,10 +97,7 @@ def _place(path: str) -> Any:
 class Parquet(_Table):
     """A Parquet file."""
 
-    @property
-    def kind(self) -> str:
-        """What it is."""
-        return "Parquet"
+    kind = "Parquet"
 
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """Its row groups."""
@@ -129,12 +109,6 @@ class Parquet(_Table):
             group = about.row_group(number)
             yield group.num_rows, group.total_byte_size, min(offset, self.size - 1)
             offset += sum(group.column(column).total_compressed_size for column in range(group.num_columns))
-
-    def schema(self) -> Any:
-        """Its columns."""
-        from pyarrow import parquet
-
-        return parquet.read_schema(_place(self.path))
 
     def batches(self, group: int, keys: Sequence[str], rows: int) -> Iterator[Any]:
         """A row group, decoded as far as it is asked for."""
@@ -148,10 +122,7 @@ class Parquet(_Table):
 class Arrow(_Table):
     """An Arrow file, of either form: with a table of its batches, or a stream of them."""
 
-    @property
-    def kind(self) -> str:
-        """What it is."""
-        return "Arrow"
+    kind = "Arrow"
 
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """Its record batches."""
@@ -159,15 +130,11 @@ class Arrow(_Table):
         for number, (rows, memory) in enumerate(sizes):
             yield rows, memory, self.size * number // len(sizes)
 
-    def schema(self) -> Any:
-        """Its columns."""
-        with self._opened() as reader:
-            return reader.schema
-
     def batches(self, group: int, keys: Sequence[str], rows: int) -> Iterator[Any]:
         """A record batch: it is where it lies on disk."""
-        for key in keys:
-            _column_of(self.schema(), key, self.path)
+        with self._opened() as reader:
+            for key in keys:
+                _column_of(reader.schema, key, self.path)
         skipped = 0 if self._is_file() else group
         for number, batch in enumerate(self._batches(group)):
             if number == skipped:
@@ -203,13 +170,7 @@ class Arrow(_Table):
 
 
 def _column_of(schema: Any, key: str, path: str) -> str:
-    """The column in which the documents of a key are: the one of that name, or the record that the key begins with.
-
-    Raises
-    ------
-    CorpusError
-        If there is none.
-    """
+    """The column in which the documents of a key are: the one of that name, or the record that the key begins with."""
     if key in schema.names:
         return key
     outer = key.partition(".")[0]
@@ -227,7 +188,7 @@ def _lacking(key: str, names: Sequence[str], path: str) -> CorpusError:
 
 
 @dataclass(frozen=True)
-class Rows:
+class Rows(Chunk):
     """Some rows of one group of a table; ``before`` rows are in the groups before it."""
 
     table: _Table
@@ -235,13 +196,6 @@ class Rows:
     first: int
     stop: int
     before: int
-    disk_bytes: int
-    at_start: bool = True
-
-    @property
-    def path(self) -> str:
-        """The table's path."""
-        return self.table.path
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """The columns of the keys, or what the keys reach in them."""
@@ -260,14 +214,6 @@ class Rows:
                     for found, value in zip(documents, values, strict=True):
                         found.append(value)
         return Parsed(self.stop - self.first, documents, bad)
-
-    def lines_before(self) -> int:
-        """None: every place is a row."""
-        return 0
-
-    def emptied(self) -> Rows:
-        """Itself: it has no content."""
-        return self
 
 
 def _why_bad(values: Sequence[bytes | None], keys: Sequence[str]) -> str | None:
@@ -304,18 +250,11 @@ class _Cursor:
         while cursor._row < rows.stop:
             batch = next(cursor._batches, None)
             if batch is None or not batch.num_rows:
-                raise _Short
+                raise ValueError("a group has fewer rows than it should")
             begin, cursor._row = cursor._row, cursor._row + batch.num_rows
             if cursor._row > rows.first:
                 yield batch.slice(max(rows.first - begin, 0), min(rows.stop, cursor._row) - max(rows.first, begin))
         cls.last = cursor if cursor._row == rows.stop else None
-
-
-class _Short(Exception):  # noqa: N818 - becomes an error with its place
-    """A group has fewer rows than its table says."""
-
-    def __str__(self) -> str:
-        return "a group has fewer rows than it should"
 
 
 def _values(batch: Any, key: str, path: str) -> list[bytes | None]:
@@ -378,7 +317,7 @@ def _telling(table: _Table, row: int | None = None) -> Iterator[None]:
         yield
     except ProxyError:
         raise
-    except (pyarrow.ArrowException, OSError, _Short, ValueError, UnicodeError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         place = table.path if row is None else f"{table.path}, row {row + 1:,}"

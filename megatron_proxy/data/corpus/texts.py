@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,24 +14,16 @@ from .source import Bad, Chunk
 
 @dataclass(frozen=True)
 class Joined:
-    """What the lines of a chunk hold.
+    """A chunk without its content, and what it holds: as in :class:`.source.Parsed`, but for the documents.
 
-    Parameters
-    ----------
-    lines
-        How many lines there are, blank and bad ones included.
-    texts
-        For each key the bytes of all documents one after the other, and the length of each (int32).
-    bad
-        The bad lines, in order.
-    left_out
-        How many files were left out, by what they are.
+    ``texts`` are for each key the bytes of all documents one after the other, and the length of each (int32).
     """
 
+    chunk: Chunk
     lines: int
     texts: list[tuple[bytes, NDArray[np.int32]]]
     bad: list[Bad]
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int]
 
     def first(self, count: int) -> Joined:
         """The same with the first ``count`` documents only, and the bad lines among them."""
@@ -42,13 +34,7 @@ class Joined:
 
 
 def read_joined(keys: Sequence[str], chunk: Chunk) -> Joined:
-    """The same documents as :func:`.files.read_chunk` gives, end to end.
-
-    Raises
-    ------
-    CorpusError
-        If the file cannot be read.
-    """
+    """The same documents as :func:`.files.read_chunk` gives, end to end."""
     parsed = read_chunk(chunk, keys)
     texts: list[tuple[bytes, NDArray[np.int32]]] = []
     for documents in parsed.documents:
@@ -56,4 +42,4 @@ def read_joined(keys: Sequence[str], chunk: Chunk) -> Joined:
         texts.append((b"".join(documents), lengths))
         # The joined bytes take their place: a document of 100 MB should not be held twice.
         documents.clear()
-    return Joined(parsed.lines, texts, parsed.bad, parsed.left_out)
+    return Joined(chunk.emptied(), parsed.lines, texts, parsed.bad, parsed.left_out)

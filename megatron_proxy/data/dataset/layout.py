@@ -19,13 +19,7 @@ MANIFEST: Final = "_manifest.json"
 
 
 class Layout:
-    """The places of one dataset's files; of a view, the path without ``.bin`` and ``.idx``.
-
-    Parameters
-    ----------
-    prefix
-        Such as ``data/stdlib``.
-    """
+    """The places of the files of one dataset with a prefix such as ``data/stdlib``; of a view, without the endings."""
 
     def __init__(self, prefix: str | os.PathLike[str]) -> None:
         self.prefix = os.fspath(prefix)
@@ -76,13 +70,7 @@ class Layout:
         return type(self)(f"{self.prefix}_shard-{index:05d}-of-{count:05d}")
 
     def shards(self) -> list[tuple[int, int]]:
-        """The (index, count) of every shard of this prefix that has a manifest, by name.
-
-        Raises
-        ------
-        OSError
-            If the folder cannot be read.
-        """
+        """The (index, count) of every shard of this prefix that has a manifest, by name."""
         pattern = re.compile(rf"{re.escape(self._name)}_shard-(\d+)-of-(\d+){re.escape(MANIFEST)}")
         matches = (pattern.fullmatch(path.name) for path in sorted(self.folder.iterdir()))
         return [(int(match[1]), int(match[2])) for match in matches if match]

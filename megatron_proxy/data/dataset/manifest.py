@@ -71,10 +71,7 @@ class View:
 class SymbolBytes:
     """Source bytes of each symbol, kept so that training need not build the compressor.
 
-    Parameters
-    ----------
-    table
-        The file of what the compressor's ``symbol_bytes()`` gave, as little-endian int32; None where it gave none.
+    ``table`` is the file of what the compressor's ``symbol_bytes()`` gave, as little-endian int32; None if nothing.
     """
 
     table: StoredFile | None

@@ -28,13 +28,7 @@ class PreparedDataset:
 
     @classmethod
     def open(cls, prefix: str | os.PathLike[str]) -> Self:
-        """Read the manifest of a prefix; what else there is, is opened when it is asked for.
-
-        Raises
-        ------
-        DatasetError
-            As of :func:`.manifest.read`.
-        """
+        """Read the manifest of a prefix (:func:`.manifest.read`); what else there is, is opened when asked for."""
         return cls(Layout(prefix), manifest.read(prefix))
 
     def compressed(self, name: str) -> CompressedView:
@@ -64,15 +58,10 @@ class PreparedDataset:
         return None if stored is None else self.open_view(ViewReader, self.layout.spans(name), stored)
 
     def open_view[Kind: (ViewReader, UnmappedView)](self, kind: type[Kind], path: str, view: View) -> Kind:
-        """Open a view and check that it is the one that the manifest describes, in constant time.
+        """Open a view and check that it is the one that the manifest describes, in constant time; else a DatasetError.
 
         Checked are both files' sizes, the dtype, and the counts of documents and units; :mod:`.verify` checks the
         content.
-
-        Raises
-        ------
-        DatasetError
-            If a file is missing, truncated, foreign, or of another view.
         """
         for ending, stored in (("idx", view.idx), ("bin", view.bin)):
             check_size(Path(f"{path}.{ending}"), stored.size)
@@ -89,12 +78,9 @@ class PreparedDataset:
         return reader
 
     def check(self, name: str) -> None:
-        """Check, in constant time, that the raw view and the compressed view ``name`` are what the manifest says.
+        """Check, in constant time, that the raw view and the view ``name`` are what the manifest says.
 
-        Raises
-        ------
-        DatasetError
-            If a file of them is missing, truncated, swapped or foreign.
+        Files that are missing, truncated, swapped or foreign are a DatasetError.
         """
         entry = self.compressed(name)
         self.raw()

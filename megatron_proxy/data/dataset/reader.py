@@ -46,15 +46,8 @@ PREPARE_AGAIN: Final = "prepare the view again, or restore the file"
 class Index:
     """The index of one view, memory-mapped: where its sequences are in the ``.bin`` file.
 
-    Parameters
-    ----------
-    path
-        The path of its two files without ``.bin`` and ``.idx``, such as ``data/stdlib_raw_document``.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing, is not of this format, or is longer or shorter than its header says.
+    ``path`` is that of its two files without ``.bin`` and ``.idx``, such as ``data/stdlib_raw_document``. A file that
+    is missing, is not of this format, or is longer or shorter than its header says is a DatasetError.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -75,13 +68,7 @@ class Index:
         return len(self.sequence_lengths)
 
     def _check_bytes(self, size: int) -> None:
-        """Check the size of the ``.bin`` file against the last sequence.
-
-        Raises
-        ------
-        DatasetError
-            If they differ.
-        """
+        """Check the size of the ``.bin`` file against the last sequence."""
         expected = 0
         if len(self):
             expected = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
@@ -106,17 +93,9 @@ class Index:
 
 
 class ViewReader(Index):
-    """One view, memory-mapped and read-only.
+    """One view, memory-mapped and read-only; what is wrong with its files is told as by :class:`Index`.
 
-    Parameters
-    ----------
-    path
-        As of :class:`Index`.
-
-    Raises
-    ------
-    DatasetError
-        As of :class:`Index`, for both files. The check reads the header and the last sequence only, whatever the size.
+    The check reads the header and the last sequence only, whatever the size.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -181,12 +160,9 @@ class ViewReader(Index):
             ) from error
 
     def check_index(self) -> None:
-        """Check every length, pointer and document index (the constructor checks the last only).
+        """Check that all sequences are laid end to end, one per document, of which the constructor checks the last.
 
-        Raises
-        ------
-        DatasetError
-            If the sequences are not laid end to end, or are not one per document.
+        Else a DatasetError.
         """
         lengths = self.sequence_lengths.astype(np.int64) * self.dtype.itemsize
         good = (
@@ -204,16 +180,6 @@ class UnmappedView(Index):
     """One view whose units are read as they are asked for: what ``--no-mmap-bin-files`` asks for.
 
     A page of a mapped file that cannot be read kills the process, or holds it up; a file that is read gives an error.
-
-    Parameters
-    ----------
-    path
-        As of :class:`Index`.
-
-    Raises
-    ------
-    DatasetError
-        As of :class:`ViewReader`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -233,15 +199,7 @@ class UnmappedView(Index):
         return self._bytes // self.dtype.itemsize
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> NDArray[Any]:
-        """Units ``offset … offset + length`` of one sequence: see :meth:`ViewReader.get`.
-
-        Raises
-        ------
-        IndexError
-            If the stretch is not inside the sequence.
-        DatasetError
-            If it is not inside the file, or cannot be read.
-        """
+        """Units ``offset … offset + length`` of one sequence, and errors: see :meth:`ViewReader.get`."""
         begin, length = self._place(index, offset, length)
         if begin < 0 or begin + length > self.units:
             raise self._outside(index)

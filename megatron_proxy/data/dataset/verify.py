@@ -53,10 +53,8 @@ class Findings:
         How many files, with how many bytes, were compared with their checksums.
     plans
         How many cached plans were read.
-    decoded
-        How many documents were decoded, by compressor.
-    encoded
-        How many documents were encoded again, by compressor.
+    decoded, encoded
+        How many documents were decoded, and encoded again, by compressor.
     notes
         What could not be checked here, and why; no problem of the dataset.
     problems
@@ -83,7 +81,7 @@ class Findings:
 def verify(
     prefix: str, *, deep: bool = False, workers: int = 1, log_interval: int, plans: Path | None = None
 ) -> Findings:
-    """Check a prepared dataset.
+    """Check a prepared dataset; without a manifest that can be read, a DatasetError.
 
     Parameters
     ----------
@@ -97,11 +95,6 @@ def verify(
         Documents between two lines of progress.
     plans
         A folder of cached plans, which may be of other datasets too; by default the one beside the data.
-
-    Raises
-    ------
-    DatasetError
-        If there is no manifest, or it cannot be read.
     """
     dataset = PreparedDataset.open(prefix)
     content, layout = dataset.manifest, dataset.layout
@@ -178,13 +171,7 @@ def _whole[View: ViewReader | None](opener: Callable[[], View]) -> View:
 
 
 def _check_spans(raw: ViewReader, codes: ViewReader, spans: ViewReader) -> bool:
-    """Check that the spans of each document add up to its bytes and its codes.
-
-    Raises
-    ------
-    DatasetError
-        Naming the first document whose spans do not.
-    """
+    """Check that the spans of each document add up to its bytes and its codes."""
     for begin in range(0, len(spans), _BLOCK):
         end = min(begin + _BLOCK, len(spans))
         lengths = spans.sequence_lengths[begin:end].astype(np.int64)
@@ -216,8 +203,25 @@ class Decoder:
     def __call__(self) -> Callable[[Range], Decoded]:
         """Open the views, in the worker."""
         spans = None if self.spans_path is None else ViewReader(self.spans_path)
-        views_ = ViewReader(self.raw_path), ViewReader(self.codes_path), spans
-        return partial(_decode, self.compressor, self.encodes, *views_)
+        return partial(self._decode, ViewReader(self.raw_path), ViewReader(self.codes_path), spans)
+
+    def _decode(self, raw: ViewReader, codes: ViewReader, spans: ViewReader | None, documents: Range) -> Decoded:
+        begin, end = documents
+        wrong, size = [], 0
+        contents = zip(raw.read_each(begin, end), codes.read_each(begin, end), strict=True)
+        for number, (expected, stored) in enumerate(contents, start=begin):
+            size += len(expected)
+            units = np.frombuffer(stored, dtype=codes.dtype, count=len(stored) // codes.dtype.itemsize)
+            what = _difference(self.compressor, units, expected)
+            if what is None and number % _DOCUMENTS_PER_CHECK == 0:
+                pairs = None if spans is None else spans.get(number)
+                if pairs is not None:
+                    what = _span_difference(self.compressor, units, expected, pairs)
+                if what is None and self.encodes:
+                    what = _encoding_difference(self.compressor, units, expected, pairs)
+            if what is not None:
+                wrong.append((number, what))
+        return Decoded(end - begin, size, wrong)
 
 
 @dataclass(frozen=True)
@@ -243,32 +247,6 @@ def _check_documents(decoder: Decoder, raw: ViewReader, workers: int, log_interv
             wrong += len(found.wrong)
     if wrong > _SHOWN:
         findings.problems.append(f"{decoder.codes_path}.bin: {wrong:,} documents are wrong, {_SHOWN} of them are shown")
-
-
-def _decode(
-    compressor: Compressor,
-    encodes: bool,
-    raw: ViewReader,
-    codes: ViewReader,
-    spans: ViewReader | None,
-    documents: Range,
-) -> Decoded:
-    begin, end = documents
-    wrong, size = [], 0
-    contents = zip(raw.read_each(begin, end), codes.read_each(begin, end), strict=True)
-    for number, (expected, stored) in enumerate(contents, start=begin):
-        size += len(expected)
-        units = np.frombuffer(stored, dtype=codes.dtype, count=len(stored) // codes.dtype.itemsize)
-        what = _difference(compressor, units, expected)
-        if what is None and number % _DOCUMENTS_PER_CHECK == 0:
-            pairs = None if spans is None else spans.get(number)
-            if pairs is not None:
-                what = _span_difference(compressor, units, expected, pairs)
-            if what is None and encodes:
-                what = _encoding_difference(compressor, units, expected, pairs)
-        if what is not None:
-            wrong.append((number, what))
-    return Decoded(end - begin, size, wrong)
 
 
 def _difference(compressor: Compressor, codes: NDArray[Any], expected: bytes) -> str | None:

@@ -24,13 +24,6 @@ class ViewWriter:
     """Writes ``PATH.bin`` and ``PATH.idx``, many sequences at once, one document per sequence.
 
     The lengths wait in a temporary file, so that memory does not grow with the documents.
-
-    Parameters
-    ----------
-    path
-        Where, without the endings.
-    dtype
-        Of the units.
     """
 
     def __init__(self, path: str, dtype: np.dtype[Any]) -> None:

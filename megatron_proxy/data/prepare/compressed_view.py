@@ -50,13 +50,7 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
 
 
 def check_place(job: Job, dataset: Dataset, recipe: Recipe) -> None:
-    """Refuse, before the corpus is read, what :func:`make_view` would refuse after it.
-
-    Raises
-    ------
-    DatasetError
-        Another view of this name, or files of somebody else's.
-    """
+    """Refuse, before the corpus is read, what :func:`make_view` would refuse after it (DatasetError)."""
     if recipe.made is not None and dataset.manifest is not None:
         _is_there(job, dataset, recipe.made)
     for path in (dataset.layout.codes(recipe.name), dataset.layout.spans(recipe.name)):

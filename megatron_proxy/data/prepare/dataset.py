@@ -32,21 +32,9 @@ _PACKAGES: Final = ("megatron-core", "numpy", "orjson", "sentencepiece", "zstand
 
 
 class Dataset:
-    """A locked prefix.
+    """A locked prefix, whose files may be replaced by different ones if ``overwrite``.
 
-    Parameters
-    ----------
-    prefix
-        Such as ``data/stdlib``.
-    lock
-        The lock that is held on it.
-    overwrite
-        Whether files that are there may be replaced by different ones.
-
-    Raises
-    ------
-    DatasetError
-        A manifest that cannot be used (unless it may be overwritten).
+    A manifest that cannot be used is then none, and else a DatasetError.
     """
 
     def __init__(self, prefix: str, lock: Lock, *, overwrite: bool) -> None:
@@ -101,12 +89,9 @@ class Dataset:
             self._publish_compressed(compressor, pending, [one.finish() for one in pending], given)
 
     def check_free(self, path: str) -> None:
-        """Refuse to make a view at ``path`` where something else is.
+        """Refuse to make a view where files are that the manifest does not know, as they may be somebody's.
 
-        Raises
-        ------
-        DatasetError
-            If files are there which this prefix's manifest does not know, so that they may be somebody's.
+        Such files are a DatasetError, unless they may be overwritten.
         """
         for ending in ("bin", "idx"):
             place = Path(f"{path}.{ending}")

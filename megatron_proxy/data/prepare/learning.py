@@ -21,15 +21,7 @@ _STEP_BYTES: Final = 1 << 20
 
 
 class FilesToLearnFrom:
-    """The documents of files, for a compressor; each reading shows how far it is.
-
-    Parameters
-    ----------
-    inputs, key, skip_bad_lines, taking
-        See :func:`megatron_proxy.data.corpus.documents`.
-    label
-        What is going on.
-    """
+    """The documents of files (see :func:`megatron_proxy.data.corpus.documents`); each reading shows how far it is."""
 
     def __init__(
         self, inputs: Sequence[str], key: str, *, skip_bad_lines: bool, label: str, taking: Taking = AS_THEY_ARE
@@ -45,9 +37,8 @@ class FilesToLearnFrom:
     def __call__(self) -> Iterator[bytes]:
         """Read from the beginning."""
         self.bytes = 0
-        with Progress(
-            self._label, _disk_bytes(self._inputs, self._taking), log_interval=DEFAULT_LOG_INTERVAL
-        ) as progress:
+        total = sum(file.size for file in expand(self._inputs, self._taking))
+        with Progress(self._label, total, log_interval=DEFAULT_LOG_INTERVAL) as progress:
 
             def advance(count: int, size: int, disk_bytes: int) -> None:
                 self.bytes += size
@@ -71,10 +62,6 @@ def view_to_learn_from(raw: ViewReader, label: str, log_interval: int) -> Iterat
             yield document
         progress.advance(count, size)
     _tell_that_it_learns(label)
-
-
-def _disk_bytes(inputs: Sequence[str], taking: Taking) -> int:
-    return sum(file.size for file in expand(inputs, taking))
 
 
 def _tell_that_it_learns(label: str) -> None:

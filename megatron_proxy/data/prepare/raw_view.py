@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...common.parallel import Workers
 from ...common.progress import Progress
-from ...common.storage.remote import is_remote, size_of
+from ...common.storage.remote import size_of
 from ..corpus import Chunk, Joined, Source, bad_line, changed, chunks, read_joined
 from ..corpus.chunk import LineNumbers
 from ..corpus.decompress import STANDARD_INPUT
@@ -72,30 +72,9 @@ class Corpus:
         return sum(file.size for file in self.files) // self.shard[1]
 
 
-@dataclass(frozen=True)
-class Read:
-    """What a worker made of a chunk.
-
-    Parameters
-    ----------
-    chunk
-        The chunk, without its content.
-    found
-        What its lines hold.
-    """
-
-    chunk: Chunk
-    found: Joined
-
-
-def parser(keys: Sequence[str]) -> Callable[[Chunk], Read]:
+def parser(keys: Sequence[str]) -> Callable[[Chunk], Joined]:
     """What a worker does: from a chunk to its documents."""
-    return partial(_parse, keys)
-
-
-def _parse(keys: Sequence[str], chunk: Chunk) -> Read:
-    found = read_joined(keys, chunk)
-    return Read(chunk.emptied(), found)
+    return partial(read_joined, keys)
 
 
 class BadLines(Pending):
@@ -159,9 +138,8 @@ def take(
     count = 0
     numbers = LineNumbers()
     with Workers(partial(parser, corpus.keys), workers, preload=[__name__, *preload]) as pool:
-        for read in pool.map(chunks(corpus.files, shard=corpus.shard)):
-            chunk, found = read.chunk, read.found
-            numbers.enter(chunk, found.lines)
+        for found in pool.map(chunks(corpus.files, shard=corpus.shard)):
+            numbers.enter(found.chunk, found.lines)
             bad_lines.left_out.update(found.left_out)
             found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
             for bad in found.bad:
@@ -173,7 +151,7 @@ def take(
                 sink.add(units, lengths)
             documents = len(found.texts[0][1])
             count += documents
-            progress.advance(documents, len(found.texts[0][0]), chunk.disk_bytes)
+            progress.advance(documents, len(found.texts[0][0]), found.chunk.disk_bytes)
             if count == corpus.max_documents:
                 break
     _check_unchanged(corpus.files)
@@ -184,28 +162,14 @@ def _check_unchanged(files: Sequence[Source]) -> None:
     for file in files:
         if os.path.isdir(file.path) or file.path == STANDARD_INPUT:
             continue
-        if _size_of(file.path) != file.size:
-            raise changed(file.path)
-
-
-def _size_of(path: str) -> int | None:
-    """The size of a file now; None if it is not there."""
-    try:
-        return size_of(path) if is_remote(path) else os.path.getsize(path)
-    except OSError:
-        return None
+        with suppress(OSError):
+            if size_of(file.path) == file.size:
+                continue
+        raise changed(file.path)
 
 
 class Comparison(Pending):
-    """A sink that checks that the documents are those of a raw view.
-
-    Parameters
-    ----------
-    view
-        The raw view.
-    stored
-        What the manifest says of it.
-    """
+    """A sink that checks that the documents are those of a raw view, of which ``stored`` is the manifest's entry."""
 
     def __init__(self, view: ViewReader, stored: View) -> None:
         self._view = view
@@ -214,13 +178,7 @@ class Comparison(Pending):
         self._documents = 0
 
     def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
-        """Compare some documents with the view's next ones.
-
-        Raises
-        ------
-        Different
-            If they are not the same.
-        """
+        """Compare some documents with the view's next ones; raises :class:`Different` if they are not the same."""
         end = self._documents + len(lengths)
         if not np.array_equal(self._view.sequence_lengths[self._documents : end], lengths):
             raise Different(f"documents {self._documents + 1:,} to {end:,} are not as long as those of the raw view")

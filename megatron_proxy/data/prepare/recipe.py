@@ -37,16 +37,9 @@ def _no_corpus() -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One compressor to be used.
+    """One compressor to be used: its name in the registry, and the options that were given; the others take defaults.
 
-    Parameters
-    ----------
-    name
-        Its name in the registry.
-    options
-        Those that were given; the others take their defaults.
-    made
-        The compressor, if it was made before; then no options may be given.
+    One that was ``made`` before has no options.
     """
 
     name: str
@@ -84,13 +77,7 @@ class Recipe:
             return self
 
     def check_shard(self) -> None:
-        """Refuse a compressor that has yet to learn where only a part of the corpus is seen.
-
-        Raises
-        ------
-        ConfigurationError
-            With the command that lets it learn.
-        """
+        """Refuse a compressor that has yet to learn where a part of the corpus is seen only (ConfigurationError)."""
         if self.made is None:
             raise ConfigurationError(
                 f"the {self.name} compressor learns from the corpus, of which a shard sees only a part",
@@ -139,13 +126,7 @@ def recipes(names: Sequence[str], options: Mapping[str, Mapping[str, Any]], sour
 
 
 def from_source(source: str, names: Sequence[str]) -> dict[str, Compressor]:
-    """Those of the compressors ``names`` that a prepared prefix or a description holds.
-
-    Raises
-    ------
-    DatasetError
-        If it is neither, or is damaged.
-    """
+    """Those of the compressors ``names`` that a prepared prefix or a description holds; neither is a DatasetError."""
     if source.endswith(".json") and not source.endswith(MANIFEST):
         described = load(Path(source))
         return {described.name: described} if described.name in names else {}

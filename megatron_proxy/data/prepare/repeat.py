@@ -31,14 +31,9 @@ SAMPLES: Final = (
 
 
 def check_samples(compressor: Compressor, workers: int, preload: Sequence[str] = ()) -> None:
-    """Refuse a compressor that gives :data:`SAMPLES` two encodings, or cannot encode them.
+    """Refuse a compressor that gives :data:`SAMPLES` two encodings, or cannot encode them (CompressorError).
 
     A worker process comes first: a library that crashes ends the worker, not this process.
-
-    Raises
-    ------
-    CompressorError
-        Naming the compressor.
     """
     # The first workers of a process decide what later ones find loaded.
     modules = [f"{__package__}.{name}" for name in ("raw_view", "encode", "repeat")]
@@ -52,21 +47,9 @@ def _encoder(compressor: Compressor) -> Callable[[list[bytes]], list[Units]]:
 
 
 def check_repeats(compressor: Compressor, documents: Sequence[bytes], first: Sequence[Units]) -> None:
-    """Refuse a compressor that encodes documents in another way than it did before.
+    """Refuse a compressor that encodes documents in another way than it did before (CompressorError).
 
-    Parameters
-    ----------
-    compressor
-        The compressor.
-    documents
-        Some documents.
-    first
-        What it made of them, and perhaps of others behind them.
-
-    Raises
-    ------
-    CompressorError
-        Naming the compressor.
+    ``first`` is what it made of them then, and perhaps of others behind them.
     """
     if not documents:
         return

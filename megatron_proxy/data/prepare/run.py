@@ -24,15 +24,7 @@ from .staging import PendingView
 def prepare(job: Job) -> list[str]:
     """Prepare a corpus; returns the prefixes of the datasets, one per key.
 
-    Parameters
-    ----------
-    job
-        What to prepare.
-
-    Raises
-    ------
-    ProxyError
-        Whatever the user can mend. Nothing half-made is left behind.
+    Whatever the user can mend is a ProxyError. Nothing half-made is left behind.
     """
     corpus = job.corpus() if job.has_corpus else None
     job = checked(job)
@@ -53,10 +45,7 @@ def prepare(job: Job) -> list[str]:
 def checked(job: Job) -> Job:
     """The job with every compressor that has nothing to learn, made and tried on a few documents.
 
-    Raises
-    ------
-    ProxyError
-        What a compressor needs and does not have, or does not promise.
+    What a compressor needs and does not have, or does not promise, is a ProxyError.
     """
     job = replace(job, recipes=[recipe.checked() for recipe in job.recipes])
     for recipe in job.recipes:

@@ -40,15 +40,7 @@ class Pending:
 
 
 class PendingView(Pending):
-    """A view that is being written.
-
-    Parameters
-    ----------
-    path
-        Where the view will be, without ``.bin`` and ``.idx``.
-    dtype
-        Of its units.
-    """
+    """A view that is being written; ``path`` is where it will be, without ``.bin`` and ``.idx``."""
 
     def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
         self._path = Path(path)
@@ -122,13 +114,7 @@ def publish_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn a failure to write into an error for the user (a full disk, a quota, a read-only folder).
-
-    Raises
-    ------
-    DatasetError
-        Naming ``path``.
-    """
+    """Turn a failure to write (a full disk, a quota, a read-only folder) into a DatasetError that names ``path``."""
     try:
         yield
     except OSError as error:

@@ -26,10 +26,7 @@ Units = tuple[bytes, NDArray[np.int32]]
 def units_of(compressor: Compressor, documents: list[bytes]) -> list[Units]:
     """The codes of some documents and, if there are any, the spans; the list is emptied.
 
-    Raises
-    ------
-    CompressorError
-        A compressor that does not keep its contract.
+    A compressor that does not keep its contract is a CompressorError.
     """
     sizes = list(map(len, documents))
     if compressor.spans:

@@ -25,10 +25,6 @@ from ..prepare.staging import PendingView
 MAX_WINDOW_BITS: Final = 64
 
 
-class BadCodes(ValueError):  # noqa: N818 - a finding, told with its place by the caller
-    """Why a value does not hold a compressed view."""
-
-
 def compressor_for(key: str, bits: int | None, window_bits: int | None = None) -> ImportedCompressor:
     """What stands for the compressor of the view under a JSON key.
 
@@ -68,69 +64,37 @@ def compressor_for(key: str, bits: int | None, window_bits: int | None = None) -
     return ImportedCompressor(bits, window_bits, key)
 
 
-def codes_of(value: bytes, compressor: ImportedCompressor) -> NDArray[Any]:
-    """The codes that a value of the JSONL file stands for: 1-D, the dtype of the compressor's vocabulary.
+def codes_of(value: bytes, compressor: ImportedCompressor, number: int) -> NDArray[Any]:
+    """The codes that the value of document ``number`` (from 1) stands for: 1-D, the dtype of the vocabulary.
 
     Raises
     ------
-    BadCodes
-        If it is not base64, or has compressed bytes that are no whole windows.
+    CorpusError
+        Naming the document, if its value is not base64, has bits left over, or compressed bytes that are no whole
+        windows.
     """
+    where = f"{compressor.key!r} of document {number:,}"
     try:
         packed = base64.b64decode(value, validate=True)
     except binascii.Error as error:
-        raise BadCodes(f"not base64 ({error})") from error
-    values = unpack(np.frombuffer(packed, dtype=np.uint8))
+        raise CorpusError(f"not base64 ({error})", where=where) from error
+    values = np.empty(8 * len(packed) // 9, dtype=np.uint16)
+    if unpack(np.frombuffer(packed, dtype=np.uint8), values) or 8 * len(packed) - 9 * len(values) > 7:
+        raise CorpusError("the packed values end within a value", where=where)
     if compressor.bits is None:
         return values.astype(compressor.vocabulary.code_dtype)
     codes = np.empty(len(values) * (1 + 8 // compressor.bits), dtype=compressor.vocabulary.code_dtype)
     count = _pack(values, compressor.window_bits, compressor.bits, codes)
     if count < 0:
-        raise BadCodes(
-            f"the compressed bytes at value {-1 - count} are no whole number of {compressor.window_bits}-bit windows"
+        raise CorpusError(
+            f"the compressed bytes at value {-1 - count} are no whole number of {compressor.window_bits}-bit windows",
+            where=where,
         )
     return codes[:count].copy()
 
 
-def codes_of_document(value: bytes, compressor: ImportedCompressor, number: int) -> NDArray[Any]:
-    """:func:`codes_of` the value of a document, by number from 1.
-
-    Raises
-    ------
-    CorpusError
-        Naming the document, if its value cannot be read.
-    """
-    try:
-        return codes_of(value, compressor)
-    except BadCodes as error:
-        raise CorpusError(str(error), where=f"{compressor.key!r} of document {number:,}") from error
-
-
-def unpack(packed: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """The 9-bit values: uint16, shape (8 * len(packed) // 9,).
-
-    Raises
-    ------
-    BadCodes
-        If bits are left over that are not zero.
-    """
-    values = np.empty(8 * len(packed) // 9, dtype=np.uint16)
-    left = _unpack(packed, values)
-    if left or 8 * len(packed) - 9 * len(values) > 7:
-        raise BadCodes("the packed values end within a value")
-    return values
-
-
 class ReferenceSink:
-    """Takes the values of the compressed key, in order, and writes their codes.
-
-    Parameters
-    ----------
-    pending
-        Where they go.
-    compressor
-        How they are read.
-    """
+    """Takes the values of the compressed key, in order, and writes their codes."""
 
     def __init__(self, pending: PendingView, compressor: ImportedCompressor) -> None:
         self._pending = pending
@@ -138,26 +102,20 @@ class ReferenceSink:
         self._documents = 0
 
     def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
-        """Take the values of some documents: their bytes one after the other, and the number of bytes of each.
-
-        Raises
-        ------
-        CorpusError
-            Naming the document whose value cannot be read.
-        """
+        """Take the values of some documents: their bytes one after the other, and the number of bytes of each."""
         codes = []
         begin = 0
         for length in lengths.tolist():
             self._documents += 1
-            codes.append(codes_of_document(bytes(units[begin : begin + length]), self._compressor, self._documents))
+            codes.append(codes_of(bytes(units[begin : begin + length]), self._compressor, self._documents))
             begin += length
         counts = np.array([len(one) for one in codes], dtype=np.int32)
         self._pending.add(b"".join(one.tobytes() for one in codes), counts)
 
 
 @jit
-def _unpack(packed: NDArray[np.uint8], values: NDArray[np.uint16]) -> int:
-    """Fill ``values``; returns the bits left over."""
+def unpack(packed: NDArray[np.uint8], values: NDArray[np.uint16]) -> int:
+    """Fill ``values`` with the packed ones, of which there may be one for 9 bits; returns the bits left over."""
     buffer = np.int64(0)
     bits = 0
     count = 0

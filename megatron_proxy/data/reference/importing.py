@@ -14,13 +14,14 @@ from ..prepare import Job, prepare
 from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
 from ..prepare.raw_view import BadLines, Comparison, Different, take
-from .codes import ReferenceSink, codes_of_document
+from .codes import ReferenceSink, codes_of
 
 
 def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     """Make the raw view, unless it is there, and the imported one.
 
     The second pass over the files compares their texts with the raw view, so the two views are of the same documents.
+    Whatever the user can mend is a ProxyError. Nothing half-made is left behind.
 
     Parameters
     ----------
@@ -28,11 +29,6 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
         What to prepare: its only key is that of the text, and it has no recipes.
     compressor
         How the compressed view is read; its key is the compressed one.
-
-    Raises
-    ------
-    ProxyError
-        Whatever the user can mend. Nothing half-made is left behind.
     """
     job = replace(job, compressed_key=compressor.key)
     _check_first(job, compressor)
@@ -65,7 +61,7 @@ def _check_first(job: Job, compressor: ImportedCompressor) -> None:
     for chunk in islice(chunks(expand(job.inputs, job.taking)), 1):
         _, codes = read_chunk(chunk, [*job.keys, compressor.key]).documents
         for first in codes[:1]:
-            codes_of_document(first, compressor, 1)
+            codes_of(first, compressor, 1)
 
 
 def _refuse_another(dataset: Dataset, compressor: ImportedCompressor) -> None:

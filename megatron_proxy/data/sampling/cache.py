@@ -118,18 +118,8 @@ def open_or_build(folder: str | os.PathLike[str], description: Mapping[str, Any]
 def open_built(folder: str | os.PathLike[str], description: Mapping[str, Any], wait: float = 0.0) -> Arrays:
     """The plan of a description that another process has built: read-only memory maps by name.
 
-    Parameters
-    ----------
-    folder, description
-        As for :func:`open_or_build`.
-    wait
-        For so many seconds a plan that is not there, or not whole, is looked for again: see
-        :data:`ATTRIBUTES_SECONDS`.
-
-    Raises
-    ------
-    DatasetError
-        If it is not there, or truncated, foreign or damaged in its head.
+    One that is not there, or not whole, is looked for again for ``wait`` seconds (see :data:`ATTRIBUTES_SECONDS`);
+    then a DatasetError.
     """
     path = path_of(folder, description)
     last, pause = time.monotonic() + wait, _FIRST_PAUSE
@@ -157,10 +147,7 @@ def path_of(folder: str | os.PathLike[str], description: Mapping[str, Any]) -> P
 def check(path: Path) -> int:
     """Compare every byte of a plan with its CRC-32, whatever its time; returns how many there are.
 
-    Raises
-    ------
-    DatasetError
-        If it is damaged.
+    One that is damaged is a DatasetError.
     """
     with _open(path) as file:
         _check_bytes(path, file, *_read_head(path, file))
@@ -188,17 +175,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Head:
-    """The head of a plan's file.
-
-    Parameters
-    ----------
-    description
-        All that determines the plan.
-    written
-        When the file was written, in whole seconds.
-    arrays
-        What there is.
-    """
+    """The head of a plan's file: what determines the plan, when it was written (in seconds), and its arrays."""
 
     description: Mapping[str, Any]
     written: int

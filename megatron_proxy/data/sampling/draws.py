@@ -91,7 +91,7 @@ _PAIRS: Final = {
 
 
 def draw_forms(seed: int, draws: NDArray[np.int64], setting: Setting) -> NDArray[np.uint8]:
-    """The forms of some draws under one setting.
+    """The forms of some draws (int64, shape (n,): their numbers) under one setting: :class:`Form`, as uint8.
 
     With rate r, u uniform in [0, 1):
 
@@ -99,19 +99,6 @@ def draw_forms(seed: int, draws: NDArray[np.int64], setting: Setting) -> NDArray
     * Pairing modes keep the ratio of compressed to raw *segments* at r : (1 - r). For r > 1/2 a document is compressed
       only if u < 2 - 1/r, else a pair; for r <= 1/2 it is a pair if u < r / (1 - r), else raw only.
     * ``interleaved``: all alike; the rate falls on spans.
-
-    Parameters
-    ----------
-    seed
-        The run's seed.
-    draws
-        int64, shape (n,): the numbers of the draws.
-    setting
-        The rate and mode in force.
-
-    Returns
-    -------
-    uint8, shape (n,): values of :class:`Form`.
     """
     rate, mode = setting
     chance = rng.uniform(rng.key(seed, Purpose.DRAW_FORMAT), draws)
@@ -156,18 +143,9 @@ _CODES_SECOND: Final = _before(Part.COMPRESSED, Part)
 
 
 def form_lengths(forms: NDArray[np.uint8], raw: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ids of each draw, sentinels and eos included; of every form but ``INTERLEAVED``.
+    """Ids of each draw, sentinels and eos included, at least 1; of every form but ``INTERLEAVED``.
 
-    Parameters
-    ----------
-    forms
-        uint8, shape (n,).
-    raw, codes
-        int64, shape (n,): bytes and codes of the draws' documents.
-
-    Returns
-    -------
-    int64, shape (n,), each at least 1.
+    Of the draws' forms (uint8), and the bytes and codes of their documents (int64): all of shape (n,), as the result.
     """
     lengths: NDArray[np.int64] = _SPECIALS[forms] + raw * _USES_RAW[forms] + codes * _USES_CODES[forms]
     return lengths
@@ -198,16 +176,9 @@ def source_bytes_before(
 
 
 class DocumentOrder:
-    """The documents of all draws: epochs of random order, laid end to end.
+    """The documents of all draws: epochs of random order, laid end to end, of a range of documents with step 1.
 
     Holds one stretch of whole epochs at a time, so memory is 4 bytes per document.
-
-    Parameters
-    ----------
-    seed
-        The run's seed.
-    documents
-        The documents in use, a range with step 1 that is not empty.
     """
 
     _STRETCH: Final = 1 << 16

@@ -10,31 +10,22 @@ from numpy.typing import NDArray
 from ...common import rng
 from ...common.rng import Purpose
 from ...errors import DatasetError
+from . import kernels
 from .plan import Plan
-from .sources import FlatSource, Source, outside_file
 from .spans import Spans, SpanTable, threshold
+from .view_ids import FlatViewIds, ViewIds, outside_file
 
 
 class SpanWriter:
-    """Writes interleaved draws from any views, a draw at a time.
+    """Writes interleaved draws from any views, a draw at a time."""
 
-    Parameters
-    ----------
-    table
-        The spans of all documents.
-    plan
-        What is where.
-    raw, codes
-        The two views.
-    """
-
-    def __init__(self, table: Spans, plan: Plan, raw: Source, codes: Source) -> None:
+    def __init__(self, table: Spans, plan: Plan, raw: ViewIds, codes: ViewIds) -> None:
         self._table = table
         self._stream = rng.key(plan.spec.seed, Purpose.SPAN_FORMAT)
         self._documents = plan.draw_documents
         self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
         self._step_draws = [*plan.step_draws.tolist(), len(plan.draw_documents)]
-        self._sources = (raw, codes)
+        self._views = (raw, codes)
         self._code_offset = int(codes.offset)
 
     def write(self, draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
@@ -74,10 +65,8 @@ class SpanWriter:
         DatasetError
             If the spans reach beyond the views, or an index points outside its view.
         """
-        from . import kernels
-
         document = self._documents.item(first)
-        raw, codes = (source.units(document, 0, source.length(document)) for source in self._sources)
+        raw, codes = (view.units(document, 0, view.length(document)) for view in self._views)
         written, opener = kernels.assemble(
             self._table.of(document), self._stream, first, limit, skip, raw, codes, self._code_offset, out
         )
@@ -89,29 +78,25 @@ class SpanWriter:
 class FlatSpanWriter(SpanWriter):
     """Writes interleaved draws from flat views, all draws of a window in one call: the calls took most of the time."""
 
-    def __init__(self, table: SpanTable, plan: Plan, raw: FlatSource, codes: FlatSource) -> None:
-        from . import kernels
-
+    def __init__(self, table: SpanTable, plan: Plan, raw: FlatViewIds, codes: FlatViewIds) -> None:
         super().__init__(table, plan, raw, codes)
-        self._assemble_draws = kernels.assemble_draws
-        self._outside = kernels.OUTSIDE
         self._where = (table.flat, raw.flat, codes.flat, self._code_offset, self._documents, self._stream)
 
     def assemble(
         self, first: int, end: int, limit: np.uint64, skip: int, out: NDArray[np.int64]
     ) -> tuple[int, int, int]:
         """Like :meth:`SpanWriter.assemble`, as many draws as ``out`` holds."""
-        draw, written, opener = self._assemble_draws(*self._where, first, end, limit, skip, out)
-        if written == self._outside:
+        draw, written, opener = kernels.assemble_draws(*self._where, first, end, limit, skip, out)
+        if written == kernels.OUTSIDE:
             raise outside_file()
         if written < 0:
             raise _spans_differ(self._documents.item(draw))
         return draw, written, opener
 
 
-def span_writer(table: Spans, plan: Plan, raw: Source, codes: Source) -> SpanWriter:
+def span_writer(table: Spans, plan: Plan, raw: ViewIds, codes: ViewIds) -> SpanWriter:
     """The fastest writer for these views."""
-    if isinstance(table, SpanTable) and isinstance(raw, FlatSource) and isinstance(codes, FlatSource):
+    if isinstance(table, SpanTable) and isinstance(raw, FlatViewIds) and isinstance(codes, FlatViewIds):
         return FlatSpanWriter(table, plan, raw, codes)
     return SpanWriter(table, plan, raw, codes)
 

@@ -1,7 +1,7 @@
 """Compiled loops over spans, for the mode ``interleaved``.
 
-Call them only where they are needed: numba is loaded by the first call, which costs a quarter of a second, and some
-seconds more when the compiled code is not cached yet.
+numba is loaded by the first call, which costs a quarter of a second, and some seconds more when the compiled code is
+not cached yet.
 
 Shared arguments: ``table`` is the spans view (of each document the flattened pairs of its spans), ``spans`` one
 document's part of it (uint16, shape (spans, 2): bytes and codes of each span), ``stream`` the key of (seed,
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...common.jit import jit
 from ...common.rng import GOLDEN_GAMMA, mix
 from ...vocab import BYTE_OFFSET, COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
-from .sources import Flat
+from .view_ids import Flat
 
 SPANS_DIFFER: Final = -1
 """Returned where spans reach beyond the views of their document."""

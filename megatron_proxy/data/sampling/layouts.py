@@ -7,8 +7,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common import rng
+from ...common.rng import Purpose
 from ...errors import DatasetError
-from . import draws, spans
+from . import draws, kernels, spans
 from .plan import DocumentSizes
 from .schedule import Mode
 
@@ -59,30 +61,19 @@ class WholeViews:
 
 
 class Interleaved:
-    """Draws of :mod:`.spans`.
-
-    Raises
-    ------
-    ConfigurationError
-        If the sizes have no spans.
-    """
+    """Draws of :mod:`.spans`; a ConfigurationError if the sizes have none."""
 
     def __init__(self, sizes: DocumentSizes, seed: int) -> None:
         self._sizes = sizes
-        self._spans = spans.require_spans(sizes.spans)
-        self._seed = seed
+        self._spans = spans.require_spans(sizes.spans).flat
+        self._stream = rng.key(seed, Purpose.SPAN_FORMAT)
 
     def measure(
         self, numbers: NDArray[np.int64], documents: NDArray[np.int32], forms: NDArray[np.uint8], rate: float
     ) -> Drawn:
-        """Draws, measured: by the rate, which falls on their spans.
-
-        Raises
-        ------
-        DatasetError
-            If the spans do not add up to the views.
-        """
-        measured = spans.measure(self._spans, self._seed, numbers, documents, rate)
+        """Draws, measured by the rate, which falls on spans; a DatasetError if these do not add up to the views."""
+        measured = np.empty((len(numbers), 4), dtype=np.int64)
+        kernels.measure(self._spans, numbers, documents, self._stream, spans.threshold(rate), measured)
         raw, codes = self._sizes.of(documents)
         # The loops over spans trust these sums when they read the views.
         if (measured[:, 0] + measured[:, 1] != raw).any() or (measured[:, 3] != codes).any():
@@ -90,8 +81,14 @@ class Interleaved:
         return Drawn(numbers, documents, forms, measured[:, 2], measured[:, :2])
 
     def source_bytes_before(self, drawn: Drawn, offsets: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
-        """Source bytes of each view before an offset inside each draw: int64, shape (n, 2)."""
-        return spans.measure_before(self._spans, self._seed, drawn.numbers, drawn.documents, rate, offsets)
+        """Source bytes of each view before an offset inside each draw: int64, shape (n, 2).
+
+        Inside a compressed span its bytes are spread evenly over its codes and rounded down.
+        """
+        before = np.empty((len(offsets), 2), dtype=np.int64)
+        limit = spans.threshold(rate)
+        kernels.measure_before(self._spans, drawn.numbers, drawn.documents, self._stream, limit, offsets, before)
+        return before
 
 
 def layout_of(mode: Mode, sizes: DocumentSizes, seed: int) -> Layout:

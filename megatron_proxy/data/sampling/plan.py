@@ -74,13 +74,7 @@ class DocumentSizes:
             )
 
     def of(self, documents: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Bytes and codes of some documents: int64.
-
-        Raises
-        ------
-        DatasetError
-            If one is negative.
-        """
+        """Bytes and codes of some documents, int64; a DatasetError if one is negative."""
         raw, codes = (sizes[documents].astype(np.int64) for sizes in (self.raw, self.codes))
         if len(documents) and min(raw.min(), codes.min()) < 0:
             raise DatasetError("a document has a negative length", fix="prepare the views again")

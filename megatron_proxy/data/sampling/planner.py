@@ -28,26 +28,6 @@ CHUNK: Final = 1 << 18
 _ENDLESS: Final = 2**62
 
 
-class Drawer:
-    """Computes draws and what they measure."""
-
-    def __init__(self, spec: PlanSpec, sizes: DocumentSizes) -> None:
-        self._seed = spec.seed
-        self._order = DocumentOrder(spec.seed, spec.documents)
-        self._layouts = {mode: layout_of(mode, sizes, spec.seed) for mode in spec.schedule.modes}
-
-    def draw(self, first: int, count: int, setting: Setting) -> Drawn:
-        """Draws ``first``, ``first + 1``, … under one setting: at least one, at most ``count``."""
-        documents = self._order.take(first, count)
-        numbers = np.arange(first, first + len(documents))
-        forms = draws.draw_forms(self._seed, numbers, setting)
-        return self._layouts[setting.mode].measure(numbers, documents, forms, setting.rate)
-
-    def source_bytes_before(self, drawn: Drawn, offsets: NDArray[np.int64], setting: Setting) -> NDArray[np.int64]:
-        """Source bytes of each view before an offset inside each draw: int64, shape (n, 2)."""
-        return self._layouts[setting.mode].source_bytes_before(drawn, offsets, setting.rate)
-
-
 class Shuffler:
     """Permutes windows inside blocks, and adds up their source bytes in the order of samples."""
 
@@ -87,7 +67,8 @@ class Planner:
     def __init__(self, spec: PlanSpec, sizes: DocumentSizes, chunk: int) -> None:
         self._spec = spec
         self._chunk = chunk
-        self._drawer = Drawer(spec, sizes)
+        self._order = DocumentOrder(spec.seed, spec.documents)
+        self._layouts = {mode: layout_of(mode, sizes, spec.seed) for mode in spec.schedule.modes}
         self._shuffler = Shuffler(spec.seed, spec.shuffle_block)
         self._end = _ENDLESS if spec.num_windows is None else spec.num_windows * spec.seq_length
         self._draws_end = len(spec.documents) if spec.num_windows is None else _ENDLESS
@@ -112,7 +93,7 @@ class Planner:
     def _advance(self, limit: int, setting: Setting) -> Iterator[Parts]:
         """One chunk of draws that begin before ``limit``."""
         limit = min(limit, self._position + self._chunk * self._spec.seq_length)
-        drawn = self._drawer.draw(self._draw, self._count(limit), setting)
+        drawn = self._drawn(self._count(limit), setting)
         begins = self._position + np.cumsum(drawn.lengths) - drawn.lengths
         kept = int(np.searchsorted(begins, limit))
         drawn, begins = drawn.rows(slice(0, kept)), begins[:kept]
@@ -123,6 +104,13 @@ class Planner:
         self._draw += kept
         self._position = position
         self._source = source[-1:]
+
+    def _drawn(self, count: int, setting: Setting) -> Drawn:
+        """The next draws under one setting: at least one, at most ``count``."""
+        documents = self._order.take(self._draw, count)
+        numbers = np.arange(self._draw, self._draw + len(documents))
+        forms = draws.draw_forms(self._spec.seed, numbers, setting)
+        return self._layouts[setting.mode].measure(numbers, documents, forms, setting.rate)
 
     def _count(self, limit: int) -> int:
         """How many draws are worth computing: those before ``limit``, going by their mean length so far."""
@@ -139,7 +127,8 @@ class Planner:
         self._window += len(cuts)
         which = np.searchsorted(begins, cuts, side="right") - 1
         offsets = cuts - begins[which]
-        seen = before[which] + self._drawer.source_bytes_before(drawn.rows(which), offsets, setting)
+        inside = self._layouts[setting.mode].source_bytes_before(drawn.rows(which), offsets, setting.rate)
+        seen = before[which] + inside
         yield {"sample_index": np.stack([drawn.numbers[which], offsets], axis=1), **self._shuffler.push(seen)}
 
     def _finish(self) -> Iterator[Parts]:

@@ -17,10 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common import rng
-from ...common.rng import Purpose
 from ...errors import ConfigurationError, DatasetError
-from .sources import Flat, FlatView, View, outside_file
+from .view_ids import Flat, FlatView, View, outside_file
 
 
 class Spans(Protocol):
@@ -34,17 +32,8 @@ class SpanTable:
     """The spans of all documents, as they lie on disk: nothing is read before it is asked for.
 
     Of a document its spans are the flattened pairs (bytes, codes). Whether they lie inside the file is seen where a
-    document is read, and checked for all of them by :mod:`megatron_proxy.data.dataset.verify`.
-
-    Parameters
-    ----------
-    view
-        The spans view.
-
-    Raises
-    ------
-    DatasetError
-        If the view does not hold uint16.
+    document is read, and checked for all of them by :mod:`megatron_proxy.data.dataset.verify`; a view of anything but
+    uint16 is a DatasetError at once.
     """
 
     def __init__(self, view: FlatView) -> None:
@@ -58,13 +47,7 @@ class SpanTable:
         return len(self.flat[2])
 
     def of(self, document: int) -> NDArray[np.uint16]:
-        """The spans of one document: uint16, shape (spans, 2).
-
-        Raises
-        ------
-        DatasetError
-            If they are not inside the view.
-        """
+        """The spans of one document, uint16, shape (spans, 2); a DatasetError if they are not inside the view."""
         units, pointers, sizes = self.flat
         begin, size = pointers.item(document) // 2, sizes.item(document)
         if size < 0 or size % 2 or not 0 <= begin <= len(units) - size:
@@ -79,13 +62,7 @@ class SpanReader:
         self._get = view.get
 
     def of(self, document: int) -> NDArray[np.uint16]:
-        """The spans of one document: uint16, shape (spans, 2).
-
-        Raises
-        ------
-        DatasetError
-            If the view does not hold pairs of uint16.
-        """
+        """The spans of one document, uint16, shape (spans, 2); a DatasetError if the view holds something else."""
         units: NDArray[Any] = self._get(document)
         if units.dtype != np.uint16 or len(units) % 2:
             raise DatasetError("the spans view does not hold pairs of uint16", fix="prepare the view again")
@@ -106,39 +83,3 @@ def require_spans[Table](table: Table | None) -> Table:
 def threshold(rate: float) -> np.uint64:
     """The rate as an integer t: ``uniform < rate`` exactly where the 53 random bits are below t."""
     return np.uint64(math.ceil(rate * 2.0**53))
-
-
-def measure(
-    table: SpanTable, seed: int, draws: NDArray[np.int64], documents: NDArray[np.int32], rate: float
-) -> NDArray[np.int64]:
-    """Totals of interleaved draws: int64, shape (n, 4).
-
-    The columns: bytes in raw runs, source bytes in compressed runs, ids, codes of the whole document. All are -1 where
-    the spans are not inside their view.
-    """
-    from . import kernels
-
-    out = np.empty((len(draws), 4), dtype=np.int64)
-    stream = rng.key(seed, Purpose.SPAN_FORMAT)
-    kernels.measure(table.flat, draws, documents, stream, threshold(rate), out)
-    return out
-
-
-def measure_before(
-    table: SpanTable,
-    seed: int,
-    draws: NDArray[np.int64],
-    documents: NDArray[np.int32],
-    rate: float,
-    ends: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Source bytes in raw and in compressed runs before an offset (in ids) of each draw: int64, shape (n, 2).
-
-    Inside a compressed span its bytes are spread evenly over its codes and rounded down.
-    """
-    from . import kernels
-
-    out = np.empty((len(draws), 2), dtype=np.int64)
-    stream = rng.key(seed, Purpose.SPAN_FORMAT)
-    kernels.measure_before(table.flat, draws, documents, stream, threshold(rate), ends, out)
-    return out

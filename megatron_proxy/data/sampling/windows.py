@@ -20,10 +20,10 @@ from ...vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
 from .draws import LAYOUTS, Form, Part
 from .interleaved import span_writer
 from .plan import Plan
-from .sources import View, open_source
 from .spans import Spans, require_spans
+from .view_ids import View, open_ids
 
-# Specials as they are, views as the negative index of their source: what is quick to tell apart in the loop.
+# Specials as they are, views as their negative index: what is quick to tell apart in the loop.
 _VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
 _ITEMS: Final = [
     tuple(_VIEW_ITEMS[item] if isinstance(item, Part) else item for item in LAYOUTS.get(form, ())) for form in Form
@@ -33,30 +33,17 @@ _ITEMS: Final = [
 class Windows:
     """The samples of a plan.
 
-    Parameters
-    ----------
-    plan
-        What is where.
-    raw, codes
-        The two views; a :class:`.sources.FlatView` is read the fastest way.
-    vocabulary
-        How codes become ids.
-    spans
-        The spans of the documents, if the plan has interleaved draws.
-
-    Raises
-    ------
-    ConfigurationError
-        If the plan has interleaved draws and there is no span table.
+    A :class:`.view_ids.FlatView` is read the fastest way. If the plan has interleaved draws, ``spans`` are
+    needed; without them it is a ConfigurationError.
     """
 
     def __init__(self, plan: Plan, raw: View, codes: View, vocabulary: Vocabulary, spans: Spans | None = None) -> None:
         self.plan = plan
         self._size = plan.spec.seq_length + 1
-        self._sources = (open_source(raw, BYTE_OFFSET), open_source(codes, vocabulary.code_offset))
+        self._views = (open_ids(raw, BYTE_OFFSET), open_ids(codes, vocabulary.code_offset))
         self._writers: list[Callable[..., tuple[int, int]]] = [partial(self._write, items) for items in _ITEMS]
         if plan.spec.schedule.in_spans:
-            self._writers[Form.INTERLEAVED] = span_writer(require_spans(spans), plan, *self._sources).write
+            self._writers[Form.INTERLEAVED] = span_writer(require_spans(spans), plan, *self._views).write
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -92,13 +79,13 @@ class Windows:
         document = self.plan.draw_documents.item(draw)
         for item in items:
             if item < 0:
-                source = self._sources[item]
-                length = source.length(document)
+                view = self._views[item]
+                length = view.length(document)
                 if skip >= length:
                     skip -= length
                     continue
                 end = min(at + length - skip, size)
-                source.read(document, skip, out[at:end])
+                view.read(document, skip, out[at:end])
                 at, skip = end, 0
             elif skip:
                 out[0] = item

@@ -26,21 +26,12 @@ def merge(
 ) -> None:
     """Make ``PREFIX`` of ``PREFIX_shard-…-of-…``, in memory that does not grow with the shards.
 
-    Parameters
-    ----------
-    prefix
-        The prefix that the shards were made for.
-    overwrite
-        Whether a dataset that is there may be replaced.
-    remove_shards
-        Whether to remove the shards' files at the end.
-    report
-        Where the results are told.
+    The shards' files are removed at the end if ``remove_shards``; ``report`` is told the results.
 
     Raises
     ------
     DatasetError
-        Shards that are missing, damaged, or do not belong together.
+        Shards that are missing, damaged, or do not belong together; a dataset that may not be overwritten.
     """
     check_free(prefix, overwrite=overwrite)
     shards = find_shards(prefix)
@@ -63,13 +54,7 @@ def merge(
 
 
 def check_free(prefix: str, *, overwrite: bool) -> None:
-    """Refuse a prefix that is prepared already, unless it may be overwritten.
-
-    Raises
-    ------
-    DatasetError
-        If it is.
-    """
+    """Refuse, by a DatasetError, a prefix that is prepared already, unless it may be overwritten."""
     if Layout(prefix).manifest.exists() and not overwrite:
         raise DatasetError("is prepared already", where=prefix, fix="replace it with --overwrite")
 

@@ -9,7 +9,6 @@ what one process would have made.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -65,7 +64,7 @@ def prepare_on_ray(job: Job, shards: int | None = None) -> list[str]:
     if started:
         ray.init(log_to_driver=False, include_dashboard=False, logging_level="warning")
     try:
-        count = shards or max(1, int(ray.cluster_resources().get("CPU", 1)) * _TASKS_PER_CORE)
+        count = shards or max(1, _cores(ray) * _TASKS_PER_CORE)
         learnt = replace(job, recipes=[_learn(job, recipe) for recipe in job.recipes], workers=0, partitions=1)
         _run_tasks(ray, learnt, count)
     finally:
@@ -100,15 +99,10 @@ def _run_tasks(ray: Any, job: Job, count: int) -> None:
     total = sum(file.size for file in expand(job.inputs, job.taking))
     with Progress(f"{job.prefix}: {count} shards on {_cores(ray)} cores", total, log_interval=1) as progress:
         while waiting:
-            for done in _finished(ray, waiting):
+            for done in ray.wait(list(waiting), num_returns=1)[0]:
                 documents_, size = _result(ray, done)
                 del waiting[done]
                 progress.advance(documents_, size, total // count)
-
-
-def _finished(ray: Any, waiting: Iterable[Any]) -> list[Any]:
-    done, _ = ray.wait(list(waiting), num_returns=1)
-    return list(done)
 
 
 def _result(ray: Any, task: Any) -> tuple[int, int]:

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from ...compressors.tokenizers.tokens import TokenCompressor
 from ...errors import CorpusError, DatasetError
 from ..corpus.files import shares
-from ..corpus.folders import too_long
-from ..corpus.jsonl import MAX_DOCUMENT_BYTES
-from ..corpus.source import Parsed, check_one_key
+from ..corpus.jsonl import MAX_DOCUMENT_BYTES, too_long
+from ..corpus.source import Chunk, Parsed, Source, check_one_key
 from ..dataset.reader import ViewReader
 from ..prepare.encode import EncodedRange, Range
 from ..prepare.units import Units, span_units
@@ -25,35 +24,19 @@ from .documents import Documents, Rules, documents_of
 from .prefix import opened
 from .tokenizer import Tokenizer
 
-KIND: Final = "Megatron tokens"
-
 
 @dataclass(frozen=True)
-class TokenSource:
-    """One prefix.
+class TokenSource(Source):
+    """The ids at ``PREFIX.bin``, what made them, and what is done with those that stand for no bytes."""
 
-    Parameters
-    ----------
-    prefix
-        Its path without ``.bin`` and ``.idx``.
-    size
-        The size of the ``.bin`` file in bytes.
-    tokenizer
-        What made its ids.
-    rules
-        What is done with ids that stand for no bytes.
-    """
-
-    prefix: str
-    size: int
+    kind = "Megatron tokens"
     tokenizer: Tokenizer
     rules: Rules
-    kind: str = KIND
 
     @property
-    def path(self) -> str:
-        """The path of the ids."""
-        return f"{self.prefix}.bin"
+    def prefix(self) -> str:
+        """The path without ``.bin`` and ``.idx``."""
+        return self.path.removesuffix(".bin")
 
     def cut(self, begin: int, end: int, size: int) -> Iterator[Tokens]:
         """Some documents at a time."""
@@ -63,7 +46,7 @@ class TokenSource:
             offset = index.offset(first)
             last = self.between(offset, offset + size)[1] if size < end - offset else stop
             last = min(max(last, first + 1), stop)
-            yield Tokens(self, first, last, index.offset(last) - offset)
+            yield Tokens(self.path, index.offset(last) - offset, self, first, last)
             first = last
 
     def between(self, begin: int, end: int) -> tuple[int, int]:
@@ -83,23 +66,12 @@ class TokenSource:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Some documents of a prefix, as a chunk."""
+class Tokens(Chunk):
+    """The documents ``first … stop - 1`` of a prefix."""
 
     source: TokenSource
     first: int
     stop: int
-    disk_bytes: int
-
-    @property
-    def path(self) -> str:
-        """The path of the ids."""
-        return self.source.path
-
-    @property
-    def at_start(self) -> bool:
-        """Whether the first document is among these."""
-        return self.first == 0
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """What the ids stand for."""
@@ -112,24 +84,10 @@ class Tokens:
                 raise CorpusError(too_long(end - begin), where=self.source.where(self.first + number))
         return Parsed(self.stop - self.first, [[text[begin:end] for begin, end in pairwise(ends)]], [], found.left_out)
 
-    def lines_before(self) -> int:
-        """None: every place is a document."""
-        return 0
-
-    def emptied(self) -> Tokens:
-        """Itself: it has no content."""
-        return self
-
 
 @dataclass(frozen=True)
 class TokenCorpus:
-    """Prefixes that one tokenizer has made: documents, and the codes of their compressed view.
-
-    Parameters
-    ----------
-    sources
-        The prefixes, in order.
-    """
+    """Prefixes that one tokenizer has made, in order: documents, and the codes of their compressed view."""
 
     sources: Sequence[TokenSource]
 

@@ -26,15 +26,7 @@ _NO_ID: Final = -1
 
 @dataclass(frozen=True)
 class Rules:
-    """What is done with ids that stand for no bytes.
-
-    Parameters
-    ----------
-    eod
-        The id that ends documents; None if none does.
-    drop
-        Whether other ones are dropped instead of being refused.
-    """
+    """What is done with ids that stand for no bytes: ``eod`` (or None) ends documents, others may be dropped."""
 
     eod: int | None
     drop: bool = False

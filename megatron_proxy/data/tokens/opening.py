@@ -68,7 +68,8 @@ def open_tokens(
     rules = Rules(eod, drop)
     for prefix in opened:
         _check_tokenizer(prefix, found, rules)
-    return TokenCorpus([TokenSource(prefix.path, prefix.size, found, rules) for prefix in opened]), compressor
+    sources = [TokenSource(f"{prefix.path}.bin", prefix.size, found, rules) for prefix in opened]
+    return TokenCorpus(sources), compressor
 
 
 def _eod_of(prefix: TokenPrefix, compressor: TokenCompressor) -> int | None:
@@ -84,13 +85,7 @@ def _eod_of(prefix: TokenPrefix, compressor: TokenCompressor) -> int | None:
 
 
 def _check_tokenizer(prefix: TokenPrefix, tokenizer: Tokenizer, rules: Rules) -> None:
-    """Refuse a tokenizer that encodes the text of the first ids in another way.
-
-    Raises
-    ------
-    CorpusError
-        With the share of ids that it makes of their text.
-    """
+    """Refuse a tokenizer that encodes the text of the first ids in another way."""
     ids, ends = prefix.first_ids(_LOOKED_AT)
     compressor = tokenizer.compressor()
     # Special tokens are told with their document when that is read; ids that there are not, now.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CorpusError, DatasetError
-from ..corpus.source import changed
+from ..corpus.source import changed, unreadable
 from ..dataset.reader import Index
 
 _BLOCK: Final = 1 << 20
@@ -22,17 +22,9 @@ _FIX: Final = "name what tools/preprocess_data.py wrote, without .bin and .idx; 
 
 
 class TokenPrefix(Index):
-    """One tokenized corpus, its index mapped.
+    """One tokenized corpus, its index mapped: ``path`` is that of its two files without ``.bin`` and ``.idx``.
 
-    Parameters
-    ----------
-    path
-        The path of its two files without ``.bin`` and ``.idx``.
-
-    Raises
-    ------
-    CorpusError
-        If a file is missing, or is not what the other one says.
+    A file that is missing, or is not what the other one says, is a CorpusError.
     """
 
     def __init__(self, path: str) -> None:
@@ -53,13 +45,7 @@ class TokenPrefix(Index):
         return max(len(self.document_indices) - 1, 0)
 
     def check(self) -> None:
-        """Check all of the index, in memory that does not grow with it.
-
-        Raises
-        ------
-        CorpusError
-            If sequences are not laid end to end, or documents are no runs of sequences.
-        """
+        """Check all of the index, in memory that does not grow with it; what is wrong is a CorpusError."""
         pointer = 0
         for begin in range(0, len(self), _BLOCK):
             sizes = self.sequence_lengths[begin : begin + _BLOCK].astype(np.int64) * self.dtype.itemsize
@@ -108,7 +94,7 @@ class TokenPrefix(Index):
                 file.seek(begin)
                 content = file.read(end - begin)
         except OSError as error:
-            raise CorpusError(f"cannot be read ({error.strerror})", where=path) from error
+            raise unreadable(path, error) from error
         if len(content) != end - begin:
             raise changed(path)
         return np.frombuffer(content, dtype=self.dtype)

@@ -26,19 +26,7 @@ _OPTIONS: Final = {"hf": "model", "sentencepiece": "model", "tiktoken": "ranks"}
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer's file.
-
-    Parameters
-    ----------
-    name
-        The compressor that it makes.
-    path
-        Where it is.
-    sha256
-        Of its content (hex).
-    settings
-        The compressor's, as (name, value).
-    """
+    """A tokenizer's file: the compressor that it makes and that one's settings, the path, and the SHA-256 (hex)."""
 
     name: str
     path: str
@@ -46,13 +34,7 @@ class Tokenizer:
     settings: tuple[tuple[str, Any], ...]
 
     def compressor(self) -> TokenCompressor:
-        """The tokenizer; made once in a process.
-
-        Raises
-        ------
-        CorpusError
-            If the file has changed.
-        """
+        """The tokenizer, made once in a process; a CorpusError if the file has changed."""
         return _made(self)
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...vocab import EOS, RAW_OPEN, SYMBOL_OFFSET, bytes_of, is_byte, raw_ids
+from ...vocab import EOS, RAW_OPEN, SYMBOL_OFFSET, decode, is_byte, raw_ids
 from ..network import ByteModel, Cache
 from .completion import Row
 
@@ -160,7 +160,7 @@ def _window(row: Row, sentinels: bool, context: int, draft: bytes = b"") -> NDAr
 def _leading_bytes(ids: NDArray[np.int64]) -> bytes:
     """What ids say, up to the first that is no byte."""
     (others,) = np.nonzero(~is_byte(ids))
-    return bytes_of(ids[: others[0]] if len(others) else ids)
+    return decode(ids[: others[0]] if len(others) else ids)
 
 
 def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:

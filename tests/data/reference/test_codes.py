@@ -12,8 +12,8 @@ from megatron_proxy import cli, compressors
 from megatron_proxy.data.dataset import manifest
 from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.data.reference import importing
-from megatron_proxy.data.reference.codes import BadCodes, codes_of, compressor_for, unpack
-from megatron_proxy.errors import CompressorError, ConfigurationError
+from megatron_proxy.data.reference.codes import codes_of, compressor_for, unpack
+from megatron_proxy.errors import CompressorError, ConfigurationError, CorpusError
 
 
 def packed(values) -> bytes:
@@ -28,13 +28,15 @@ def encoded(values) -> str:
 
 @given(st.lists(st.integers(0, 511)))
 def test_values_are_unpacked(values):
-    assert unpack(np.frombuffer(packed(values), dtype=np.uint8)).tolist() == values
+    found = np.empty(len(values), dtype=np.uint16)
+    assert unpack(np.frombuffer(packed(values), dtype=np.uint8), found) == 0
+    assert found.tolist() == values
 
 
 @pytest.mark.parametrize("content", [b"\x01", b"\xff\xff", b"\x00\x00\xff", b"\x00"])
 def test_left_over_bits_are_refused(content):
-    with pytest.raises(BadCodes, match="end within"):
-        unpack(np.frombuffer(content, dtype=np.uint8))
+    with pytest.raises(CorpusError, match="'m1_ac_ow16' of document 3: the packed values end within a value"):
+        codes_of(base64.b64encode(content), compressor_for("m1_ac_ow16", 16), 3)
 
 
 VALUES = [ord("d"), 256 + 0x12, 256 + 0x34, 256 + 0xFF, 256 + 0x01, ord("x")]
@@ -54,16 +56,25 @@ VALUES = [ord("d"), 256 + 0x12, 256 + 0x34, 256 + 0xFF, 256 + 0x01, ord("x")]
 )
 def test_windows_are_cut_into_symbols(key, bits, codes):
     compressor = compressor_for(key, bits)
-    found = codes_of(encoded(VALUES).encode(), compressor)
+    found = codes_of(encoded(VALUES).encode(), compressor, 1)
     assert found.tolist() == codes
     assert found.dtype == compressor.vocabulary.code_dtype
     assert compressor.vocab_size == (256 if bits is None else 2**bits)
 
 
-@pytest.mark.parametrize("value", [b"!", b"AA", encoded([256]).encode(), encoded([65, 256, 65]).encode(), b"\xff"])
-def test_other_values_are_refused(value):
-    with pytest.raises(BadCodes):
-        codes_of(value, compressor_for("m1_ac_ow16", 16))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"!", "not base64"),
+        (b"\xff", "not base64"),
+        (b"AA", "not base64"),
+        (encoded([256]).encode(), "at value 0 are no whole number of 16-bit windows"),
+        (encoded([65, 256, 65]).encode(), "at value 1 are no whole number of 16-bit windows"),
+    ],
+)
+def test_other_values_are_refused(value, message):
+    with pytest.raises(CorpusError, match=f"'m1_ac_ow16' of document 1: .*{message}"):
+        codes_of(value, compressor_for("m1_ac_ow16", 16), 1)
 
 
 @pytest.mark.parametrize(

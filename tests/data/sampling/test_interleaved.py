@@ -8,8 +8,8 @@ from span_tables import table_of
 
 from megatron_proxy.data.sampling.interleaved import FlatSpanWriter, SpanWriter, span_writer
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
-from megatron_proxy.data.sampling.sources import FlatSource, Source
 from megatron_proxy.data.sampling.spans import threshold
+from megatron_proxy.data.sampling.view_ids import FlatViewIds, ViewIds
 from megatron_proxy.errors import DatasetError
 
 EOS, R, R_, C, C_, RAW, CODES = 2, 12, 13, 14, 15, 64, 320
@@ -32,25 +32,25 @@ class View:
         return self.units
 
 
-def writer_of(source, raw, codes, pairs, draws):
+def writer_of(ids, raw, codes, pairs, draws):
     """A writer over documents with the same spans (bytes, codes)."""
     table = table_of([len(pairs)] * len(raw), pairs * len(raw))
-    sources = source(View(raw, np.uint8), RAW), source(View(codes, np.uint16), CODES)
+    views = ids(View(raw, np.uint8), RAW), ids(View(codes, np.uint16), CODES)
     spec = SimpleNamespace(seed=1, schedule=Schedule.constant(0.5, Mode.INTERLEAVED))
     plan = SimpleNamespace(spec=spec, draw_documents=np.array(draws, np.int32), step_draws=np.zeros(1, np.int64))
-    return span_writer(table, plan, *sources)
+    return span_writer(table, plan, *views)
 
 
-both = pytest.mark.parametrize("source", [Source, FlatSource])
+both = pytest.mark.parametrize("ids", [ViewIds, FlatViewIds])
 
 
 def test_flat_views_have_a_writer_of_their_own():
-    for source, kind in ((Source, SpanWriter), (FlatSource, FlatSpanWriter)):
-        assert type(writer_of(source, [b"a"], [[1]], [(1, 1)], [0])) is kind
+    for ids, kind in ((ViewIds, SpanWriter), (FlatViewIds, FlatSpanWriter)):
+        assert type(writer_of(ids, [b"a"], [[1]], [(1, 1)], [0])) is kind
 
 
 def test_one_call_writes_as_many_draws_as_there_is_room_for():
-    writer = writer_of(FlatSource, [b"ab", b"cd"], [[7, 8], [9, 10]], [(1, 1), (1, 1)], [1, 0, 1])
+    writer = writer_of(FlatViewIds, [b"ab", b"cd"], [[7, 8], [9, 10]], [(1, 1), (1, 1)], [1, 0, 1])
     out = np.zeros(9, np.int64)
     # Two draws of five ids, the first without its sentinel, which is the opener.
     assert writer.assemble(0, 3, threshold(1.0), 1, out) == (2, 9, C)
@@ -65,8 +65,8 @@ def test_one_call_writes_as_many_draws_as_there_is_room_for():
 
 @both
 @pytest.mark.parametrize(("raw", "codes"), [(5, 3), (4, 3), (5, 2)])
-def test_spans_beyond_the_views_are_found(source, raw, codes):
-    writer = writer_of(source, [bytes(raw)], [[0] * codes], [(3, 1), (2, 2)], [0])
+def test_spans_beyond_the_views_are_found(ids, raw, codes):
+    writer = writer_of(ids, [bytes(raw)], [[0] * codes], [(3, 1), (2, 2)], [0])
     out = np.zeros(50, np.int64)
     if (raw, codes) == (5, 3):
         assert writer.assemble(0, 1, threshold(0.0), 0, out)[1] == 8
@@ -76,13 +76,13 @@ def test_spans_beyond_the_views_are_found(source, raw, codes):
 
 
 def test_the_document_whose_spans_differ_is_named():
-    writer = writer_of(FlatSource, [b"ab", b"c"], [[7], [8]], [(2, 1)], [0, 1])
+    writer = writer_of(FlatViewIds, [b"ab", b"c"], [[7], [8]], [(2, 1)], [0, 1])
     with pytest.raises(DatasetError, match="spans of document 1 do not add up"):
         writer.assemble(0, 2, threshold(0.0), 0, np.zeros(50, np.int64))
 
 
 @pytest.mark.parametrize("document", [-1, 2])
 def test_documents_that_are_not_in_the_views(document):
-    writer = writer_of(FlatSource, [b"a", b"b"], [[1], [2]], [(1, 1)], [document])
+    writer = writer_of(FlatViewIds, [b"a", b"b"], [[1], [2]], [(1, 1)], [document])
     with pytest.raises(DatasetError, match="points outside"):
         writer.assemble(0, 1, threshold(0.0), 0, np.zeros(9, np.int64))

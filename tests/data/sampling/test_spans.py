@@ -64,7 +64,7 @@ def test_spans_outside_their_view_are_found_where_they_are_read(damaged):
     table = SpanTable(damaged)
     with pytest.raises(DatasetError, match=r"outside its .bin file"):
         table.of(0)
-    assert spans.measure(table, 1, np.array([0]), np.array([0], np.int32), 0.5).tolist() == [[-1] * 4]
+    assert measured(kernels.measure, table, 1, [0], 4) == [[-1] * 4]
     raw = (np.zeros(9, np.uint8), np.zeros(1, np.int64), np.array([9], np.int32))
     window = (rng.key(1, Purpose.SPAN_FORMAT), 0, 1, spans.threshold(0.5), 0, np.zeros(9, np.int64))
     found = kernels.assemble_draws(table.flat, raw, raw, 320, np.array([0], np.int32), *window)
@@ -74,14 +74,20 @@ def test_spans_outside_their_view_are_found_where_they_are_read(damaged):
 def test_measures_of_a_draw():
     # Spans of (bytes, codes): 3,1  2,2  4,3  1,1; the first, third and fourth compressed.
     table = table_of([4], [[3, 1], [2, 2], [4, 3], [1, 1]])
-    seed, rate = next((seed, 0.5) for seed in range(1000) if formats(seed, 4) == [True, False, True, True])
-    draw, document = np.array([0]), np.array([0], np.int32)
+    seed = next(seed for seed in range(1000) if formats(seed, 4) == [True, False, True, True])
     # <c> 1 </c> <raw> 2 </raw> <c> 4 </c> eos
-    assert spans.measure(table, seed, draw, document, rate).tolist() == [[2, 8, 1 + 2 + 2 + 2 + 4 + 2 + 1, 7]]
+    assert measured(kernels.measure, table, seed, [0], 4) == [[2, 8, 1 + 2 + 2 + 2 + 4 + 2 + 1, 7]]
     expected = [(0, 0)] * 2 + [(0, 3)] * 3 + [(1, 3), (2, 3), (2, 3), (2, 3), (2, 4), (2, 5), (2, 7), (2, 8), (2, 8)]
     every = np.arange(len(expected))
-    measured = spans.measure_before(table, seed, every * 0, document.repeat(len(every)), rate, every)
-    assert measured.tolist() == [list(pair) for pair in expected]
+    assert measured(kernels.measure_before, table, seed, every * 0, 2, every) == [list(pair) for pair in expected]
+
+
+def measured(measure, table, seed, draws, columns, *ends):
+    """What a loop says of draws of document 0 at the rate 0.5."""
+    out = np.empty((len(draws), columns), np.int64)
+    stream, documents = rng.key(seed, Purpose.SPAN_FORMAT), np.zeros(len(draws), np.int32)
+    measure(table.flat, np.array(draws), documents, stream, spans.threshold(0.5), *ends, out)
+    return out.tolist()
 
 
 def formats(seed, count):

@@ -13,7 +13,7 @@ from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.planner import build
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
-from megatron_proxy.data.sampling.sources import FlatView
+from megatron_proxy.data.sampling.view_ids import FlatView
 from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.vocab import Vocabulary

@@ -42,16 +42,8 @@ Flat = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]
 """A flat view as compiled loops take it: all units, and of each document where it begins in bytes, and its units."""
 
 
-class Source:
-    """One view, and how its units become ids.
-
-    Parameters
-    ----------
-    view
-        The view.
-    offset
-        What to add to a unit to get its id.
-    """
+class ViewIds:
+    """One view; its units become ids by adding ``offset``."""
 
     def __init__(self, view: View, offset: int) -> None:
         self._get = view.get
@@ -70,8 +62,8 @@ class Source:
         out += self.offset
 
 
-class FlatSource(Source):
-    """Reads a :class:`FlatView` without ``get``, which looks each document up."""
+class FlatViewIds(ViewIds):
+    """Of a :class:`FlatView`, read without ``get``, which looks each document up."""
 
     def __init__(self, view: FlatView, offset: int) -> None:
         super().__init__(view, offset)
@@ -89,9 +81,9 @@ class FlatSource(Source):
         return units
 
 
-def open_source(view: View, offset: int) -> Source:
+def open_ids(view: View, offset: int) -> ViewIds:
     """The fastest way to read a view."""
-    return FlatSource(view, offset) if isinstance(view, FlatView) else Source(view, offset)
+    return FlatViewIds(view, offset) if isinstance(view, FlatView) else ViewIds(view, offset)
 
 
 def outside_file() -> DatasetError:
