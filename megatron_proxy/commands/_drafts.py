@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 NONE: Final = "none"
 _STRINGS: Final = "strings"
 _NAMES: Final = (NONE, "lookup", _STRINGS)
-_DEFAULT_BYTES: Final = 16
 # The compressors whose symbols are strings of the corpus in order of their weight.
 _OF_STRINGS: Final = ("trie", "neural")
 
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--draft-bytes",
         type=int,
-        default=_DEFAULT_BYTES,
+        default=16,
         metavar="N",
         help="the most bytes proposed for a pass, adapted to how many are right (default: %(default)s)",
     )
