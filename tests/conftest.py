@@ -67,6 +67,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line("\n".join(lines))
 
 
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register the compressors of tests/helpers/toy_compressor.py."""
+    compressors = importlib.import_module("megatron_proxy.compressors")
+    known = {"toy": "toy_compressor:ToyCompressor", "whole": "toy_compressor:WholeCompressor"}
+    registry = compressors._registry() | known
+    monkeypatch.setattr(compressors, "_registry", lambda: registry)
+
+
 @pytest.fixture(scope="session")
 def training() -> Iterator[ModuleType]:
     """Starts Megatron's training loop: see tests/helpers/training.py."""

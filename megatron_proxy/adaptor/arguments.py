@@ -18,7 +18,6 @@ from ..data.sampling.schedule import Mode, Schedule, Setting
 from ..errors import ConfigurationError, check_count
 
 MODES: Final = [mode.value for mode in Mode]
-VALIDATION_VIEWS: Final = ["raw", "compressed", "both"]
 _PREFIX: Final = "--proxy-"
 
 
@@ -97,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--proxy-validation-view",
-        choices=VALIDATION_VIEWS,
+        choices=["raw", "compressed", "both"],
         default="raw",
         help="what validation and test measure (default: raw; both: every document in both views)",
     )

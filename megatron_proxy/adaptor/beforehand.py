@@ -19,16 +19,7 @@ from . import FLAG, cpu, hooks, resume, wanted
 
 
 def plan(script: str, argv: Sequence[str], world_size: int) -> None:
-    """Make the plans of ``script`` with the flags ``argv``, where training will look for them.
-
-    Parameters
-    ----------
-    script
-        A pretraining script.
-    argv
-        Its flags, those of the training.
-    world_size
-        The number of ranks of the training: Megatron's arguments must fit it.
+    """Make the plans of ``script`` with the flags ``argv``, where training by so many ranks will look for them.
 
     Raises
     ------

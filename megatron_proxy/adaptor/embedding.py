@@ -65,9 +65,8 @@ def swap_embedding(stock: type[Any]) -> Callable[..., Any]:
     @functools.wraps(stock, updated=())
     def language_model_embedding(*args: Any, **kwargs: Any) -> Any:
         active = run.active()
-        if active is None or not active.settings.format_embedding:
-            return stock(*args, **kwargs)
-        return formatted(*args, **kwargs)
+        kind = formatted if active is not None and active.settings.format_embedding else stock
+        return kind(*args, **kwargs)
 
     return language_model_embedding
 

@@ -16,26 +16,20 @@ from typing import Final
 NAME: Final = "megatron.core.datasets.helpers_cpp"
 
 
-def use_compiled_helpers() -> bool:
-    """Import the compiled helper and spare Megatron its compilation; False if there is none to be found.
+def use_compiled_helpers() -> None:
+    """Import the compiled helper and spare Megatron its compilation, if there is one to be found.
 
     A checkout's own helper is preferred; without one, that of an installed megatron-core serves, whose functions are
     the same.
     """
-    if not (_import() or _borrow()):
-        return False
-    from megatron.core.datasets import utils
-
-    utils.compile_helpers = lambda: None
-    return True
-
-
-def _import() -> bool:
     try:
         importlib.import_module(NAME)
     except ImportError:
-        return False
-    return True
+        if not _borrow():
+            return
+    from megatron.core.datasets import utils
+
+    utils.compile_helpers = lambda: None
 
 
 def _borrow() -> bool:

@@ -15,24 +15,8 @@ from ..model import checkpoint
 from .arguments import Settings
 from .checks import rates
 
-_MIXING: Final = (
-    "seed",
-    "proxy_initial_rate",
-    "proxy_peak_rate",
-    "proxy_final_rate",
-    "proxy_warmup_fraction",
-    "proxy_warmup_samples",
-    "proxy_steady_fraction",
-    "proxy_steady_samples",
-    "proxy_decay_fraction",
-    "proxy_decay_samples",
-    "proxy_warmup_mode",
-    "proxy_mode",
-    "proxy_final_mode",
-    "proxy_horizon_samples",
-    "proxy_shuffle_block",
-    "proxy_fingerprints",
-)
+_NOT_MIXING: Final = ("proxy_compression", "proxy_validation_view", "proxy_format_embedding", "proxy_metrics")
+"""Flags of ours that do not decide how samples are mixed; all others do."""
 
 
 def remember(args: argparse.Namespace, settings: Settings, fingerprints: Sequence[str]) -> None:
@@ -112,7 +96,8 @@ def differences(checkpoint_args: argparse.Namespace, args: argparse.Namespace) -
         return []
     _check_length(checkpoint_args, args)
     found = []
-    for name in _MIXING:
+    mixing = (name for name in vars(args) if name.startswith("proxy_") and name not in _NOT_MIXING)
+    for name in ("seed", *mixing):
         was, now = getattr(checkpoint_args, name, None), getattr(args, name, None)
         if was != now:
             flag = f"--{name.replace('_', '-')}: {was} in the checkpoint, now {now}"

@@ -7,9 +7,10 @@ import math
 import platform
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from functools import cached_property, partial, wraps
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,19 +77,16 @@ class Run:
         return Patience(60.0 * minutes, partial(_warn_of_waiting, self.args))
 
     @cached_property
-    def _by_prefix(self) -> dict[str, Prepared]:
+    def by_prefix(self) -> dict[str, Prepared]:
+        """The prepared datasets by the prefixes that name them."""
         return {one.prefix: one for one in self.prepared}
-
-    def prefix(self, path: str) -> Prepared:
-        """The prepared dataset of one prefix."""
-        return self._by_prefix[path]
 
     def views(self, path: str) -> PreparedViews:
         """The views of one prefix, opened once for all splits of this process."""
         if path not in self._views:
             spans = self.settings.schedule.in_spans or self.settings.validation_schedule().in_spans
             mapped = bool(getattr(self.args, "mmap_bin_files", True))
-            self._views[path] = PreparedViews(self.prefix(path), with_spans=spans, mapped=mapped)
+            self._views[path] = PreparedViews(self.by_prefix[path], with_spans=spans, mapped=mapped)
         return self._views[path]
 
 
@@ -103,6 +101,26 @@ def active() -> Run | None:
     if args is None or getattr(args, "proxy_compression", None) is None:
         return None
     return of(args)
+
+
+def hook(ours: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a function take the place of one of Megatron's during a run; without one Megatron's is called as it was.
+
+    Parameters
+    ----------
+    ours
+        Called with Megatron's function, the run, and the arguments that Megatron gives.
+    """
+
+    @wraps(ours)
+    def in_place_of(stock: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            current = active()
+            return stock(*args, **kwargs) if current is None else ours(stock, current, *args, **kwargs)
+
+        return wrapped
+
+    return in_place_of
 
 
 def current() -> Run:
@@ -128,37 +146,21 @@ def of(args: argparse.Namespace) -> Run:
 
 
 def _start(args: argparse.Namespace) -> Run:
-    settings = _checked_settings(args)
-    opened = _opened(args, settings)
-    tokenizer = _tokenizer(settings, opened)
-    resume.remember(args, settings, tokenizer.fingerprints)
-    resume.look_ahead(args)
-    return Run(args, settings, opened, tokenizer, prepared.source_bytes(opened, settings.compressor))
-
-
-def _checked_settings(args: argparse.Namespace) -> Settings:
-    """What the flags ask for, which Megatron can do."""
     settings = arguments.settings(args)
     support.check_arguments(args)
     settings.validation_schedule()
     if settings.format_embedding:
         support.check_format_embedding(args, settings.sentinels)
-    return settings
-
-
-def _opened(args: argparse.Namespace, settings: Settings) -> list[Prepared]:
-    """The data of all splits, which the modes can be made of."""
     prefixes = blends.prefixes(args)
     blends.check_full_validation(args)
     # The first rank reads data in every run: it looks for all.
     opened = prepared.open_all(prefixes, settings.compressor, check_views=args.rank == 0)
-    prepared.check_modes(opened, settings.compressor, settings.schedule.modes)
-    return opened
-
-
-def _tokenizer(settings: Settings, opened: list[Prepared]) -> ProxyTokenizer:
+    prepared.check_modes(opened, settings.schedule.modes)
     fingerprints = [one.compressed.fingerprint for one in opened]
-    return ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
+    tokenizer = ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
+    resume.remember(args, settings, tokenizer.fingerprints)
+    resume.look_ahead(args)
+    return Run(args, settings, opened, tokenizer, prepared.source_bytes(opened))
 
 
 def introduce(current: Run) -> None:

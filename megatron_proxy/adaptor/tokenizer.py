@@ -9,7 +9,6 @@ from typing import Any
 from megatron.core.tokenizers.base_tokenizer import MegatronTokenizerBase
 
 from .. import vocab
-from .. import vocab as raw_view
 from ..vocab import Vocabulary
 
 
@@ -86,12 +85,12 @@ class ProxyTokenizer(MegatronTokenizerBase):  # type: ignore[misc]
 
     def tokenize(self, text: str | bytes) -> list[int]:
         """Ids of the text's UTF-8 bytes, without sentinels."""
-        ids: list[int] = raw_view.encode(text).tolist()
+        ids: list[int] = vocab.encode(text).tolist()
         return ids
 
     def detokenize(self, ids: Sequence[int], skip_special_tokens: bool | None = None) -> str:
         """The text of the bytes among ``ids``; symbols have no text here, and specials are always left out."""
-        return raw_view.decode_text(ids)
+        return vocab.decode_text(ids)
 
     def apply_chat_template(self, *args: Any, **kwargs: Any) -> str:
         """There is no chat template."""

@@ -22,15 +22,7 @@ def add_json(parser: argparse._ActionsContainer) -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """Where the answer goes.
-
-    Parameters
-    ----------
-    stream
-        Standard output.
-    as_json
-        Whether ``--json`` is given.
-    """
+    """Where the answer goes, and whether ``--json`` is given."""
 
     stream: TextIO
     as_json: bool

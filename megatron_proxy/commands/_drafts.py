@@ -15,7 +15,6 @@ NONE: Final = "none"
 _STRINGS: Final = "strings"
 _MTP: Final = "mtp"
 _NAMES: Final = (NONE, "lookup", _STRINGS, _MTP)
-_DEFAULT_BYTES: Final = 16
 # The compressors whose symbols are strings of the corpus in order of their weight.
 _OF_STRINGS: Final = ("trie", "neural")
 
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--draft-bytes",
         type=int,
-        default=_DEFAULT_BYTES,
+        default=16,
         metavar="N",
         help="the most bytes proposed for a pass, adapted to how many are right (default: %(default)s)",
     )

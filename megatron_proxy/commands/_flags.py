@@ -44,9 +44,9 @@ def add_input(parser: argparse._ActionsContainer, *, required: bool) -> None:
     )
 
 
-def taking(args: argparse.Namespace) -> Taking:
-    """How the inputs are read, by the flags of :func:`add_input`."""
-    return Taking(args.files, args.text_documents)
+def reading(args: argparse.Namespace) -> dict[str, Any]:
+    """How the inputs are read, by the flags of :func:`add_input`: keywords of what reads documents."""
+    return {"taking": Taking(args.files, args.text_documents), "skip_bad_lines": args.skip_bad_lines}
 
 
 def add_json_keys(parser: argparse._ActionsContainer) -> None:

@@ -8,22 +8,51 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import torch
+
     from ..compressors import Compressor
     from ..model.checkpoint import Checkpoint
     from ..model.network import ByteModel
 
-_DTYPES: Final = ("float32", "bfloat16", "float16")
+DTYPES: Final = ("float32", "bfloat16", "float16")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """``--load``, ``--iteration``, ``--device``, ``--dtype``."""
     group = parser.add_argument_group("model")
-    group.add_argument("--load", required=True, metavar="CKPT", help="the folder that --save named in training")
-    group.add_argument("--iteration", type=int, metavar="N", help="which iteration of it (default: the latest)")
+    add_checkpoint(group)
     group.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 … (default: a GPU if there is one)")
     group.add_argument(
-        "--dtype", choices=_DTYPES, help="what to compute in (default: float32 on a CPU, bfloat16 on a GPU)"
+        "--dtype", choices=DTYPES, help="what to compute in (default: float32 on a CPU, bfloat16 on a GPU)"
     )
+
+
+def add_checkpoint(parser: argparse._ActionsContainer) -> None:
+    """``--load`` and ``--iteration``."""
+    parser.add_argument("--load", required=True, metavar="CKPT", help="the folder that --save named in training")
+    parser.add_argument("--iteration", type=int, metavar="N", help="which iteration of it (default: the latest)")
+
+
+def add_windows(parser: argparse._ActionsContainer) -> None:
+    """``--context``, ``--stride`` and ``--batch``, of what scores documents in windows."""
+    parser.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
+    parser.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
+
+
+def add_sampling(parser: argparse._ActionsContainer) -> None:
+    """``--temperature``, ``--top-k``, ``--top-p`` and ``--seed``."""
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the most probable byte (default)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable bytes")
+    parser.add_argument("--top-p", type=float, metavar="P", help="choose among the fewest bytes of probability P")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampling (default: %(default)s)")
+
+
+def dtype(args: argparse.Namespace) -> torch.dtype | None:
+    """What ``--dtype`` names, if it is given."""
+    import torch
+
+    return None if args.dtype is None else getattr(torch, args.dtype)
 
 
 def load(args: argparse.Namespace) -> tuple[Checkpoint, ByteModel]:
@@ -43,19 +72,22 @@ def load(args: argparse.Namespace) -> tuple[Checkpoint, ByteModel]:
     device = _device(args.device)
     if device == "cpu":
         memory.keep_freed()
-    dtype = getattr(torch, args.dtype or ("float32" if device == "cpu" else "bfloat16"))
+    computed = dtype(args) or (torch.float32 if device == "cpu" else torch.bfloat16)
     checkpoint = open_checkpoint(args.load, args.iteration)
-    return checkpoint, ByteModel(Architecture.from_args(checkpoint.args), checkpoint.tensors, device, dtype)
+    return checkpoint, ByteModel(Architecture.from_args(checkpoint.args), checkpoint.tensors, device, computed)
 
 
-def check_compressor(compressor: Compressor, checkpoint: Checkpoint) -> None:
-    """Refuse the compressor of another dataset than the model was trained on.
+def compressor(prefix: str, checkpoint: Checkpoint) -> Compressor:
+    """The compressor of the dataset that the model was trained on, which ``--data-prefix`` names.
 
     Raises
     ------
-    ConfigurationError
-        Naming ``--data-prefix``.
+    ProxyError
+        A dataset that cannot be used, or another one.
     """
+    from ..data.dataset.opened import PreparedDataset
+
+    compressor = PreparedDataset.open(prefix).compressor(checkpoint.args.proxy_compression)
     if compressor.vocabulary.size > checkpoint.args.padded_vocab_size:
         raise ConfigurationError(
             f"the {compressor.name} view of this dataset has {compressor.vocabulary.size:,} ids, the model "
@@ -70,6 +102,7 @@ def check_compressor(compressor: Compressor, checkpoint: Checkpoint) -> None:
             where="--data-prefix",
             fix="name the dataset that the model was trained on",
         )
+    return compressor
 
 
 def _device(name: str | None) -> str:
@@ -86,33 +119,23 @@ def _device(name: str | None) -> str:
     return name
 
 
-def context(args: argparse.Namespace, model: ByteModel) -> int:
-    """The window that ``--context`` asks for, by default the one the model was trained on.
+def windows(args: argparse.Namespace, model: ByteModel) -> tuple[int, int]:
+    """The ids of a window, and how many of them are scored, as ``--context`` and ``--stride`` ask for.
 
     Raises
     ------
     ConfigurationError
-        Less than two ids, or more than there are learned positions.
+        A window of less than two ids, or of more than there are learned positions; none scored, or more than it has.
     """
-    asked = model.architecture.context if args.context is None else int(args.context)
-    if asked < 2:
-        raise ConfigurationError(f"a window of {asked} ids holds nothing to predict from", where="--context")
-    if model.architecture.learned_positions and asked > model.architecture.context:
+    trained = model.architecture.context
+    context = trained if args.context is None else int(args.context)
+    if context < 2:
+        raise ConfigurationError(f"a window of {context} ids holds nothing to predict from", where="--context")
+    if model.architecture.learned_positions and context > trained:
         raise ConfigurationError(
-            f"the model has learned positions for {model.architecture.context} ids, not for {asked}", where="--context"
+            f"the model has learned positions for {trained} ids, not for {context}", where="--context"
         )
-    return asked
-
-
-def stride(args: argparse.Namespace, context: int) -> int:
-    """How many ids of each window of ``context`` are scored, as ``--stride`` asks for.
-
-    Raises
-    ------
-    ConfigurationError
-        None, or more than a window has.
-    """
-    asked = max(1, context // 2) if args.stride is None else int(args.stride)
-    if not 1 <= asked <= context:
-        raise ConfigurationError(f"must be between 1 and the context, {context}, not {asked}", where="--stride")
-    return asked
+    stride = context // 2 if args.stride is None else int(args.stride)
+    if not 1 <= stride <= context:
+        raise ConfigurationError(f"must be between 1 and the context, {context}, not {stride}", where="--stride")
+    return context, stride

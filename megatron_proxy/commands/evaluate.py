@@ -45,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     corpus.add_argument("--data-prefix", metavar="PREFIX", help="the prepared dataset, for its compressor")
     running = parser.add_argument_group("running")
-    running.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
-    running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
-    running.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
+    _model.add_windows(running)
     _answer.add_json(running)
     running.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     running.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
@@ -77,8 +75,7 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     from ..evaluation.scoring import Scorer
 
     checkpoint, model = _model.load(args)
-    context = _model.context(args, model)
-    stride = _model.stride(args, context)
+    context, stride = _model.windows(args, model)
     compressor = _compressor(args, checkpoint)
     view = bits.raw_view(checkpoint.sentinels)
     if args.view == "compressed" and compressor is not None:
@@ -105,25 +102,19 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _compressor(args: argparse.Namespace, checkpoint: Checkpoint) -> Compressor | None:
     """The compressor of the prepared dataset, if it is asked for."""
-    from ..data.dataset.opened import PreparedDataset
-
     if not args.data_prefix:
         return None
     if args.translate and not checkpoint.sentinels:
         raise ConfigurationError(
             "a model trained without sentinels cannot be told what to translate", where="--translate"
         )
-    compressor = PreparedDataset.open(args.data_prefix).compressor(checkpoint.args.proxy_compression)
-    _model.check_compressor(compressor, checkpoint)
-    return compressor
+    return _model.compressor(args.data_prefix, checkpoint)
 
 
 def _documents(args: argparse.Namespace) -> Iterator[Document]:
     from ..evaluation import bits
 
-    documents = bits.read_documents(
-        args.input, args.json_key, args.domain_key, skip_bad_lines=args.skip_bad_lines, taking=_flags.taking(args)
-    )
+    documents = bits.read_documents(args.input, args.json_key, args.domain_key, **_flags.reading(args))
     return itertools.islice(documents, args.max_documents)
 
 

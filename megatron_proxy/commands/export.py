@@ -40,8 +40,7 @@ _UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MI
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    parser.add_argument("--load", required=True, metavar="CKPT", help="the folder that --save named in training")
-    parser.add_argument("--iteration", type=int, metavar="N", help="which iteration of it (default: the latest)")
+    _model.add_checkpoint(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write")
     parser.add_argument(
         "--format",
@@ -50,11 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hf: a folder for transformers and what reads the like; gguf: a file for llama.cpp (default: %(default)s)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace DIR, with all that is in it")
-    parser.add_argument(
-        "--dtype",
-        choices=("float32", "bfloat16", "float16"),
-        help="what to store (default: what the checkpoint stores)",
-    )
+    parser.add_argument("--dtype", choices=_model.DTYPES, help="what to store (default: what the checkpoint stores)")
     parser.add_argument(
         "--max-shard-size", default="5GB", metavar="SIZE", help="most bytes in one file, such as 500MB (default: 5GB)"
     )
@@ -81,15 +76,13 @@ def run(args: argparse.Namespace) -> int:
     require_free(args.output, overwrite=args.overwrite)
     _check_format(args)
     _check_view(args)
-    import torch
-
     from ..model.checkpoint import open_checkpoint
     from ..model.hf import export
     from ..model.hf.card import read_evaluation
 
     evaluations = [read_evaluation(path) for path in args.evaluation]
     checkpoint = open_checkpoint(args.load, args.iteration)
-    dtype = None if args.dtype is None else getattr(torch, args.dtype)
+    dtype = _model.dtype(args)
     folder = Path(args.output)
     if getattr(checkpoint.args, "mtp_num_layers", None):
         print("the layers of --mtp-num-layers are left out: the exported model has no place for them")
@@ -127,11 +120,9 @@ def _check_view(args: argparse.Namespace) -> None:
 
 
 def _tokens(args: argparse.Namespace, checkpoint: Checkpoint) -> View:
-    from ..data.dataset.opened import PreparedDataset
     from ..model.hf.views import TokenView
 
-    compressor = PreparedDataset.open(args.data_prefix).compressor(checkpoint.args.proxy_compression)
-    _model.check_compressor(compressor, checkpoint)
+    compressor = _model.compressor(args.data_prefix, checkpoint)
     return TokenView.of(Path(args.original), compressor, sentinels=checkpoint.sentinels)
 
 

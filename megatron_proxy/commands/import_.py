@@ -24,8 +24,8 @@ from typing import Final
 
 from ..common.storage.files import require_free
 from ..errors import ConfigurationError, check_count
+from . import _model
 
-_DTYPES: Final = ("float32", "bfloat16", "float16")
 _BYTE_ROWS: Final = ("tokens", "mean", "drawn")
 
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as-proxy", action="store_true", help="DIR is a model over tokens: they become the symbols of a checkpoint"
     )
-    parser.add_argument("--dtype", choices=_DTYPES, help="what to store (default: what DIR stores)")
+    parser.add_argument("--dtype", choices=_model.DTYPES, help="what to store (default: what DIR stores)")
     new = parser.add_argument_group("new rows")
     new.add_argument(
         "--byte-rows",
@@ -79,8 +79,6 @@ def run(args: argparse.Namespace) -> int:
             where="--compressor",
             fix="name one of the prefix; or begin from a model over tokens, with --as-proxy",
         )
-    import torch
-
     from ..model.hf.importing import import_folder
     from ..model.hf.rows import Bytes
 
@@ -90,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         prefix=args.prefix,
         compressor=args.compressor or "hf",
         tokens=Bytes(args.byte_rows or "tokens") if args.as_proxy else None,
-        dtype=None if args.dtype is None else getattr(torch, args.dtype),
+        dtype=_model.dtype(args),
         seed=args.seed,
         std=args.init_method_std,
         divisible_by=args.make_vocab_size_divisible_by,

@@ -48,10 +48,9 @@ def run(args: argparse.Namespace) -> int:
         inputs=args.input,
         keys=[args.json_key],
         workers=args.workers,
-        taking=_flags.taking(args),
-        skip_bad_lines=args.skip_bad_lines,
         overwrite=args.overwrite,
         log_interval=args.log_interval,
+        **_flags.reading(args),
     )
     import_reference(job, compressor)
     print(f"train on it: --data-path {shlex.quote(args.output_prefix)} --proxy-compression {compressor.name}")

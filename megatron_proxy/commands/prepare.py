@@ -113,11 +113,10 @@ def run(args: argparse.Namespace) -> int:
         partitions=args.partitions,
         shard=_flags.parse_shard(args.shard),
         max_documents=args.max_documents,
-        taking=_flags.taking(args),
         given=given,
-        skip_bad_lines=args.skip_bad_lines,
         overwrite=args.overwrite,
         log_interval=args.log_interval,
+        **_flags.reading(args),
     )
     if args.dry_run:
         return _estimate(args, job)

@@ -31,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument("--rate", type=float, default=0.05, help="share of places changed (default: %(default)s)")
     corpus.add_argument("--seed", type=int, default=0, metavar="N", help="of the changes (default: %(default)s)")
     running = parser.add_argument_group("running")
-    running.add_argument("--context", type=int, metavar="IDS", help="most ids in a window (default: as trained)")
-    running.add_argument("--stride", type=int, metavar="IDS", help="ids scored per window (default: half the context)")
-    running.add_argument("--batch", type=int, default=8, metavar="N", help="windows per pass (default: %(default)s)")
+    _model.add_windows(running)
     _answer.add_json(running)
     running.add_argument("--output", metavar="FILE", help="write the figures as JSON")
     running.add_argument("--plot", metavar="FILE", help="draw them, by its ending as SVG or PNG")
@@ -69,9 +67,8 @@ def _measure(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if args.plot:
         robustness_plot.check(Path(args.plot))
     checkpoint, model = _model.load(args)
-    context = _model.context(args, model)
-    stride = _model.stride(args, context)
-    texts = corpus.documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, taking=_flags.taking(args))
+    context, stride = _model.windows(args, model)
+    texts = corpus.documents(args.input, args.json_key, **_flags.reading(args))
     documents = list(itertools.islice(texts, args.max_documents))
     total = (1 + len(names)) * robustness.scored_bytes(documents, context, stride)
     with Steps("evaluating", total, "bytes") as progress:

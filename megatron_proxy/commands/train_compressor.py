@@ -41,13 +41,11 @@ def run(args: argparse.Namespace) -> int:
     (recipe,) = recipes([args.compressor], _flags.compressor_options(args), [])
     require_file(args.output, overwrite=True)
     recipe = recipe.checked()
-    taking = _flags.taking(args)
-    if next(documents(args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, taking=taking), None) is None:
+    reading = _flags.reading(args)
+    if next(documents(args.input, args.json_key, **reading), None) is None:
         raise CorpusError("the corpus holds no documents", where="--input")
     label = f"reading what {recipe.name} learns from"
-    corpus = learning.FilesToLearnFrom(
-        args.input, args.json_key, skip_bad_lines=args.skip_bad_lines, label=label, taking=taking
-    )
+    corpus = learning.FilesToLearnFrom(args.input, args.json_key, label=label, **reading)
     compressor = recipe.make(corpus)
     check_samples(compressor, 0)
     with writing(args.output):

@@ -2,11 +2,9 @@
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import textwrap
 
+import interpreter
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -15,15 +13,8 @@ from megatron_proxy.adaptor.cpu import choice, defaults  # noqa: E402
 from megatron_proxy.errors import ConfigurationError  # noqa: E402
 
 
-def run_python(code: str, *arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+def run_python(code: str) -> str:
+    done = interpreter.run("-c", textwrap.dedent(code))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -247,14 +238,7 @@ def test_a_rank_does_not_take_the_cpu_while_others_may_have_a_gpu(tmp_path, envi
 def test_a_node_without_a_gpu_ends_instead_of_taking_gloo(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import megatron_proxy.adaptor\n")
-    done = subprocess.run(
-        [sys.executable, str(script), "--proxy-compression", "zstd"],
-        env={**os.environ, **MANY_NODES, "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+    done = interpreter.run(script, "--proxy-compression", "zstd", **MANY_NODES, CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert "rank 3 of 16 on " in done.stderr
     assert "Traceback" not in done.stderr
@@ -263,13 +247,7 @@ def test_a_node_without_a_gpu_ends_instead_of_taking_gloo(tmp_path):
 def test_launcher_runs_a_script_as_python_would(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import sys, torch\nprint(__name__, sys.argv[1:], sys.path[0], torch.cuda.is_available())\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "megatron_proxy.adaptor.cpu", str(script), "--a", "b c"],
-        capture_output=True,
-        encoding="utf-8",
-        cwd=tmp_path,
-        check=False,
-    )
+    done = interpreter.run("-m", "megatron_proxy.adaptor.cpu", script, "--a", "b c", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     log, last = done.stdout.splitlines()
     assert log.startswith("megatron_proxy: no GPU found: Megatron runs on the CPU with gloo (1 process(es)")
@@ -277,13 +255,7 @@ def test_launcher_runs_a_script_as_python_would(tmp_path):
 
 
 def test_launcher_without_a_script_says_so(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "megatron_proxy.adaptor.cpu", "missing.py"],
-        capture_output=True,
-        encoding="utf-8",
-        cwd=tmp_path,
-        check=False,
-    )
+    done = interpreter.run("-m", "megatron_proxy.adaptor.cpu", "missing.py", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "megatron_proxy: there is no script 'missing.py'\n")
 
 

@@ -14,12 +14,10 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 import megatron_args  # noqa: E402
 import tiny_data  # noqa: E402
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder  # noqa: E402
-from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig  # noqa: E402
+from megatron.core.datasets.gpt_dataset import GPTDataset  # noqa: E402
 from megatron.training import global_vars  # noqa: E402
 from megatron.training.datasets.data_samplers import MegatronPretrainingSampler  # noqa: E402
-from megatron.training.utils import get_blend_and_blend_per_split  # noqa: E402
 
-from megatron_proxy.adaptor import run  # noqa: E402
 from megatron_proxy.adaptor.data import dataset  # noqa: E402
 
 SAMPLES, BATCH, MICRO = 48, 8, 2
@@ -46,18 +44,7 @@ def build(request, data, monkeypatch):
     def build_training(cache, *flags):
         args = megatron_args.parse(f"--data-path {request.param.format(data)} --split 1,0,0", *flags)
         monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", args)
-        config = GPTDatasetConfig(
-            random_seed=args.seed,
-            sequence_length=args.seq_length,
-            blend=get_blend_and_blend_per_split(args)[0],
-            split=args.split,
-            tokenizer=run.of(args).tokenizer,
-            path_to_cache=str(cache),
-            reset_position_ids=False,
-            reset_attention_mask=False,
-            eod_mask_loss=False,
-            create_attention_mask=False,
-        )
+        config = megatron_args.dataset_config(args, path_to_cache=str(cache), create_attention_mask=False)
         return Builder(GPTDataset, [SAMPLES, 0, 0], lambda: True, config).build()[0]
 
     return build_training

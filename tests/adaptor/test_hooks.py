@@ -1,13 +1,12 @@
 """The hooks: inert without the flag, checked before anything changes, put in place once."""
 
 import importlib
-import os
-import subprocess
 import sys
 import textwrap
 from importlib import metadata
 from types import SimpleNamespace
 
+import interpreter
 import pytest
 
 pytest.importorskip("megatron.training", reason="megatron-core is not installed")
@@ -20,14 +19,7 @@ def run_python(code, *arguments, cwd):
     """Output of a script that holds ``code``."""
     script = cwd / "script.py"
     script.write_text(textwrap.dedent(code))
-    done = subprocess.run(
-        [sys.executable, str(script), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
+    done = interpreter.run(script, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.split("---\n")[-1]
 
@@ -157,13 +149,7 @@ def test_nothing_changes_if_one_hook_does_not_fit(monkeypatch):
 def test_errors_for_users_come_without_a_traceback(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import megatron_proxy.adaptor\n")
-    done = subprocess.run(
-        [sys.executable, str(script), "--proxy-compression", "zstd", "--yaml-cfg", "x"],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
+    done = interpreter.run(script, "--proxy-compression", "zstd", "--yaml-cfg", "x")
     assert done.returncode == 1
     assert done.stderr.startswith("megatron_proxy: error: --yaml-cfg: does not work with --proxy-compression")
     assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ import numpy as np  # noqa: E402
 from megatron.core.models.common.embeddings import language_model_embedding  # noqa: E402
 from megatron.core.transformer.module import Float16Module  # noqa: E402
 from megatron.core.transformer.transformer_config import TransformerConfig  # noqa: E402
-from on_gpu import OffGpuError, a_rank_of, on_gpu  # noqa: E402
+from on_gpu import Host, OffGpuError, a_rank_of, on_gpu  # noqa: E402
 
 from megatron_proxy.adaptor import embedding, run  # noqa: E402
 from megatron_proxy.adaptor.arguments import Settings  # noqa: E402
@@ -246,20 +246,6 @@ def test_under_ten_kernels_per_micro_batch(current, monkeypatch, micro_batches, 
     with a_rank_of(4, rank=1, **TWO, context_parallel_size=2):
         launched = kernels_of_steps(current, micro_batches, steps, log_interval, monkeypatch)
     assert launched / (micro_batches * steps) < 10
-
-
-class Host:
-    """Figures that have come to the host."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def split(self, sizes):
-        ends = np.cumsum(sizes)
-        return [Host(self.values[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
-
-    def tolist(self):
-        return self.values
 
 
 @pytest.mark.parametrize(

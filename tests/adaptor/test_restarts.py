@@ -5,7 +5,6 @@ refused before Megatron prints its arguments, so those rows are parsed and valid
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -41,12 +40,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def train(training, folder):
-    """Trains on prefix ``a``: the parsed log. MEGATRON_CORE may name a folder with another megatron-core."""
-    another = os.environ.get("MEGATRON_CORE")
+    """Trains on prefix ``a``: the parsed log."""
 
     def run(*flags, **options):
-        if another:
-            options.setdefault("path", Path(another))
         log = training.train(FIRST, f"--data-path {folder / 'a'}", *flags, cwd=folder, **options).log
         return training_log.parse(log.splitlines())
 

@@ -22,7 +22,7 @@ from megatron.core.distributed.fsdp.src.megatron_fsdp.megatron_fsdp import Megat
 from megatron.core.transformer.module import Float16Module  # noqa: E402
 from megatron.core.transformer.transformer_config import TransformerConfig  # noqa: E402
 from megatron.training import global_vars  # noqa: E402
-from on_gpu import a_rank_of, on_gpu  # noqa: E402
+from on_gpu import Host, a_rank_of, on_gpu  # noqa: E402
 from torch._subclasses.fake_tensor import FakeTensor  # noqa: E402
 
 from megatron_proxy.adaptor import hooks, run  # noqa: E402
@@ -166,14 +166,6 @@ def begun(monkeypatch, tmp_path):
 def waits(monkeypatch):
     """Counts where the host asks for a figure; such a one is 1."""
     found = Counter()
-
-    class Host(list):
-        def split(self, sizes):
-            ends = np.cumsum(sizes)
-            return [Host(self[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
-
-        def tolist(self):
-            return self
 
     monkeypatch.setattr(FakeTensor, "cpu", lambda self: found.update(["cpu"]) or Host([1.0] * self.numel()))
     monkeypatch.setattr(FakeTensor, "tolist", lambda self: found.update(["tolist"]) or [1.0] * self.numel())

@@ -40,15 +40,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def train(training, folder):
-    """Trains on prefix ``a`` and gives the parsed log.
-
-    MEGATRON_CORE may name a folder with another megatron-core than the installed one (``pip install --target``).
-    """
-    another = os.environ.get("MEGATRON_CORE")
+    """Trains on prefix ``a`` and gives the parsed log."""
 
     def run(*flags, substitutes=False, **options):
-        if another:
-            options.setdefault("path", Path(another))
         words = [MODEL, f"--data-path {folder / 'a'}", *flags]
         if substitutes:
             words = [str(options.get("script", training.SCRIPT)), *words]

@@ -66,7 +66,7 @@ def known(function: Callable[..., Any], **words: Any) -> dict[str, Any]:
 def start(prefixes: list[str], folder: Path, rank: int) -> list[Any]:
     """What one rank does; returns what it goes on holding."""
     opened = prepared.open_all(prefixes, NAME, **known(prepared.open_all, check_views=rank == 0))
-    held: list[Any] = [opened, prepared.source_bytes(opened, NAME)]
+    held: list[Any] = [opened, prepared.source_bytes(opened)]
     if rank % PER_GROUP:
         return held
     for one in opened:

@@ -3,17 +3,7 @@
 import pytest
 from preparing import TEXTS, write_corpus
 
-from megatron_proxy import cli, compressors
-
-
-@pytest.fixture
-def toys(monkeypatch):
-    """Register the compressors of tests/helpers/toy_compressor.py."""
-    known = compressors._registry() | {
-        "toy": "toy_compressor:ToyCompressor",
-        "whole": "toy_compressor:WholeCompressor",
-    }
-    monkeypatch.setattr(compressors, "_registry", lambda: known)
+from megatron_proxy import cli
 
 
 @pytest.fixture

@@ -60,7 +60,9 @@ def test_options_and_what_they_need(here, command, argv, flags, message):
 def test_a_shard_with_something_to_learn(here, command, name):
     code, _, err = command(*PREPARE, *name.split(), "--shard", "0/2")
     assert code == 1
-    assert f"--shard: the {name.split()[0]} compressor learns from the corpus, of which a shard sees only a part" in err
+    (kind, *_) = name.split()
+    assert f"--shard: the {kind} compressor learns from the corpus, of which a shard sees only a part" in err
+    assert f"megatron-proxy train-compressor {kind}" in err
 
 
 def test_a_view_of_another_kind_is_there(here, corpus, command):

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("megatron.training", reason="megatron-core is not installed")
 
+import interpreter
 import tiny_data
 import training as launching
 
@@ -24,19 +23,8 @@ FLAGS = (
 
 
 def plan(folder, *words, path=launching.ROOT):
-    done = subprocess.run(
-        [sys.executable, "-m", "megatron_proxy.cli", "plan", *words],
-        cwd=folder,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys([path, launching.ROOT]))),
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    found_in = os.pathsep.join(map(str, dict.fromkeys([path, launching.ROOT])))
+    done = interpreter.run("-m", "megatron_proxy.cli", "plan", *words, cwd=folder, PYTHONPATH=found_in)
     return done.returncode, done.stdout, done.stderr
 
 

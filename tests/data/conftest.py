@@ -3,18 +3,7 @@
 import pytest
 from preparing import TEXTS, write_corpus
 
-from megatron_proxy import compressors
 from megatron_proxy.data.prepare import Job, Recipe, prepare
-
-
-@pytest.fixture(autouse=True)
-def toys(monkeypatch):
-    """Register the compressors of tests/helpers/toy_compressor.py."""
-    known = compressors._registry() | {
-        "toy": "toy_compressor:ToyCompressor",
-        "whole": "toy_compressor:WholeCompressor",
-    }
-    monkeypatch.setattr(compressors, "_registry", lambda: known)
 
 
 @pytest.fixture

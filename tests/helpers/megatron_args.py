@@ -3,9 +3,11 @@
 import argparse
 import warnings
 
+from megatron.core.datasets.gpt_dataset import GPTDatasetConfig
 from megatron.training import arguments as stock
+from megatron.training.utils import get_blend_and_blend_per_split
 
-from megatron_proxy.adaptor import arguments
+from megatron_proxy.adaptor import arguments, run
 
 DEFAULTS = (
     "--num-layers 2 --hidden-size 32 --num-attention-heads 4 --seq-length 64 --max-position-embeddings 64 "
@@ -29,6 +31,26 @@ def parse(*flags: str) -> argparse.Namespace:
     args.data_parallel_size = 1
     args.padded_vocab_size = None
     return args
+
+
+def dataset_config(args: argparse.Namespace, **more) -> GPTDatasetConfig:
+    """What a pretraining script tells Megatron's builder of datasets; the run begins here."""
+    blend, per_split = get_blend_and_blend_per_split(args)
+    return GPTDatasetConfig(
+        random_seed=args.seed,
+        sequence_length=args.seq_length,
+        blend=blend,
+        blend_per_split=per_split,
+        split=None if per_split else args.split,
+        tokenizer=run.of(args).tokenizer,
+        reset_position_ids=args.reset_position_ids,
+        reset_attention_mask=args.reset_attention_mask,
+        eod_mask_loss=args.eod_mask_loss,
+        mid_level_dataset_surplus=args.mid_level_dataset_surplus,
+        multiple_validation_sets=args.multiple_validation_sets,
+        full_validation=args.full_validation,
+        **more,
+    )
 
 
 def lacking(flags: str) -> list[str]:

@@ -10,6 +10,7 @@ give back what they are given.
 
 import contextlib
 
+import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -100,6 +101,17 @@ def is_kernel(func):
 
 def is_on_host(value):
     return isinstance(value, torch.Tensor) and value.device.type != "cuda"
+
+
+class Host(list):
+    """Figures that have come to the host, as a tensor has them."""
+
+    def split(self, sizes):
+        ends = np.cumsum(sizes)
+        return [Host(self[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+
+    def tolist(self):
+        return self
 
 
 @contextlib.contextmanager

@@ -60,12 +60,13 @@ def train(
 ) -> Run:
     """Run ``script`` under the stand-in for CUDA; each of ``flags`` may hold several words.
 
-    ``path`` is put before the installed packages (another Megatron). Fails if the run does not end with ``code``.
+    ``path`` is put before the installed packages: another Megatron, by default the one that MEGATRON_CORE names (a
+    folder of ``pip install --target``). Fails if the run does not end with ``code``.
     The processes are forked from one that has Megatron loaded (tests/helpers/forking.py), unless they shall start
     ``anew``, as users start them.
     """
     argv = [str(script), *" ".join(flags).split()]
-    environment = _environment(path)
+    environment = _environment(path or os.environ.get("MEGATRON_CORE"))
     start = _start_anew if anew or not _can_fork() else _fork
     with tempfile.NamedTemporaryFile() as log:
         ended = start(forking.Request(argv, processes, str(cwd), environment, log.name, SECONDS))

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import ConfigurationError
-
-
-class _Value(NamedTuple):
-    """One of the values that Megatron compares, and the flags that it comes from."""
-
-    name: str
-    value: Any
-    flags: str
 
 
 def check(state: Mapping[str, Any], args: argparse.Namespace) -> None:
     """Refuse a schedule that is not the checkpoint's; Megatron would, by an assertion, once the model is loaded.
 
-    Parameters
-    ----------
-    state
-        Megatron's ``opt_param_scheduler`` of the checkpoint.
-    args
-        Megatron's arguments.
+    ``state`` is the checkpoint's ``opt_param_scheduler``.
 
     Raises
     ------
@@ -45,8 +32,8 @@ def check(state: Mapping[str, Any], args: argparse.Namespace) -> None:
             )
 
 
-def _values(args: argparse.Namespace) -> list[_Value]:
-    """What Megatron compares, under its names; steps are samples."""
+def _values(args: argparse.Namespace) -> list[tuple[str, Any, str]]:
+    """What Megatron compares, under its names, with the flags that each value comes from; steps are samples."""
     kind, each = ("samples", 1) if args.train_samples else ("iters", args.global_batch_size)
     length, decay, warmup = (getattr(args, f"{name}_{kind}") for name in ("train", "lr_decay", "lr_warmup"))
     run = "--train-samples" if args.train_samples else "--train-iters, --global-batch-size"
@@ -54,17 +41,17 @@ def _values(args: argparse.Namespace) -> list[_Value]:
         return []
     steps = (decay or length) * each
     return [
-        _Value("max_lr", args.lr, "--lr"),
-        _Value("min_lr", args.min_lr, "--min-lr"),
-        _Value(
+        ("max_lr", args.lr, "--lr"),
+        ("min_lr", args.min_lr, "--min-lr"),
+        (
             "lr_warmup_steps",
             warmup * each if args.lr_warmup_fraction is None else args.lr_warmup_fraction * steps,
             f"--lr-warmup-{kind}, --lr-warmup-fraction",
         ),
-        _Value("lr_decay_steps", steps, run if decay is None else f"--lr-decay-{kind}, --global-batch-size"),
-        _Value("lr_decay_style", args.lr_decay_style, "--lr-decay-style"),
-        _Value("start_wd", args.start_weight_decay, "--start-weight-decay"),
-        _Value("end_wd", args.end_weight_decay, "--end-weight-decay"),
-        _Value("wd_incr_steps", length * each, run),
-        _Value("wd_incr_style", args.weight_decay_incr_style, "--weight-decay-incr-style"),
+        ("lr_decay_steps", steps, run if decay is None else f"--lr-decay-{kind}, --global-batch-size"),
+        ("lr_decay_style", args.lr_decay_style, "--lr-decay-style"),
+        ("start_wd", args.start_weight_decay, "--start-weight-decay"),
+        ("end_wd", args.end_weight_decay, "--end-weight-decay"),
+        ("wd_incr_steps", length * each, run),
+        ("wd_incr_style", args.weight_decay_incr_style, "--weight-decay-incr-style"),
     ]

@@ -52,16 +52,17 @@ def check_version(version: str) -> None:
 
 
 class Refusal(NamedTuple):
-    """A flag that does not work, when it counts as given, why, and what to do if not to leave it out."""
+    """A flag that does not work, why, what to do if not to leave it out, and when it counts as given, if not always."""
 
     flag: str
-    given: Callable[[argparse.Namespace], Any]
     why: str
     fix: str | None = None
+    when: Callable[[argparse.Namespace], Any] | None = None
 
-
-def _set(name: str) -> Callable[[argparse.Namespace], Any]:
-    return lambda args: getattr(args, name, None)
+    def given(self, args: argparse.Namespace) -> bool:
+        """Whether the arguments have it; releases without the flag do not."""
+        usual = self.flag.removeprefix("--").replace("-", "_")
+        return bool(getattr(args, usual, None) if self.when is None else self.when(args))
 
 
 def _full_iteration_graph(args: argparse.Namespace) -> bool:
@@ -70,59 +71,58 @@ def _full_iteration_graph(args: argparse.Namespace) -> bool:
     return getattr(args, "cuda_graph_impl", None) == "full_iteration" or "full_iteration" in names
 
 
-def _second_megatron_fsdp(args: argparse.Namespace) -> bool:
-    return getattr(args, "use_megatron_fsdp", False) and getattr(args, "megatron_fsdp_version", 1) > 1
-
-
 REFUSALS: Final[Sequence[Refusal]] = (
-    Refusal("--mock-data", _set("mock_data"), "mock data has no views"),
-    Refusal("--sft", _set("sft"), "it reads conversations, not prepared views"),
-    Refusal("--fim-data", _set("fim_data"), "it rearranges documents of one view"),
-    Refusal("--perform-rl-step", _set("perform_rl_step"), "its data come from a policy, not from prepared views"),
+    Refusal("--mock-data", "mock data has no views"),
+    Refusal("--sft", "it reads conversations, not prepared views"),
+    Refusal("--fim-data", "it rearranges documents of one view"),
+    Refusal("--perform-rl-step", "its data come from a policy, not from prepared views"),
     Refusal(
         "--dataloader-type",
-        lambda args: getattr(args, "dataloader_type", "single") not in (None, "single"),
         "only with 'single' is a sample's index its place in the run, which the schedule goes by",
-        fix="give --dataloader-type single, or leave it out",
+        "give --dataloader-type single, or leave it out",
+        lambda args: getattr(args, "dataloader_type", "single") not in (None, "single"),
     ),
     Refusal(
         "--step-batch-size-schedule with --train-iters",
-        lambda args: getattr(args, "step_batch_size_schedule", None) and not args.train_samples,
         "how many samples the run has, which the schedule spans, is only known from --train-samples",
-        fix="give the length of the run as --train-samples, in place of --train-iters",
+        "give the length of the run as --train-samples, in place of --train-iters",
+        lambda args: getattr(args, "step_batch_size_schedule", None) and not args.train_samples,
     ),
-    Refusal("--phase-transition-iterations", _set("phase_transition_iterations"), "it restarts the sample index"),
-    Refusal("--dataloader-fast-cache-load", _set("dataloader_fast_cache_load"), "it takes caches without a check"),
-    Refusal("--dataloader-defer-npy-index-mmap", _set("dataloader_defer_npy_index_mmap"), "it needs stock's caches"),
-    Refusal("--per-dataset-sequences-path", _set("per_dataset_sequences_path"), "it describes one view only"),
-    Refusal("--object-storage-cache-path", _set("object_storage_cache_path"), "views are read from a file system"),
-    Refusal("--hybrid-context-parallel", _set("hybrid_context_parallel"), "it repacks samples by length"),
+    Refusal("--phase-transition-iterations", "it restarts the sample index"),
+    Refusal("--dataloader-fast-cache-load", "it takes caches without a check"),
+    Refusal("--dataloader-defer-npy-index-mmap", "it needs stock's caches"),
+    Refusal("--per-dataset-sequences-path", "it describes one view only"),
+    Refusal("--object-storage-cache-path", "views are read from a file system"),
+    Refusal("--hybrid-context-parallel", "it repacks samples by length"),
     Refusal(
         "--overlap-moe-expert-parallel-comm",
-        _set("overlap_moe_expert_parallel_comm"),
         "it bypasses the model's forward pass, where the labels are read for the losses of each view",
     ),
-    Refusal("--cuda-graph-impl full_iteration", _full_iteration_graph, "replays skip the per-view losses"),
-    Refusal("--logits-load-dir", _set("logits_load_dir"), "a distillation loss is no cross-entropy of bytes"),
-    Refusal("--modelopt-enabled", _set("modelopt_enabled"), "its losses were never checked"),
+    Refusal("--cuda-graph-impl full_iteration", "replays skip the per-view losses", when=_full_iteration_graph),
+    Refusal("--logits-load-dir", "a distillation loss is no cross-entropy of bytes"),
+    Refusal("--modelopt-enabled", "its losses were never checked"),
     Refusal(
         "--use-persistent-ckpt-worker without a GPU",
-        lambda args: cpu.installed() and args.async_save and getattr(args, "use_persistent_ckpt_worker", False),
         "the process that writes checkpoints never comes to an end there",
         "leave out --async-save",
+        lambda args: cpu.installed() and args.async_save and getattr(args, "use_persistent_ckpt_worker", False),
     ),
-    Refusal("--megatron-fsdp-version 2", _second_megatron_fsdp, "it needs GPUs and was never checked"),
-    Refusal("--use-legacy-models", _set("use_legacy_models"), "the legacy models were never checked"),
+    Refusal(
+        "--megatron-fsdp-version 2",
+        "it needs GPUs and was never checked",
+        when=lambda args: getattr(args, "use_megatron_fsdp", False) and getattr(args, "megatron_fsdp_version", 1) > 1,
+    ),
+    Refusal("--use-legacy-models", "the legacy models were never checked"),
     Refusal(
         "--tensor-parallel-num-weight-shards",
-        lambda args: getattr(args, "gtp_weight_remat_size", 1) > 1,
         "the per-view sums do not know its groups",
+        when=lambda args: getattr(args, "gtp_weight_remat_size", 1) > 1,
     ),
     Refusal(
         "--context-parallel-size with --dataloader-inter-document-masking",
-        lambda args: args.context_parallel_size > 1 and getattr(args, "dataloader_inter_document_masking", False),
         "where the ranks' pieces of packed windows lie was never checked",
-        fix="leave out one of the two",
+        "leave out one of the two",
+        lambda args: args.context_parallel_size > 1 and getattr(args, "dataloader_inter_document_masking", False),
     ),
 )
 
@@ -145,14 +145,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def check_format_embedding(args: argparse.Namespace, sentinels: bool) -> None:
-    """Refuse what cannot be combined with the format embedding.
-
-    Parameters
-    ----------
-    args
-        Megatron's arguments.
-    sentinels
-        Whether the run's views stand in sentinels.
+    """Refuse what cannot be combined with the format embedding; ``sentinels``: whether the run's views stand in them.
 
     Raises
     ------

@@ -25,16 +25,7 @@ _DEVICES: Final = ("dev/nvidia[0-9]*", "dev/kfd")
 
 
 def require_choice(environ: Mapping[str, str], argv: Sequence[str], root: Path = Path("/")) -> None:
-    """Refuse to fall back to the CPU where other ranks may have a GPU.
-
-    Parameters
-    ----------
-    environ
-        The variables of this process, with those of its launcher.
-    argv
-        The command line.
-    root
-        The root folder, which has ``dev``.
+    """Refuse to fall back to the CPU where other ranks may have a GPU; ``root`` is the folder that has ``dev``.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final, Self
 
@@ -16,11 +16,18 @@ GENERATOR: Final = torch.Generator(device="cpu")
 """The generator of the "cuda" device; apart from the CPU's, as on a machine with a GPU."""
 
 
+def _always(answer: Any) -> Callable[..., Any]:
+    """A new function each time: torch._dynamo refuses to find one object under two of torch's names."""
+    return lambda *_args, **_kwargs: answer
+
+
 class Stream:
     """A stream that runs everything at once: there is nothing to wait for."""
 
-    cuda_stream = 0
-    priority = 0
+    cuda_stream = priority = 0
+    query = _always(True)
+    synchronize = wait_event = wait_stream = __exit__ = _always(None)
+    priority_range = staticmethod(_always((0, 0)))
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         self.device = torch.device("cpu")
@@ -28,36 +35,18 @@ class Stream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exception: object) -> None:
-        pass
-
-    def query(self) -> bool:
-        """Whether all work is done: always."""
-        return True
-
     def record_event(self, event: Event | None = None) -> Event:
         """Mark this moment."""
         event = event or Event()
         event.record()
         return event
 
-    def synchronize(self) -> None:
-        """Wait for nothing."""
-
-    def wait_event(self, event: Any) -> None:
-        """Wait for nothing."""
-
-    def wait_stream(self, stream: Any) -> None:
-        """Wait for nothing."""
-
-    @staticmethod
-    def priority_range() -> tuple[int, int]:
-        """The least and the greatest priority."""
-        return 0, 0
-
 
 class Event:
-    """A moment in time."""
+    """A moment in time, which has always happened already."""
+
+    query = _always(True)
+    synchronize = wait = _always(None)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         self._seconds = 0.0
@@ -65,16 +54,6 @@ class Event:
     def record(self, stream: Any = None) -> None:
         """Take the time."""
         self._seconds = time.perf_counter()
-
-    def wait(self, stream: Any = None) -> None:
-        """Wait for nothing."""
-
-    def query(self) -> bool:
-        """Whether the event has happened: always."""
-        return True
-
-    def synchronize(self) -> None:
-        """Wait for nothing."""
 
     def elapsed_time(self, end: Event) -> float:
         """Milliseconds from this event to ``end``."""
@@ -84,21 +63,11 @@ class Event:
 _CURRENT_STREAM: Final = Stream()
 
 
-@contextlib.contextmanager
-def _within(*_args: Any, **_kwargs: Any) -> Iterator[None]:
-    yield
-
-
 class _NoContext(contextlib.nullcontext[None]):
     """``with torch.cuda.device(i)``, ``with torch.cuda.nvtx.range(name)``."""
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         super().__init__()
-
-
-def _always(answer: Any) -> Callable[..., Any]:
-    """A new function each time: torch._dynamo refuses to find one object under two of torch's names."""
-    return lambda *_args, **_kwargs: answer
 
 
 def _processes_here() -> int:
@@ -142,7 +111,7 @@ def _answers() -> dict[str, Any]:
         "Event": Event,
         "current_stream": _always(_CURRENT_STREAM),
         "default_stream": _always(_CURRENT_STREAM),
-        "stream": _within,
+        "stream": _always(contextlib.nullcontext()),
         # Megatron seeds and forks "cuda" generators by number; torch.cuda.random reads this tuple.
         "default_generators": (GENERATOR,) * _processes_here(),
         "memory_stats": lambda *_args: defaultdict(int),

@@ -27,7 +27,6 @@ CPU_FLAGS: Final[tuple[str, ...]] = (
 """Fused kernels and Transformer Engine exist for GPUs only."""
 
 _told = False
-_warned = False
 
 
 def install() -> None:
@@ -47,9 +46,7 @@ def _with_defaults(add_arguments: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(add_arguments)
     def with_defaults(parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> argparse.ArgumentParser:
         parser = add_arguments(parser, *args, **kwargs)
-        applied = set_defaults(parser, CPU_FLAGS, sys.argv[1:])
-        _tell(applied)
-        _warn_of_the_distributed_optimizer(sys.argv[1:])
+        _tell_once(set_defaults(parser, CPU_FLAGS, sys.argv[1:]))
         return parser
 
     return with_defaults
@@ -67,7 +64,8 @@ def set_defaults(parser: argparse.ArgumentParser, flags: Iterable[str], argv: li
         action = parser._option_string_actions.get(option)
         if action is None or _sets(parser, action.dest) & given:
             continue
-        value = action.const if action.nargs == 0 else _convert(action, text)
+        convert = action.type if callable(action.type) else str
+        value = action.const if action.nargs == 0 else convert(text)
         if value != parser.get_default(action.dest):
             parser.set_defaults(**{action.dest: value})
             applied.append(flag)
@@ -79,25 +77,18 @@ def _sets(parser: argparse.ArgumentParser, destination: str) -> set[str]:
     return {option for option, action in parser._option_string_actions.items() if action.dest == destination}
 
 
-def _convert(action: argparse.Action, text: str) -> Any:
-    return action.type(text) if callable(action.type) else text
-
-
-def _tell(applied: list[str]) -> None:
-    """Say once which flags were put in; arguments are parsed more than once."""
+def _tell_once(applied: list[str]) -> None:
+    """Say which flags were put in, and what is amiss with one that was given; arguments are parsed more than once."""
     global _told
-    if applied and not _told and os.environ.get("RANK", "0") == "0":
-        print(f"megatron_proxy: put in for the CPU: {' '.join(applied)}", flush=True)
+    if _told or os.environ.get("RANK", "0") != "0":
+        return
     _told = True
-
-
-def _warn_of_the_distributed_optimizer(argv: list[str]) -> None:
-    global _warned
-    if "--use-distributed-optimizer" in argv and not _warned and os.environ.get("RANK", "0") == "0":
+    if applied:
+        print(f"megatron_proxy: put in for the CPU: {' '.join(applied)}", flush=True)
+    if "--use-distributed-optimizer" in sys.argv:
         print(
             "megatron_proxy: warning: without Apex or Transformer Engine Megatron cannot load a checkpoint that the "
             "distributed optimizer saved (`assert len(steps) == 1`); leave out --use-distributed-optimizer, or load "
             "with --no-load-optim",
             file=sys.stderr,
         )
-    _warned = True

@@ -58,16 +58,8 @@ def install() -> None:
     tensor.cuda = lambda self, *_args, **_kwargs: self
     tensor.pin_memory = lambda self, *_args, **_kwargs: self
     module.cuda = lambda self, *_args, **_kwargs: self
-    for name in (
-        "FloatTensor",
-        "DoubleTensor",
-        "HalfTensor",
-        "BFloat16Tensor",
-        "IntTensor",
-        "LongTensor",
-        "ByteTensor",
-    ):
-        setattr(torch.cuda, name, getattr(torch, name))
+    for kind in ("Float", "Double", "Half", "BFloat16", "Int", "Long", "Byte"):
+        setattr(torch.cuda, f"{kind}Tensor", getattr(torch, f"{kind}Tensor"))
 
 
 def _is_cuda(value: object) -> bool:

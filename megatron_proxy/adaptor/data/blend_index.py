@@ -13,26 +13,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import run
+from ..run import Run
 from . import dataset
 
 _FILES: Final = ("dataset_index.npy", "dataset_sample_index.npy")
 
 
-def on_every_node(stock: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def on_every_node(stock: Callable[..., Any], current: Run, blend: Any) -> Any:
     """Megatron's ``BlendedDataset._build_indices``, which makes what it does not find."""
-
-    def wrapped(self: Any) -> Any:
-        config = self.config
-        if run.active() is None or dataset.builds() or not config.path_to_cache or _is_there(self):
-            return stock(self)
-        self.config = copy.copy(config)
-        self.config.path_to_cache = None
-        try:
-            return stock(self)
-        finally:
-            self.config = config
-
-    return wrapped
+    config = blend.config
+    if dataset.builds() or not config.path_to_cache or _is_there(blend):
+        return stock(blend)
+    blend.config = copy.copy(config)
+    blend.config.path_to_cache = None
+    try:
+        return stock(blend)
+    finally:
+        blend.config = config
 
 
 def _is_there(blend: Any) -> bool:

@@ -11,18 +11,11 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ...errors import ConfigurationError, UnsupportedError
 
 _SPLITS: Final = ("train", "valid", "test")
-
-
-class _List(NamedTuple):
-    """The words that name one blend, and where they are from."""
-
-    words: Sequence[str]
-    where: str
 
 
 def prefixes(args: argparse.Namespace) -> list[str]:
@@ -36,8 +29,8 @@ def prefixes(args: argparse.Namespace) -> list[str]:
     """
     from megatron.training.utils import get_blend_and_blend_per_split
 
-    for found in _lists(args):
-        _check_words(found)
+    for words, where in _lists(args):
+        _check_words(words, where)
     blend, per_split = get_blend_and_blend_per_split(args)
     blends = [one for one in (blend, *(per_split or ())) if one is not None]
     for names, weights in blends:
@@ -55,19 +48,19 @@ def prefixes(args: argparse.Namespace) -> list[str]:
     return every
 
 
-def _lists(args: argparse.Namespace) -> Iterator[_List]:
-    """Every list of prefixes that Megatron will read."""
+def _lists(args: argparse.Namespace) -> Iterator[tuple[Sequence[str], str]]:
+    """Every list of prefixes that Megatron will read: its words, and where they are from."""
     for flag in ("data_path", *(f"{split}_data_path" for split in _SPLITS)):
         words = getattr(args, flag, None)
         if words is not None:
-            yield _List(words, f"--{flag.replace('_', '-')}")
+            yield words, f"--{flag.replace('_', '-')}"
     if args.data_args_path is not None:
-        yield _List(_read(args.data_args_path, "--data-args-path", str.split), args.data_args_path)
+        yield _read(args.data_args_path, "--data-args-path", str.split), args.data_args_path
     if args.per_split_data_args_path is not None:
         yield from _parts(args.per_split_data_args_path)
 
 
-def _parts(path: str) -> Iterator[_List]:
+def _parts(path: str) -> Iterator[tuple[Sequence[str], str]]:
     found = _read(path, "--per-split-data-args-path", json.loads)
     for split in _SPLITS:
         if not isinstance(found, dict) or split not in found:
@@ -84,7 +77,7 @@ def _parts(path: str) -> Iterator[_List]:
                 fix='give strings: ["0.7", "PREFIX", "0.3", "OTHER"]',
             )
         if words is not None:
-            yield _List(words, f"{path}: {split}")
+            yield words, f"{path}: {split}"
 
 
 def _read(path: str, flag: str, parse: Callable[[str], Any]) -> Any:
@@ -129,16 +122,14 @@ def _share(split: str, which: int) -> float:
     return shares[which] if which < len(shares) else 0.0
 
 
-def _check_words(found: _List) -> None:
-    if not found.words:
-        raise ConfigurationError(
-            "no prefix is named here", where=found.where, fix="name the prefix of a prepared dataset"
-        )
+def _check_words(words: Sequence[str], where: str) -> None:
+    if not words:
+        raise ConfigurationError("no prefix is named here", where=where, fix="name the prefix of a prepared dataset")
     # Megatron takes the words of an even list in pairs.
-    numbers = [_is_number(word) for word in found.words[::2]]
-    if len(found.words) % 2 == 0 and any(numbers) and not all(numbers):
+    numbers = [_is_number(word) for word in words[::2]]
+    if len(words) % 2 == 0 and any(numbers) and not all(numbers):
         raise ConfigurationError(
-            "some prefixes have a weight and others have none", where=found.where, fix="give all a weight, or none"
+            "some prefixes have a weight and others have none", where=where, fix="give all a weight, or none"
         )
 
 

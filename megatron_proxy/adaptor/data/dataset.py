@@ -26,6 +26,7 @@ from ...data.sampling.plan import Parts, Plan, PlanSpec
 from ...data.sampling.windows import Windows
 from ...errors import UnsupportedError
 from .. import arguments, run
+from ..run import Run
 from . import samples, shares, splits
 from .prepared import PreparedViews
 
@@ -93,21 +94,28 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         self._use(plan_cache.open_built(folder, description))
 
     def _spec(self) -> PlanSpec:
-        current = run.current()
-        splits.check_documents(self.index_split, len(self.indices), self.dataset.prepared)
-        mix = splits.mix(current, self.index_split, self.config, self.dataset.prepared)
+        current, prepared = run.current(), self.dataset.prepared
+        training = self.index_split is Split.train
+        splits.check_documents(self.index_split, len(self.indices), prepared)
+        if training:
+            share = splits.train_share(current, self.config, prepared)
+            horizon = max(1, round(current.settings.horizon_samples * share))
+            schedule, block = current.settings.schedule, current.settings.shuffle_block
+        else:
+            # One block per sample: what is measured stays in the order of its documents' draws.
+            schedule, horizon, block = current.settings.validation_schedule(), 1, 1
         spec = PlanSpec(
             seed=self.config.random_seed,
             seq_length=self.config.sequence_length,
-            schedule=mix.schedule,
-            horizon_samples=mix.horizon_samples,
+            schedule=schedule,
+            horizon_samples=horizon,
             # Megatron asks for no samples where none will be read, but builds a loader all the same.
             num_samples=None if self.num_samples is None else max(1, self.num_samples),
             documents=range(int(self.indices[0]), int(self.indices[-1]) + 1),
-            block=mix.block,
-            keep_partial=self.index_split is not Split.train,
+            block=block,
+            keep_partial=not training,
         )
-        if self.index_split is Split.train or spec.num_samples is None:
+        if training or spec.num_samples is None:
             return spec
         # As stock's: whatever evaluations a run has after a restart, or a script of its own, one epoch is there.
         epoch = planner.epoch_windows(spec, self.dataset.sizes)
@@ -126,17 +134,19 @@ def builds() -> bool:
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
-def swap_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def swap_dataset(
+    stock: Callable[..., Any],
+    current: Run,
+    builder: Any,
+    cls: type[Any],
+    sizes: Any,
+    is_built_on_rank: Any,
+    config: Any,
+) -> None:
     """The constructor of Megatron's dataset builder, which gets our class where the script asks for GPTDataset."""
-
-    def wrapped(self: Any, cls: type[Any], sizes: Any, is_built_on_rank: Any, config: Any) -> None:
-        current = run.active()
-        if current is not None:
-            cls = _swapped(cls, config)
-            current.datasets_swapped = True
-        stock(self, cls, sizes, is_built_on_rank, config)
-
-    return wrapped
+    stock(builder, _swapped(cls, config), sizes, is_built_on_rank, config)
+    current.datasets_swapped = True
 
 
 def _swapped(cls: type[Any], config: Any) -> type[Any]:
@@ -152,18 +162,14 @@ def _swapped(cls: type[Any], config: Any) -> type[Any]:
     return ProxyGPTDataset
 
 
-def remember_training(stock: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def remember_training(stock: Callable[..., Any], current: Run, builder: Any) -> Any:
     """Megatron's ``build``, which leaves the training dataset where the log finds it."""
-
-    def wrapped(self: Any) -> Any:
-        datasets = stock(self)
-        current = run.active()
-        if current is not None and current.training is None:
-            current.training = datasets[Split.train.value]
-            splits.check_validation(current, datasets)
-            if current.training is not None and current.args.rank == 0:
-                for line in shares.remarks(current, arguments.train_samples(current.args)):
-                    run.tell(current.args, line)
-        return datasets
-
-    return wrapped
+    datasets = stock(builder)
+    if current.training is None:
+        current.training = datasets[Split.train.value]
+        splits.check_validation(current, datasets)
+        if current.training is not None and current.args.rank == 0:
+            for line in shares.remarks(current, arguments.train_samples(current.args)):
+                run.tell(current.args, line)
+    return datasets

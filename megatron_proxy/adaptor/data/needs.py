@@ -16,40 +16,36 @@ from megatron.core.datasets.utils import Split
 
 from ...errors import DatasetError
 from .. import run
+from ..run import Run
 
 
-def count_from_checkpoint(get_train_valid_test_num_samples: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def count_from_checkpoint(
+    get_train_valid_test_num_samples: Callable[..., Any], current: Run, *args: Any, **kwargs: Any
+) -> Any:
     """Megatron's sizes of the three datasets, none less than what will have been consumed at the end of the run."""
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        train, valid, test = get_train_valid_test_num_samples(*args, **kwargs)
-        current = run.active()
-        if current is None:
-            return train, valid, test
-        return (
-            max(train, current.args.consumed_train_samples + still_read(current.args, Split.train)),
-            # Full validation has no size: one epoch. Without training it begins at the first sample.
-            valid if valid is None else max(valid, _consumed(current.args) + still_read(current.args, Split.valid)),
-            test,
-        )
-
-    return wrapped
+    train, valid, test = get_train_valid_test_num_samples(*args, **kwargs)
+    train = max(train, current.args.consumed_train_samples + still_read(current.args, Split.train))
+    # Full validation has no size: one epoch.
+    if valid is not None:
+        # Without training Megatron begins it anew.
+        consumed = 0 if current.args.skip_train else current.args.consumed_valid_samples
+        valid = max(valid, consumed + still_read(current.args, Split.valid))
+    return train, valid, test
 
 
-def load_what_is_left(build_pretraining_data_loader: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def load_what_is_left(
+    build_pretraining_data_loader: Callable[..., Any], current: Run, dataset: Any, consumed_samples: int
+) -> Any:
     """Megatron's maker of data loaders, which refuses to begin at the end of a dataset even if nothing will be read.
 
     So it does for the training data of a finished run that is started again.
     """
-
-    def wrapped(dataset: Any, consumed_samples: int) -> Any:
-        current = run.active()
-        if current is not None and dataset is not None and len(dataset):
-            _check_length(current.args, dataset, consumed_samples)
-            consumed_samples = min(consumed_samples, len(dataset) - 1)
-        return build_pretraining_data_loader(dataset, consumed_samples)
-
-    return wrapped
+    if dataset is not None and len(dataset):
+        _check_length(current.args, dataset, consumed_samples)
+        consumed_samples = min(consumed_samples, len(dataset) - 1)
+    return build_pretraining_data_loader(dataset, consumed_samples)
 
 
 def _check_length(args: argparse.Namespace, dataset: Any, consumed: int) -> None:
@@ -75,15 +71,7 @@ def _check_length(args: argparse.Namespace, dataset: Any, consumed: int) -> None
 
 
 def still_read(args: argparse.Namespace, split: Split) -> int:
-    """Samples of a split that the run reads from here on.
-
-    Parameters
-    ----------
-    args
-        Megatron's arguments, once a checkpoint is loaded.
-    split
-        Train, valid or test. Full validation reads what there is, and is not asked for here.
-    """
+    """Samples of a split that the run reads once its checkpoint is loaded; not for full validation, which reads all."""
     if split is Split.train:
         return 0 if args.skip_train else _training_samples(args)
     batch = getattr(args, "eval_global_batch_size", None) or args.global_batch_size
@@ -111,8 +99,3 @@ def _evaluations(args: argparse.Namespace) -> int:
         return 1
     first = max(args.iteration, (getattr(args, "start_eval_at_iter", None) or 0) - 1)
     return 1 + max(0, args.train_iters // args.eval_interval - first // args.eval_interval)
-
-
-def _consumed(args: argparse.Namespace) -> int:
-    """Validation samples that were read before; without training Megatron begins anew."""
-    return 0 if args.skip_train else int(args.consumed_valid_samples)

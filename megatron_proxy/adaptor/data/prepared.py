@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ... import compressors, vocab
 from ...data.dataset.layout import Layout
-from ...data.dataset.manifest import CompressedView, Manifest, View, prepare_command
+from ...data.dataset.manifest import CompressedView, Manifest, prepare_command
 from ...data.dataset.opened import PreparedDataset
 from ...data.dataset.reader import UnmappedView, ViewReader
 from ...data.sampling.plan import DocumentSizes
@@ -75,7 +75,7 @@ class PreparedViews:
         dataset, name = prepared.dataset, prepared.compressor
         self.raw = dataset.open_view(kind, dataset.layout.raw, prepared.manifest.raw)
         self.codes = dataset.open_view(kind, dataset.layout.codes(name), prepared.compressed.view)
-        self.spans: Spans | None = self._table() if mapped else self._reader()
+        self.spans: Spans | None = self._open_spans(SpanTable if mapped else SpanReader)
 
     def __reduce__(self) -> tuple[Any, ...]:
         with_spans = self._stored_spans is not None
@@ -84,18 +84,15 @@ class PreparedViews:
     @property
     def sizes(self) -> DocumentSizes:
         """What planning must know. It goes through all spans at once, which are mapped for it."""
-        spans = self.spans if isinstance(self.spans, SpanTable) else self._table()
+        spans = self.spans if isinstance(self.spans, SpanTable) else self._open_spans(SpanTable)
         return DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, spans)
 
-    def _table(self) -> SpanTable | None:
-        return None if self._stored_spans is None else SpanTable(self._open_spans(ViewReader, self._stored_spans))
-
-    def _reader(self) -> SpanReader | None:
-        return None if self._stored_spans is None else SpanReader(self._open_spans(UnmappedView, self._stored_spans))
-
-    def _open_spans(self, kind: type[Any], stored: View) -> Any:
+    def _open_spans(self, kind: type[Any]) -> Any:
+        if self._stored_spans is None:
+            return None
+        view: type[Any] = ViewReader if kind is SpanTable else UnmappedView
         dataset = self.prepared.dataset
-        return dataset.open_view(kind, dataset.layout.spans(self.prepared.compressor), stored)
+        return kind(dataset.open_view(view, dataset.layout.spans(self.prepared.compressor), self._stored_spans))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -175,7 +172,7 @@ def _describe(prepared: Prepared) -> str:
     return f"{prepared.prefix!r} has {view.num_symbols:,} symbols{literals}"
 
 
-def check_modes(prepared: Sequence[Prepared], compressor: str, modes: Iterable[Mode]) -> None:
+def check_modes(prepared: Sequence[Prepared], modes: Iterable[Mode]) -> None:
     """Check that the compressor can do every mode of the schedule.
 
     Raises
@@ -187,11 +184,11 @@ def check_modes(prepared: Sequence[Prepared], compressor: str, modes: Iterable[M
         return
     for one in prepared:
         if one.compressed.spans is None:
-            kind = compressors.get(compressor)
+            kind = compressors.get(one.compressor)
             why = "the view was prepared without them" if kind.spans else kind.no_spans_because
             raise ConfigurationError(
-                f"the mode 'interleaved' needs spans that were encoded on their own, and the {compressor} view of "
-                f"{one.prefix!r} has none: {why}",
+                f"the mode 'interleaved' needs spans that were encoded on their own, and the {one.compressor} view "
+                f"of {one.prefix!r} has none: {why}",
                 where="--proxy-mode, --proxy-warmup-mode, --proxy-final-mode",
                 fix="choose another mode, or a compressor that encodes spans",
             )
@@ -202,7 +199,7 @@ def vocabulary(prepared: Sequence[Prepared]) -> Vocabulary:
     return prepared[0].compressed.vocabulary
 
 
-def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.float64]:
+def source_bytes(prepared: Sequence[Prepared]) -> NDArray[np.float64]:
     """Source bytes that each id stands for, for the BPB of the compressed view.
 
     A byte stands for itself, a special for none. A symbol stands for what the compressor's table says; where there is
@@ -213,7 +210,8 @@ def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.fl
     -------
     float64, shape (vocabulary size,).
     """
-    tables = [one.dataset.symbol_bytes(compressor) for one in _distinct(prepared)]
+    distinct = {one.compressed.fingerprint: one for one in prepared}
+    tables = [one.dataset.symbol_bytes(one.compressor) for one in distinct.values()]
     first = tables[0]
     if first is not None and not all(np.array_equal(first, other) for other in tables[1:] if other is not None):
         first = None
@@ -222,8 +220,3 @@ def source_bytes(prepared: Sequence[Prepared], compressor: str) -> NDArray[np.fl
     codes = sum(one.compressed.view.units for one in prepared)
     mean = (raw - literals) / max(1, codes - literals)
     return vocab.bytes_per_id(vocabulary(prepared), first, mean=mean).astype(np.float64)
-
-
-def _distinct(prepared: Sequence[Prepared]) -> list[Prepared]:
-    """One prefix per compressor fingerprint."""
-    return list({one.compressed.fingerprint: one for one in prepared}.values())

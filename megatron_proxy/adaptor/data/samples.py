@@ -13,13 +13,7 @@ from ...data.sampling import masks
 
 
 class Sampler:
-    """Makes samples from windows; what is the same for all windows is made once.
-
-    Parameters
-    ----------
-    config
-        Megatron's GPTDatasetConfig.
-    """
+    """Makes samples from windows, as Megatron's GPTDatasetConfig asks; what is the same for all is made once."""
 
     def __init__(self, config: Any) -> None:
         self._packed: bool = getattr(config, "inter_document_masking", False)

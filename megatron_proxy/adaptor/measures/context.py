@@ -35,11 +35,6 @@ def whole_windows(function: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
     return own_pieces(function(join_pieces(parts.chunk(size))), mpu.get_context_parallel_rank(), size)
 
 
-def as_windows(ids: Tensor, seq_length: int) -> Tensor:
-    """A batch with one window per row; windows laid end to end in one row are parted again."""
-    return ids.reshape(-1, seq_length // ranks())
-
-
 def ranks() -> int:
     """The number of context-parallel ranks; 1 where Megatron's groups are not made."""
     from megatron.core import mpu

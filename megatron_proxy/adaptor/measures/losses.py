@@ -90,7 +90,7 @@ def put_by(labels: Tensor, losses: Tensor, mask: Tensor | None, seq_length: int)
     seq_length
         Labels per window.
     """
-    windows = context.as_windows(labels, seq_length).to(torch.int32, copy=True)
+    windows = labels.reshape(-1, seq_length // context.ranks()).to(torch.int32, copy=True)
     counts = torch.ones_like(windows, dtype=torch.bool) if mask is None else mask.reshape(windows.shape) > 0
     return MicroBatch(windows, losses.detach().reshape(windows.shape).clone(), counts)
 

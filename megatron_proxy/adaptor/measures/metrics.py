@@ -72,7 +72,7 @@ class Metrics:
 
     def training(self, line: Line, message: str) -> None:
         """Record a line of training, of which ``message`` is Megatron's part."""
-        values = {**_unrounded(_printed(message), line.given), **line.ours}
+        values = {**_unrounded(message, line.given), **line.ours}
         self._add("training", iteration=line.iteration, mode=line.mode, values=values)
 
     def validation(self, iteration: int, message: str, figures: Mapping[str, float]) -> None:
@@ -127,36 +127,23 @@ def _beginning(current: Run) -> dict[str, Any]:
     }
 
 
-def _printed(message: str) -> dict[str, str]:
-    """The fields of a line of training that are numbers, as they are printed."""
+def _unrounded(message: str, exact: Mapping[str, float]) -> dict[str, float]:
+    """The figures of a printed line, each as it is known best: what rounds to the digits that stand there is meant."""
     found = {}
     for part in message.split("|"):
-        name, _, value = part.rpartition(":")
-        if name and _is_number(value):
-            found[name.strip()] = value.strip()
+        name, _, digits = map(str.strip, part.rpartition(":"))
+        if name and (printed := _number(digits)) is not None:
+            found[name] = exact[name] if name in exact and _rounds_to(exact[name], digits) else printed
     return found
 
 
-def _is_number(value: str) -> bool:
+def _number(digits: str) -> float | None:
     try:
-        float(value)
+        return int(digits) if digits.isdecimal() else float(digits)
     except ValueError:
-        return False
-    return True
-
-
-def _unrounded(printed: Mapping[str, str], exact: Mapping[str, float]) -> dict[str, float]:
-    """Each figure as it is known best: what rounds to the digits that were printed is what was printed."""
-    return {
-        name: exact[name] if name in exact and _rounds_to(exact[name], digits) else _plain(digits)
-        for name, digits in printed.items()
-    }
+        return None
 
 
 def _rounds_to(value: float, digits: str) -> bool:
     decimals = len(digits.partition("E")[0].partition(".")[2])
     return format(value, f".{decimals}{'E' if 'E' in digits else 'f'}") == digits
-
-
-def _plain(digits: str) -> float:
-    return int(digits) if digits.isdecimal() else float(digits)

@@ -31,28 +31,16 @@ from .metrics import Line, Metrics, given_to_log
 class Validation:
     """What one call of Megatron's ``evaluate_and_print_results`` finds out: the BPB of one set after the other.
 
-    Parameters
-    ----------
-    args
-        Megatron's arguments.
-    iteration
-        The iteration after which it is.
-    written
-        Whether its figures go to TensorBoard and W&B, beside the log.
+    Its figures go to the log, and if they are to be ``written`` to TensorBoard and W&B.
     """
 
     def __init__(self, args: argparse.Namespace, iteration: int, written: bool) -> None:
+        self.iteration = iteration
         self._args = args
-        self._iteration = iteration
         self._written = written
         self._sets = 0
         self._bits: dict[str, float] = {}
         self._nats: Mapping[str, Any] = {}
-
-    @property
-    def iteration(self) -> int:
-        """The iteration after which it is."""
-        return self._iteration
 
     def figures(self) -> dict[str, float]:
         """Megatron's own losses of the last set, and its BPB."""
@@ -65,7 +53,7 @@ class Validation:
         self._sets += 1
         if self._written and bits:
             values = {f"{key} {kind}": value for key, value in bits.items()}
-            _write(values, self._iteration, self._args.consumed_train_samples)
+            _write(values, self.iteration, self._args.consumed_train_samples)
 
     def fields(self) -> str:
         """The last set's fields, as Megatron prints its own losses."""
@@ -178,113 +166,83 @@ def _write(values: dict[str, float], iteration: int, samples: int) -> None:
         wandb.log(values, iteration)
 
 
-def _report() -> Report | None:
-    """The report of the run in progress, if there is one."""
-    current = run.active()
-    if current is None:
-        return None
+def _report(current: Run) -> Report:
+    """The report of the run, which begins here."""
     if current.report is None:
         current.report = Report(current)
     return current.report
 
 
-def measure_views(get_forward_backward_func: Callable[..., Any]) -> Callable[..., Any]:
+def _by_name(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, defaults among them."""
+    given = inspect.signature(function).bind(*args, **kwargs)
+    given.apply_defaults()
+    return given.arguments
+
+
+@run.hook
+def measure_views(get_forward_backward_func: Callable[..., Any], current: Run, *args: Any, **kwargs: Any) -> Any:
     """Megatron's schedule of forward and backward passes, with the per-view sums taken along."""
+    stock = get_forward_backward_func(*args, **kwargs)
 
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        stock = get_forward_backward_func(*args, **kwargs)
-        if run.active() is None:
-            return stock
+    @functools.wraps(stock)
+    def forward_backward(*, forward_step_func: Callable[..., Any], model: Any, **rest: Any) -> Any:
+        swapped.check_once(current, model)
+        report = _report(current)
+        report.metrics.see(model)
+        # Megatron counts a step of an evaluation once, however often it had to be run.
+        report.meter.begin_pass(current.args.consumed_valid_samples)
+        reports = stock(forward_step_func=report.meter.measuring(forward_step_func), model=model, **rest)
+        swapped.check_measured_once(current, report.meter)
+        return reports
 
-        @functools.wraps(stock)
-        def forward_backward(*, forward_step_func: Callable[..., Any], model: Any, **rest: Any) -> Any:
-            current = run.current()
-            swapped.check_once(current, model)
-            report = _report()
-            assert report is not None  # noqa: S101  # there is a run
-            # Megatron counts a step of an evaluation once, however often it had to be run.
-            report.metrics.see(model)
-            report.meter.begin_pass(current.args.consumed_valid_samples)
-            reports = stock(forward_step_func=report.meter.measuring(forward_step_func), model=model, **rest)
-            swapped.check_measured_once(current, report.meter)
-            return reports
-
-        return forward_backward
-
-    return wrapped
+    return forward_backward
 
 
-def log_training(training_log: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def log_training(training_log: Callable[..., Any], current: Run, *args: Any, **kwargs: Any) -> Any:
     """Megatron's ``training_log``, its line and its writers with the per-view measures."""
-    signature = inspect.signature(training_log)
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        report = _report()
-        if report is None:
-            return training_log(*args, **kwargs)
-        given = signature.bind(*args, **kwargs)
-        given.apply_defaults()
-        values = given.arguments
-        iteration, skipped, first = (values[name] for name in ("iteration", "skipped_iter", "is_first_iteration"))
-        report.training_step(iteration, bool(skipped), bool(first), functools.partial(given_to_log, values))
-        try:
-            return training_log(*args, **kwargs)
-        finally:
-            report.suffix, report.line = "", None
-
-    return wrapped
+    report, given = _report(current), _by_name(training_log, args, kwargs)
+    iteration, skipped, first = (given[name] for name in ("iteration", "skipped_iter", "is_first_iteration"))
+    report.training_step(iteration, bool(skipped), bool(first), functools.partial(given_to_log, given))
+    try:
+        return training_log(*args, **kwargs)
+    finally:
+        report.suffix, report.line = "", None
 
 
-def log_validation(evaluate_and_print_results: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def log_validation(evaluate_and_print_results: Callable[..., Any], current: Run, *args: Any, **kwargs: Any) -> Any:
     """Megatron's validation: its evaluations, lines and writers, with the BPB of each view that occurred."""
-    signature = inspect.signature(evaluate_and_print_results)
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        report = _report()
-        if report is None:
-            return evaluate_and_print_results(*args, **kwargs)
-        given = signature.bind(*args, **kwargs)
-        given.apply_defaults()
-        values = given.arguments
-        report.validation = Validation(run.current().args, values["iteration"], values["write_to_tensorboard"])
-        try:
-            return evaluate_and_print_results(*args, **kwargs)
-        finally:
-            report.validation = None
-
-    return wrapped
+    report, given = _report(current), _by_name(evaluate_and_print_results, args, kwargs)
+    report.validation = Validation(current.args, given["iteration"], given["write_to_tensorboard"])
+    try:
+        return evaluate_and_print_results(*args, **kwargs)
+    finally:
+        report.validation = None
 
 
-def log_evaluation(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def log_evaluation(evaluate: Callable[..., Any], current: Run, *args: Any, **kwargs: Any) -> Any:
     """Megatron's ``evaluate``, whose sums are kept apart from training's and go to the validation in progress."""
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        report = _report()
-        if report is None:
-            return evaluate(*args, **kwargs)
-        report.meter.begin_evaluation()
-        try:
-            totals, *rest = evaluate(*args, **kwargs)
-        finally:
-            sums = report.meter.end_evaluation()
-        if report.validation is not None:
-            # On other pipeline stages Megatron has no losses at all; out of time it gives None.
-            report.validation.add(losses.bits_per_byte(losses.over_ranks(sums)) if totals else {}, totals or {})
-        return totals, *rest
-
-    return wrapped
+    report = _report(current)
+    report.meter.begin_evaluation()
+    try:
+        totals, *rest = evaluate(*args, **kwargs)
+    finally:
+        sums = report.meter.end_evaluation()
+    if report.validation is not None:
+        # On other pipeline stages Megatron has no losses at all; out of time it gives None.
+        report.validation.add(losses.bits_per_byte(losses.over_ranks(sums)) if totals else {}, totals or {})
+    return totals, *rest
 
 
-def extend_line(print_rank_last: Callable[..., Any]) -> Callable[..., Any]:
+@run.hook
+def extend_line(print_rank_last: Callable[..., Any], current: Run, message: Any, *args: Any, **kwargs: Any) -> Any:
     """Megatron's printer of log lines: those of training and of validation get the measures behind their own fields."""
-
-    def wrapped(message: Any, *args: Any, **kwargs: Any) -> Any:
-        current = run.active()
-        if current is not None and current.report is not None and isinstance(message, str):
-            message += _measures(current.report, message)
-        return print_rank_last(message, *args, **kwargs)
-
-    return wrapped
+    if current.report is not None and isinstance(message, str):
+        message += _measures(current.report, message)
+    return print_rank_last(message, *args, **kwargs)
 
 
 def _measures(report: Report, message: str) -> str:

@@ -19,20 +19,8 @@ def build_gpt(
     """One pipeline stage of the ``GPTModel`` that ``args`` describe.
 
     Layers are those of ``megatron.core``'s own specs for ``--transformer-impl`` ``local`` and ``transformer_engine``,
-    dense or with experts, as in the stock script.
-
-    Parameters
-    ----------
-    args
-        Megatron's validated arguments; ``padded_vocab_size`` must be set.
-    pre_process, post_process
-        Whether the stage holds the embedding, and whether it holds the output layer.
-    vp_stage
-        The stage's number in an interleaved pipeline.
-    config
-        A ``TransformerConfig``; made from ``args`` by default.
-    pg_collection
-        Process groups; Megatron's global ones by default.
+    dense or with experts, as in the stock script. ``args`` are validated, with a ``padded_vocab_size``; the other
+    parameters are those that Megatron gives a script's ``model_provider``.
 
     Raises
     ------

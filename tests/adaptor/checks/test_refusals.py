@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from megatron.core.datasets.gpt_dataset import GPTDataset  # noqa: E402
 from megatron.training import global_vars  # noqa: E402
 
 from megatron_proxy.adaptor import hooks, run  # noqa: E402
+from megatron_proxy.adaptor.checks import support  # noqa: E402
 from megatron_proxy.adaptor.data import dataset  # noqa: E402
 from megatron_proxy.adaptor.release import model  # noqa: E402
 from megatron_proxy.errors import UnsupportedError  # noqa: E402
@@ -32,6 +34,11 @@ def test_no_megatron(monkeypatch):
 def test_an_architecture_of_the_stock_script():
     with pytest.raises(UnsupportedError, match=r"^--spec: this architecture is not built here\n.*patch"):
         model.build_gpt(megatron_args.parse("--spec a b"), True, True)
+
+
+def test_every_refused_flag_is_on_the_page_of_parallelism():
+    page = (Path(__file__).parents[3] / "docs" / "parallelism.md").read_text(encoding="utf-8")
+    assert [refusal.flag for refusal in support.REFUSALS if refusal.flag not in page] == []
 
 
 def test_hooks_without_a_run(monkeypatch):

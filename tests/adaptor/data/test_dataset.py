@@ -14,7 +14,6 @@ from megatron.core.datasets.blended_dataset import BlendedDataset  # noqa: E402
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder  # noqa: E402
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig, MockGPTDataset  # noqa: E402
 from megatron.training import global_vars  # noqa: E402
-from megatron.training.utils import get_blend_and_blend_per_split  # noqa: E402
 
 from megatron_proxy import vocab  # noqa: E402
 from megatron_proxy.adaptor import run  # noqa: E402
@@ -56,25 +55,9 @@ def build(data, tmp_path, monkeypatch):
         args = megatron_args.parse(*flags)
         monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", args)
         monkeypatch.setenv("RANK", "0")
-        tokenizer = run.of(args).tokenizer
+        path = str(tmp_path / "cache") if cache else None
+        made = megatron_args.dataset_config(args, path_to_cache=path, **config)
         run.introduce(run.current())
-        blend, per_split = get_blend_and_blend_per_split(args)
-        made = GPTDatasetConfig(
-            random_seed=args.seed,
-            sequence_length=args.seq_length,
-            blend=blend,
-            blend_per_split=per_split,
-            split=None if per_split else args.split,
-            tokenizer=tokenizer,
-            path_to_cache=str(tmp_path / "cache") if cache else None,
-            reset_position_ids=args.reset_position_ids,
-            reset_attention_mask=args.reset_attention_mask,
-            eod_mask_loss=args.eod_mask_loss,
-            mid_level_dataset_surplus=args.mid_level_dataset_surplus,
-            multiple_validation_sets=args.multiple_validation_sets,
-            full_validation=args.full_validation,
-            **config,
-        )
         return Builder(kind, list(sizes), lambda: True, made).build()
 
     return build_datasets

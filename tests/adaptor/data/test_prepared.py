@@ -2,11 +2,9 @@
 
 import dataclasses
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import interpreter
 import numpy as np
 import pytest
 import tiny_data
@@ -29,7 +27,7 @@ TEXTS = [b"def f(x):\n    return x\n" * 20, b"\xff\x00 odd bytes \xfe", b"", b"d
 def test_the_table_adds_up_to_the_raw_bytes(tmp_path, name, old):
     tiny_data.prepare(tmp_path / "tiny", TEXTS, name, old=old)
     opened = prepared.open_all([str(tmp_path / "tiny")], name)
-    table = prepared.source_bytes(opened, name)
+    table = prepared.source_bytes(opened)
     view = ViewReader(Layout(tmp_path / "tiny").codes(name))
     codes = np.concatenate([view.get(document) for document in range(len(TEXTS))]).astype(np.int64)
     ids = codes + opened[0].compressed.vocabulary.code_offset
@@ -56,11 +54,11 @@ def folder(tmp_path):
 
 def test_a_rank_reads_every_manifest_once_and_needs_no_compressor(folder, monkeypatch):
     prefixes = [str(folder / name) for name in ("a", "b", "a", "c")]
-    before = prepared.source_bytes(prepared.open_all(prefixes, "trie"), "trie")
+    before = prepared.source_bytes(prepared.open_all(prefixes, "trie"))
     monkeypatch.setattr(compressors, "get", lambda name: pytest.fail("a compressor was looked for"))
     with opened(folder) as counts:
         found = prepared.open_all(prefixes, "trie", check_views=False)
-        table = prepared.source_bytes(found, "trie")
+        table = prepared.source_bytes(found)
     # The three compressors are one: any table will do.
     assert counts == {f"{name}_manifest.json": 1 for name in "abc"} | {"c_trie_symbol-bytes.int32": 1}
     assert np.array_equal(table, before)
@@ -93,7 +91,7 @@ def test_a_table_of_another_size_is_refused(folder):
     stored = found.compressed.symbol_bytes.table
     (folder / stored.name).write_bytes(b"")
     with pytest.raises(DatasetError, match=r"int32: the content is not what the manifest says"):
-        prepared.source_bytes([found], "trie")
+        prepared.source_bytes([found])
     shorter = dataclasses.replace(stored, sha256=hashlib.sha256(b"").hexdigest())
     entry = dataclasses.replace(found.compressed, symbol_bytes=SymbolBytes(shorter))
     other = dataclasses.replace(found.dataset, manifest=found.manifest.with_compressed("trie", entry))
@@ -127,7 +125,5 @@ def test_a_blend_of_256_prefixes_is_opened_under_the_limits_of_a_system(tmp_path
     made = compressors.get("trie").build(small, lambda: iter(TEXTS))
     for number in range(256):
         tiny_data.prepare_with(tmp_path / f"p{number}", TEXTS, made)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", OPEN]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = interpreter.run("-c", OPEN, cwd=tmp_path, PYTHONPATH=str(Path(__file__).parents[3]))
     assert (done.stdout, done.returncode) == ("1536\n", 0), done.stderr[-4000:]

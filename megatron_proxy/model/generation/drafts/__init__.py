@@ -19,16 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from ....errors import check_count
 from .lookup import Lookup
 from .pace import Pace
 from .strings import Strings
 
-__all__ = ["DEFAULT_BYTES", "Draft", "Drafting", "First", "Lookup", "Pace", "Strings"]
-
-DEFAULT_BYTES: Final = 16
+__all__ = ["Draft", "Drafting", "First", "Lookup", "Pace", "Strings"]
 
 
 class Draft(Protocol):
@@ -78,7 +76,7 @@ class Drafting:
     """
 
     draft: Draft | None
-    most: int = DEFAULT_BYTES
+    most: int
     by_model: bool = False
     passes: int = 0
     proposed: int = 0
