@@ -41,18 +41,9 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True)
 class EvaluatedView:
-    """How a document becomes ids.
+    """How a document becomes ids of the view ``raw`` or ``compressed``: ``encode`` gives those between the sentinels.
 
-    Parameters
-    ----------
-    name
-        ``raw`` or ``compressed``.
-    encode
-        From bytes to ids, without sentinels.
-    opener, closer
-        The sentinels.
-    sentinels
-        Whether there are sentinels (not in mode ``vanilla``).
+    ``sentinels`` tells whether there are any (not in mode ``vanilla``).
     """
 
     name: str
@@ -107,15 +98,7 @@ def read_documents(
 
 @dataclass
 class Bits:
-    """The sums by file and domain.
-
-    Parameters
-    ----------
-    tallies
-        By (file, domain).
-    view
-        Name of the view that was read.
-    """
+    """The sums by (file, domain), and the name of the view that was read."""
 
     tallies: dict[tuple[str, str | None], Tally] = field(default_factory=dict)
     view: str = "raw"

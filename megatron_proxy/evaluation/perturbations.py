@@ -104,12 +104,6 @@ def apply(name: str, content: bytes, rate: float, seed: int, document: int) -> b
         Share of the places that are changed, in [0, 1].
     seed, document
         Key the random numbers.
-
-    Raises
-    ------
-    ConfigurationError
-        An unknown name, as :func:`check`.
     """
-    check(name)
     stream = rng.key(seed, rng.Purpose.PERTURBATION, document, list(ALL).index(name))
     return ALL[name](content.decode("utf-8", "surrogateescape"), rate, stream).encode("utf-8", "surrogateescape")

@@ -138,7 +138,7 @@ def _windows(prompt: bytes, rest: bytes, scorer: Scorer, tally: Tally, sentinels
         # Inside the raw view a window is opened by the view's sentinel, as at its beginning; else by what is before it.
         before = raw_ids(text[first - 1 : first]) if first else [EOS]
         stream = Stream(raw_ids(text[first:end]), RAW_OPEN if sentinels else int(before[0]), sentinels)
-        yield Scored(stream, [Segment(begin - first, end - first, tally)])
+        yield Scored(stream, [Segment(begin - first, end - first, tally, end - begin)])
 
 
 def figures(measured: Measured) -> dict[str, dict[str, Any]]:

@@ -89,24 +89,16 @@ class Shares:
 
 
 class Segment(NamedTuple):
-    """A stretch of a stream's ids that belongs to one document: ``[begin, end)`` counts for ``tally``.
-
-    ``source_bytes`` are the bytes that it stands for; None for one a id, as in the raw view.
-    """
+    """A stretch of a stream's ids, of one document: ``[begin, end)``, with its bytes, counts for ``tally``."""
 
     begin: int
     end: int
     tally: Tally
-    source_bytes: int | None = None
-
-    @property
-    def size(self) -> int:
-        """The bytes that it stands for."""
-        return self.end - self.begin if self.source_bytes is None else self.source_bytes
+    source_bytes: int
 
     def size_until(self, place: int) -> int:
         """About how many of its bytes the ids before ``place`` stand for; at its end, all of them."""
-        return self.size * (place - self.begin) // max(1, self.end - self.begin)
+        return self.source_bytes * (place - self.begin) // max(1, self.end - self.begin)
 
 
 class Scored(NamedTuple):

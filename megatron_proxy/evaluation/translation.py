@@ -103,14 +103,13 @@ def measure(
     *,
     context: int,
     batch: int = 8,
-    shares: Shares | None = None,
     progress: Callable[[int], None] = lambda size: None,
 ) -> dict[str, Direction]:
     """Translate every document's pieces in both directions; results by :data:`DIRECTIONS`.
 
     ``progress`` is called with the source bytes of each batch once it is done, each direction's by themselves.
     """
-    shares = shares or Shares()
+    shares = Shares()
     sides = {name: Direction() for name in DIRECTIONS}
     names: list[str] = []
     sums: list[NDArray[np.float64]] = []
@@ -158,9 +157,9 @@ def as_table(sides: dict[str, Direction]) -> str:
     """The figures as a table."""
     lines = [f"{'':<22}  {'pieces':>8}  {'bytes':>12}  {'BPB':>7}  {'exact match':>11}"]
     for name, side in sides.items():
-        bpb = bits_per_byte(side.nats, side.source_bytes)
-        exact = side.exact / side.pieces if side.pieces else 0.0
-        shown = "-" if bpb is None else f"{bpb:.4f}"
+        told = side.figures()
+        bpb = "-" if told["bpb"] is None else f"{told['bpb']:.4f}"
+        exact = told["exact_match"] or 0.0
         title = name.replace("_", " ")
-        lines.append(f"{title:<22}  {side.pieces:>8,}  {side.source_bytes:>12,}  {shown:>7}  {exact:>11.1%}")
+        lines.append(f"{title:<22}  {side.pieces:>8,}  {side.source_bytes:>12,}  {bpb:>7}  {exact:>11.1%}")
     return "\n".join(lines)

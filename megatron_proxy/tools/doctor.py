@@ -51,15 +51,7 @@ class Finding(NamedTuple):
 
 
 def examine(megatron_lm: Path | None = None, prefix: str | None = None) -> Iterator[Finding]:
-    """Look at everything that a run needs.
-
-    Parameters
-    ----------
-    megatron_lm
-        A Megatron-LM checkout to look at, in place of the installed megatron-core.
-    prefix
-        A prepared dataset.
-    """
+    """Look at everything that a run needs; at a checkout in place of the installed megatron-core, if one is given."""
     for_data = [_python(), *_packages(None)]
     for_training = [*_packages(_TRAINING), *_torch()]
     yield from (*for_data, *for_training, *_libraries())

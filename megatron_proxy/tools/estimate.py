@@ -33,18 +33,10 @@ _BYTES_PER_SEQUENCE: Final = 4 + 8 + 8
 
 @dataclass(frozen=True)
 class Beginning:
-    """The first documents of a corpus.
+    """The first documents of a corpus for each key, and how long reading them took.
 
-    Parameters
-    ----------
-    documents
-        For each key.
-    share
-        Which share of the corpus they are; None if its size is not known.
-    bad
-        How many lines, rows or members were passed over.
-    seconds
-        How long reading them took.
+    ``share`` is the share of the corpus that they are, None if its size is not known; ``bad`` lines, rows or members
+    were passed over.
     """
 
     documents: list[list[bytes]]
@@ -69,12 +61,7 @@ class ViewEstimate:
 def estimate(job: Job, width: int) -> tuple[list[str], dict[str, Any]]:
     """What ``prepare`` would make: lines for people, and the same for programs.
 
-    Parameters
-    ----------
-    job
-        What to prepare.
-    width
-        Of the model to tell the share of the ids' rows of.
+    ``width`` is that of the model to tell the share of the ids' rows of.
 
     Raises
     ------
@@ -139,45 +126,44 @@ def _of_dataset(
     job: Job, prefix: str, documents: Sequence[bytes], found: Beginning, width: int, lines: list[str]
 ) -> dict[str, Any]:
     """What one key's dataset would be: told in ``lines``, and given back."""
+
+    def tell(line: str) -> None:
+        lines.append(f"{prefix}: {line}")
+
     size = sum(map(len, documents))
-    scale = None if found.share is None else 1 / found.share
-    lines.append(f"{prefix}: the first {len(documents):,} documents have {_megabytes(size)} of text")
-    if scale is None:
-        lines.append(
-            f"{prefix}: how large the corpus is cannot be known of standard input; what follows is per GB of text"
-        )
+    tell(f"the first {len(documents):,} documents have {_megabytes(size)} of text")
+    if found.share is None:
         scale = 1e9 / max(size, 1)
+        tell("how large the corpus is cannot be known of standard input; what follows is per GB of text")
     else:
-        lines.append(f"{prefix}: about {len(documents) * scale:,.0f} documents, {_megabytes(size * scale)} of text")
+        scale = 1 / found.share
+        tell(f"about {len(documents) * scale:,.0f} documents, {_megabytes(size * scale)} of text")
     disk = {"raw": size + _index_bytes(len(documents))}
     seconds = found.seconds
     views: dict[str, Any] = {}
     for recipe in job.recipes:
         view = _view(job, recipe, documents, found)
         if view is None:
-            lines.append(f"{prefix}: the {recipe.name} compressor takes long to learn: its view cannot be told before")
+            tell(f"the {recipe.name} compressor takes long to learn: its view cannot be told before")
             continue
         per_byte = size / max(view.source_bytes, 1)
         disk[view.name] = round(view.disk_bytes * per_byte)
         seconds += view.seconds * per_byte
-        lines.append(
-            f"{prefix}: about {view.codes * per_byte * scale:,.0f} codes in the {view.name} view, "
-            f"{view.source_bytes / max(view.codes, 1):.2f} bytes per code"
-            f"{', of a compressor that has learnt from these documents alone' * view.learnt}"
-        )
-        lines.append(f"{prefix}: the {view.name} view has {rows(view.vocabulary, width)}")
+        codes, bytes_per_code = view.codes * per_byte * scale, view.source_bytes / max(view.codes, 1)
+        learnt = ", of a compressor that has learnt from these documents alone" * view.learnt
+        tell(f"about {codes:,.0f} codes in the {view.name} view, {bytes_per_code:.2f} bytes per code{learnt}")
+        tell(f"the {view.name} view has {rows(view.vocabulary, width)}")
         views[view.name] = {
-            "codes": round(view.codes * per_byte * scale),
+            "codes": round(codes),
             "symbols": view.vocabulary.num_symbols,
             "ids": view.vocabulary.size,
-            "bytes_per_code": view.source_bytes / max(view.codes, 1),
+            "bytes_per_code": bytes_per_code,
         }
-    shown = ", ".join(f"{name} {_megabytes(count * scale)}" for name, count in disk.items())
+    tell("on disk about " + ", ".join(f"{name} {_megabytes(count * scale)}" for name, count in disk.items()))
     workers = max(job.workers, 1)
     rate = size / max(seconds, 1e-9)
-    lines.append(f"{prefix}: on disk about {shown}")
-    lines.append(
-        f"{prefix}: about {_clock(seconds * scale / workers)} (hours:minutes:seconds) with "
+    tell(
+        f"about {_clock(seconds * scale / workers)} (hours:minutes:seconds) with "
         f"{workers} worker{'s' * (workers > 1)}, at {rate / 1e6:,.1f} MB/s each, as measured here"
     )
     return {

@@ -191,7 +191,8 @@ def _lines_of_import(tree: ast.Module) -> list[int]:
 
 def _place(tree: ast.Module) -> int:
     """How many lines stay above the new one."""
-    above = [node for index, node in enumerate(tree.body) if _is_docstring(node, index) or _is_future(node)]
+    above = tree.body[:1] if ast.get_docstring(tree) is not None else []
+    above += [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     if above:
         return above[-1].end_lineno or 0
     return _first_line(tree.body[0]) - 1 if tree.body else 0
@@ -201,16 +202,3 @@ def _first_line(node: ast.stmt) -> int:
     """A function's own line number is that of its ``def``: decorators stand before it."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
-
-
-def _is_docstring(node: ast.stmt, index: int) -> bool:
-    return (
-        index == 0
-        and isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
-
-
-def _is_future(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.module == "__future__"

@@ -55,7 +55,7 @@ def test_the_rate_is_the_share_of_places():
 
 def test_unknown_names():
     with pytest.raises(ConfigurationError, match="no perturbation is called 'x'; known: whitespace, case"):
-        perturbations.apply("x", b"", 0.1, 0, 0)
+        perturbations.check("x")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import batched
 from pathlib import Path
 from typing import Any, Final
@@ -114,34 +115,18 @@ def write(
 ) -> None:
     """Write what is missing. A prompt that does not fit the context keeps its end."""
     room = model.architecture.context - 1
+    generated = partial(generate, model, limits=limits, sampling=sampling, sentinels=sentinels, drafting=drafting)
     for group in batched(kept.missing(tasks, samples), batch):
         prompts = [task.prompt.encode("utf-8", "surrogateescape")[-room:] for _, task, _ in group]
         # Rows are numbered by problem and sample: an interrupted run draws the same numbers.
         rows = [number * samples + sample for number, _, sample in group]
-        options: dict[str, Any] = {"sentinels": sentinels, "drafting": drafting}
-        done = list(_generate(model, prompts, rows, limits, sampling, options))
-        kept.add([(task, sample, text) for (_, task, sample), text in zip(group, done, strict=True)])
+        if sampling.temperature == 0.0 or rows == list(range(rows[0], rows[0] + len(rows))):
+            texts = generated(prompts, first_row=rows[0])
+        else:
+            texts = [generated([prompt], first_row=row)[0] for prompt, row in zip(prompts, rows, strict=True)]
+        written = (text.text.decode("utf-8", "replace") for text in texts)
+        kept.add([(task, sample, text) for (_, task, sample), text in zip(group, written, strict=True)])
         progress(len(group))
-
-
-def _generate(
-    model: ByteModel,
-    prompts: list[bytes],
-    rows: list[int],
-    limits: Limits,
-    sampling: Sampling,
-    options: dict[str, Any],
-) -> Iterator[str]:
-    consecutive = rows == list(range(rows[0], rows[0] + len(rows)))
-    if consecutive or sampling.temperature == 0.0:
-        texts = generate(model, prompts, limits, sampling, first_row=rows[0], **options)
-    else:
-        texts = [
-            generate(model, [prompt], limits, sampling, first_row=row, **options)[0]
-            for prompt, row in zip(prompts, rows, strict=True)
-        ]
-    for text in texts:
-        yield text.text.decode("utf-8", "replace")
 
 
 def standard_limits(limits: Limits) -> Limits:

@@ -26,9 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import torch
+from torch import Tensor
+
 from ...errors import CheckpointError
 from ...vocab import SYMBOL_OFFSET
 from . import legacy, torch_dist
+from .legacy import LegacyTensors
+from .torch_dist import TorchDistTensors
 
 __all__ = ["Checkpoint", "Tensors", "open_checkpoint", "read_common"]
 
@@ -44,7 +49,7 @@ class Tensors(Protocol):
 
     shapes: dict[str, tuple[int, ...]]
 
-    def read(self, name: str) -> Any:
+    def read(self, name: str) -> Tensor:
         """One whole tensor on the CPU, in the dtype that it was saved in."""
 
 
@@ -75,6 +80,11 @@ class Checkpoint:
         mode = getattr(self.args, "proxy_final_mode", None) or getattr(self.args, "proxy_mode", None)
         return str(getattr(mode, "value", mode)) != "vanilla"
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In what the weights are stored."""
+        return self.tensors.read("decoder.final_layernorm.weight").dtype
+
 
 def open_checkpoint(path: str | Path, iteration: int | None = None) -> Checkpoint:
     """Open the latest (or the given) iteration of a checkpoint folder, or the folder of one iteration.
@@ -85,7 +95,7 @@ def open_checkpoint(path: str | Path, iteration: int | None = None) -> Checkpoin
         If it is missing, half-written, in another format, or was not trained with ``--proxy-compression``.
     """
     folder, found = _folder_of(Path(path), iteration)
-    opened = torch_dist.open_folder(folder) if torch_dist.is_one(folder) else legacy.open_folder(folder)
+    opened = (TorchDistTensors if torch_dist.is_one(folder) else LegacyTensors)(folder)
     _check_proxy(opened.args, folder)
     return Checkpoint(folder, found, opened.args, opened)
 
@@ -104,10 +114,9 @@ def read_common(path: str | Path, iteration: int | None = None) -> dict[str, Any
         return None
     folder, _ = _iteration_of(Path(path), iteration)
     with contextlib.suppress(CheckpointError):
-        if torch_dist.is_one(folder):
-            return torch_dist.read_common(folder)
-        if legacy.is_one(folder):
-            return legacy.read_common(folder)
+        if torch_dist.is_one(folder) or legacy.is_one(folder):
+            common = (torch_dist if torch_dist.is_one(folder) else legacy).read_common(folder)
+            return common if isinstance(common, dict) else None
     return None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import torch
 
 from ...errors import CheckpointError, UnsupportedError
-from .safety import load_safely
+from .safety import load_safely, training_args
 
 _FILE: Final = "model_optim_rng.pt"
 _RANK: Final = re.compile(r"mp_rank_(\d{2})(?:_(\d{3}))?")
@@ -37,20 +37,7 @@ def is_one(folder: Path) -> bool:
     return any(folder.glob(f"mp_rank_*/{_FILE}"))
 
 
-def open_folder(folder: Path) -> LegacyTensors:
-    """Open the folder of one iteration.
-
-    Raises
-    ------
-    CheckpointError
-        A damaged or half-written checkpoint.
-    UnsupportedError
-        Expert or interleaved pipeline parallelism, or uneven pipeline stages.
-    """
-    return LegacyTensors(folder)
-
-
-def read_common(folder: Path) -> dict[str, Any]:
+def read_common(folder: Path) -> Any:
     """What the folder of one iteration holds beside the model: training arguments, iteration, schedule of rates.
 
     Raises
@@ -59,18 +46,25 @@ def read_common(folder: Path) -> dict[str, Any]:
         A damaged file.
     """
     path = min(folder.glob(f"mp_rank_*/{_FILE}"))
-    state: dict[str, Any] = load_safely(path, str(path), mmap=True)
-    return state
+    return load_safely(path, str(path), mmap=True)
 
 
 class LegacyTensors:
-    """The weights and training arguments in one folder; the files are mapped into memory, not read."""
+    """The weights and training arguments in one folder; the files are mapped into memory, not read.
+
+    Raises
+    ------
+    CheckpointError
+        A damaged or half-written checkpoint.
+    UnsupportedError
+        Expert or interleaved pipeline parallelism, or uneven pipeline stages.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         ranks = _rank_files(folder)
         states = {rank: load_safely(path, str(path), mmap=True) for rank, path in ranks.items()}
-        self.args = _args(states[0, 0], folder)
+        self.args = training_args(states[0, 0], folder)
         self._gated = bool(getattr(self.args, "swiglu", False) or getattr(self.args, "quick_geglu", False))
         stages = 1 + max(stage for _, stage in states)
         tensor_parallel = 1 + max(rank for rank, _ in states)
@@ -121,15 +115,6 @@ def _rank_files(folder: Path) -> dict[tuple[int, int], Path]:
     if (0, 0) not in found:
         raise CheckpointError("the checkpoint is half-written: rank 0 is missing", where=str(folder))
     return found
-
-
-def _args(state: Any, folder: Path) -> argparse.Namespace:
-    args = state.get("args") if isinstance(state, dict) else None
-    if not isinstance(args, argparse.Namespace):
-        raise CheckpointError(
-            "it holds no training arguments: Megatron's own training loop did not write it", where=str(folder)
-        )
-    return args
 
 
 def _model(state: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import logging
 import os
@@ -120,6 +121,22 @@ def load_safely(file: BinaryIO | str | os.PathLike[str], where: str, *, mmap: bo
 def load_bytes(content: bytes, where: str) -> Any:
     """:func:`load_safely` for bytes."""
     return load_safely(io.BytesIO(content), where)
+
+
+def training_args(common: Any, folder: Path) -> argparse.Namespace:
+    """The arguments that Megatron was run with, of what was loaded beside tensors.
+
+    Raises
+    ------
+    CheckpointError
+        If there are none.
+    """
+    args = common.get("args") if isinstance(common, dict) else None
+    if not isinstance(args, argparse.Namespace):
+        raise CheckpointError(
+            "it holds no training arguments: Megatron's own training loop did not write it", where=str(folder)
+        )
+    return args
 
 
 def _megatrons_allow_list() -> AbstractContextManager[None]:

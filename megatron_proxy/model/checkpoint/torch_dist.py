@@ -6,7 +6,6 @@ stacked: ``decoder.layers.mlp.linear_fc1.weight`` has one leading dimension more
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from ...errors import CheckpointError
-from .safety import check_index, load_bytes
+from .safety import check_index, load_bytes, training_args
 
 _INDEX: Final = ".metadata"
 _LAYERS: Final = "decoder.layers."
@@ -26,17 +25,6 @@ def is_one(folder: Path) -> bool:
     return (folder / _INDEX).is_file() and (folder / "metadata.json").is_file()
 
 
-def open_folder(folder: Path) -> TorchDistTensors:
-    """Open the folder of one iteration.
-
-    Raises
-    ------
-    CheckpointError
-        A damaged or half-written checkpoint, or one that holds no training arguments.
-    """
-    return TorchDistTensors(folder)
-
-
 class _Row(NamedTuple):
     """Where a tensor is: its key in the index and, if layers are stacked under it, which of them."""
 
@@ -45,12 +33,18 @@ class _Row(NamedTuple):
 
 
 class TorchDistTensors:
-    """The weights and training arguments in one folder; weights are read when they are asked for."""
+    """The weights and training arguments in one folder; weights are read when they are asked for.
+
+    Raises
+    ------
+    CheckpointError
+        A damaged or half-written checkpoint, or one that holds no training arguments.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._index = _read_index(folder)
-        self.args = _args(_read_common(folder, self._index), folder)
+        self.args = training_args(read_common(folder, self._index), folder)
         self._rows: dict[str, _Row] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         for key, entry in self._index.state_dict_metadata.items():
@@ -98,19 +92,16 @@ class TorchDistTensors:
         return piece
 
 
-def read_common(folder: Path) -> dict[str, Any]:
+def read_common(folder: Path, index: Any = None) -> Any:
     """What the folder of one iteration holds beside tensors: training arguments, iteration, schedule of rates.
+
+    ``index`` is read if it is needed and not given.
 
     Raises
     ------
     CheckpointError
-        As :func:`open_folder` does.
+        A damaged or half-written checkpoint.
     """
-    return _read_common(folder, None)
-
-
-def _read_common(folder: Path, index: Any) -> dict[str, Any]:
-    """The common state; ``index`` is read if it is needed and not given."""
     from torch.distributed.checkpoint.metadata import MetadataIndex
 
     legacy = folder / "common.pt"
@@ -122,17 +113,7 @@ def _read_common(folder: Path, index: Any) -> dict[str, Any]:
         if info is None:
             raise CheckpointError("it holds no common state, and so no training arguments", where=str(folder))
         common = load_bytes(_stored(folder, info), f"{folder}: {_COMMON}")
-    found: dict[str, Any] = common[0] if isinstance(common, list) else common
-    return found
-
-
-def _args(common: dict[str, Any], folder: Path) -> argparse.Namespace:
-    args = common.get("args")
-    if not isinstance(args, argparse.Namespace):
-        raise CheckpointError(
-            "it holds no training arguments: Megatron's own training loop did not write it", where=str(folder)
-        )
-    return args
+    return common[0] if isinstance(common, list) and common else common
 
 
 def _stored(folder: Path, info: Any) -> bytes:

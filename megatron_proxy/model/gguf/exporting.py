@@ -18,10 +18,11 @@ from ...common.storage.files import replacing, require_free
 from ...errors import UnsupportedError
 from ...vocab import EOS, PAD, RAW_CLOSE, RAW_OPEN, SYMBOL_OFFSET, UNK
 from ..hf import families
+from ..hf.families import Family
 from ..hf.hf_weights import HfWeights
 from ..hf.views import RawView
 from ..network import Architecture
-from .tensors import renamed, reordered, rope_factors, stored
+from .tensors import renamed, reordered, rope_factors
 from .tokens import tokens
 
 if TYPE_CHECKING:
@@ -58,27 +59,28 @@ def export(checkpoint: Checkpoint, folder: Path, *, dtype: torch.dtype | None = 
     gguf = _package()
     require_free(folder, overwrite=overwrite)
     shape = Architecture.from_args(checkpoint.args)
-    _check(shape)
-    dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype
+    # Rounded once, when they are stored: what is stored in float32 keeps all its bits.
+    weights = HfWeights(checkpoint.tensors, shape, _family(shape), RawView(checkpoint.sentinels), torch.float32)
+    dtype = dtype or checkpoint.dtype
     with replacing(folder) as beside:
         writer = gguf.GGUFWriter(beside / MODEL, "llama")
         _describe(writer, folder.resolve().name, checkpoint, shape, getattr(gguf.LlamaFileType, _FILE_TYPES[dtype]))
         _tokenizer(writer, sentinels=checkpoint.sentinels)
-        for name, tensor in _tensors(checkpoint, shape, dtype):
+        for name, tensor in _tensors(weights, dtype):
             kind = getattr(gguf.GGMLQuantizationType, _KINDS[tensor.dtype])
             writer.add_tensor_info(name, tensor.shape, np.dtype(np.float32), tensor.nbytes, kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for _, tensor in _tensors(checkpoint, shape, dtype):
+        for _, tensor in _tensors(weights, dtype):
             writer.write_tensor_data(_numpy(tensor))
         writer.close()
         (beside / "Modelfile").write_text(modelfile(shape.context), encoding="utf-8")
 
 
-def _check(shape: Architecture) -> None:
-    """Refuse what llama.cpp's Llama has no place for; biases of queries, keys and values it has."""
-    families.of_shape(shape)
+def _family(shape: Architecture) -> Family:
+    """The model's family, if llama.cpp's Llama has a place for it; biases of queries, keys and values it has."""
+    family = families.of_shape(shape)
     for flag, given in {"--qk-layernorm": shape.qk_norm, "--window-size": shape.window is not None}.items():
         if given:
             raise UnsupportedError(
@@ -86,6 +88,7 @@ def _check(shape: Architecture) -> None:
                 where=flag,
                 fix="export it with --format hf",
             )
+    return family
 
 
 _KINDS: Final = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
@@ -141,16 +144,13 @@ def _tokenizer(writer: Any, *, sentinels: bool) -> None:
     writer.add_remove_extra_whitespaces(False)
 
 
-def _tensors(checkpoint: Checkpoint, shape: Architecture, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Name and tensor as they are stored."""
-    factors = rope_factors(shape)
-    if factors is not None:
-        yield _ROPE_FACTORS, torch.from_numpy(factors)
-    # Rounded once, here: what is stored in float32 keeps all its bits.
-    view = RawView(checkpoint.sentinels)
-    weights = HfWeights(checkpoint.tensors, shape, families.of_shape(shape), view, torch.float32)
-    named = ((renamed(name), tensor) for name, tensor in weights)
-    yield from stored(((name, reordered(name, tensor, shape)) for name, tensor in named), dtype)
+def _tensors(weights: HfWeights, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """Name and tensor as they are stored: llama.cpp wants vectors, norms and biases, in float32."""
+    if (factors := rope_factors(weights.shape)) is not None:
+        yield _ROPE_FACTORS, factors
+    for name, tensor in ((renamed(name), tensor) for name, tensor in weights):
+        kind = torch.float32 if tensor.ndim == 1 else dtype
+        yield name, reordered(name, tensor, weights.shape).to(kind).contiguous()
 
 
 def _numpy(tensor: Tensor) -> Any:

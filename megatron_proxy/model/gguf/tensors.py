@@ -6,12 +6,9 @@ of the query and key projections are interleaved, and scores stay what they were
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..network.architecture import Architecture
@@ -54,17 +51,10 @@ def reordered(name: str, tensor: Tensor, shape: Architecture) -> Tensor:
     return halves.transpose(1, 2).reshape(tensor.shape)
 
 
-def rope_factors(shape: Architecture) -> NDArray[np.float32] | None:
+def rope_factors(shape: Architecture) -> Tensor | None:
     """By how much the wavelengths of positions are stretched: float32, shape (dimensions / 2,); None if by nothing."""
     if shape.rope is None or not shape.rope.llama3:
         return None
     dimensions = shape.rope.dimensions
     frequencies = shape.rope.base ** -(torch.arange(0, dimensions, 2, dtype=torch.float64) / dimensions)
-    factors: NDArray[np.float32] = (frequencies / stretched(frequencies)).float().numpy()
-    return factors
-
-
-def stored(tensors: Iterator[tuple[str, Tensor]], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Tensors in the dtype that they are stored in: llama.cpp wants vectors, norms and biases, in float32."""
-    for name, tensor in tensors:
-        yield name, tensor.to(torch.float32 if tensor.ndim == 1 else dtype).contiguous()
+    return (frequencies / stretched(frequencies)).float()

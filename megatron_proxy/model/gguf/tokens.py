@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from ...vocab import BYTE_OFFSET, NUM_SPECIALS, SYMBOL_OFFSET, name
+from ...vocab import NUM_BYTES, NUM_SPECIALS, name
 
 SPACE: Final = "\u2581"
 
@@ -33,11 +33,7 @@ class Token(NamedTuple):
 
 def tokens() -> list[Token]:
     """All tokens, by id."""
-    return [_token(id_) for id_ in range(SYMBOL_OFFSET)]
-
-
-def _token(id_: int) -> Token:
-    if id_ < NUM_SPECIALS:
-        return Token(name(id_), Kind.CONTROL)
-    byte = id_ - BYTE_OFFSET
-    return Token(SPACE, Kind.NORMAL) if byte == ord(" ") else Token(f"<0x{byte:02X}>", Kind.BYTE)
+    specials = [Token(name(id_), Kind.CONTROL) for id_ in range(NUM_SPECIALS)]
+    bytes_ = [Token(f"<0x{byte:02X}>", Kind.BYTE) for byte in range(NUM_BYTES)]
+    bytes_[ord(" ")] = Token(SPACE, Kind.NORMAL)
+    return specials + bytes_

@@ -107,23 +107,7 @@ def model_card(
     evaluations: Sequence[Evaluation],
     view: View,
 ) -> str:
-    """The file's content.
-
-    Parameters
-    ----------
-    name
-        The folder's name, from which the model is loaded.
-    checkpoint
-        What is exported.
-    shape
-        Its architecture.
-    config
-        The content of ``config.json``.
-    evaluations
-        Figures of this model.
-    view
-        The ids that it has.
-    """
+    """The file's content, in a folder of this name, from which the model is loaded, and with this ``config.json``."""
     name = " ".join(name.split())
     what = _WHAT[view.name] + _MADE.format(config["architectures"][0])
     loading = _loading(name, _TOKENIZERS[view.name])

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
+from ...common import readable_json
 from ...common.storage.files import replacing, require_free
 from ..network import Architecture
 from . import card, families
+from .folder import CONFIG, INDEX, WEIGHTS
 from .hf_weights import HfWeights
 from .shape import config
-from .views import RawView, View, write_json
+from .views import RawView, View
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
@@ -68,15 +70,15 @@ def export(
     shape = Architecture.from_args(checkpoint.args)
     family = families.of_shape(shape)
     card.check_iterations(evaluations, checkpoint.iteration)
-    dtype = dtype or checkpoint.tensors.read("decoder.final_layernorm.weight").dtype
+    dtype = dtype or checkpoint.dtype
     view = view or RawView(checkpoint.sentinels)
     weights = HfWeights(checkpoint.tensors, shape, family, view, dtype)
     with replacing(folder) as beside:
         _write_shards(beside, weights, shard_bytes)
         told = config(shape, family, dtype, vocabulary=view.size, tied=weights.tied, special=view.special)
-        write_json(beside / "config.json", told)
+        (beside / CONFIG).write_bytes(readable_json.file(told))
         view.write_tokenizer(beside, shape.context)
-        write_json(beside / "proxy_export.json", _origin(checkpoint, view))
+        (beside / "proxy_export.json").write_bytes(readable_json.file(_origin(checkpoint, view)))
         page = card.model_card(folder.resolve().name, checkpoint, shape, told, evaluations, view)
         (beside / "README.md").write_text(page, encoding="utf-8", errors="replace")
 
@@ -104,13 +106,13 @@ def _write_shards(folder: Path, weights: HfWeights, limit: int) -> None:
         # safetensors makes files that only their owner can read.
         (folder / _part(count, 0)).chmod(0o644)
     if count == 1:
-        os.replace(folder / _part(1, 0), folder / "model.safetensors")
+        os.replace(folder / _part(1, 0), folder / WEIGHTS)
         return
     # How many shards there are is known only now.
     for number in range(1, count + 1):
         os.replace(folder / _part(number, 0), folder / _part(number, count))
     weight_map = {name: _part(number, count) for name, number in places.items()}
-    write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+    (folder / INDEX).write_bytes(readable_json.file({"metadata": {"total_size": total}, "weight_map": weight_map}))
 
 
 def _part(number: int, count: int) -> str:

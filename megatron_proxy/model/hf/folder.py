@@ -13,15 +13,15 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from ...common.characters import byte_characters
 from ...errors import CheckpointError, UnsupportedError
-from ...vocab import BYTE_OFFSET, NUM_SPECIALS, SYMBOL_OFFSET, name
+from ...vocab import NUM_SPECIALS, SYMBOL_OFFSET
 from . import families
+from .tokenizer import vocabulary
 
 CONFIG: Final = "config.json"
 TOKENIZER: Final = "tokenizer.json"
-_WEIGHTS: Final = "model.safetensors"
-_INDEX: Final = "model.safetensors.index.json"
+WEIGHTS: Final = "model.safetensors"
+INDEX: Final = "model.safetensors.index.json"
 _TAKEN: Final = (
     "import takes folders that `megatron-proxy export` wrote, or that were trained on from one, and with --as-proxy "
     "those of models over tokens"
@@ -30,11 +30,6 @@ _TAKEN: Final = (
 
 class HfFolder:
     """Configuration and weights of a folder; weights are read when they are asked for.
-
-    Parameters
-    ----------
-    path
-        The folder.
 
     Raises
     ------
@@ -117,15 +112,13 @@ def check_raw(folder: HfFolder) -> None:
         )
     tokenizer = path / TOKENIZER
     content = read_json(tokenizer, _TAKEN)
-    vocabulary = dict(_part(_part(content, "model"), "vocab"))
+    found = dict(_part(_part(content, "model"), "vocab"))
     # Saved by transformers again, the specials may stand among the added tokens alone.
     added = content.get("added_tokens")
     for token in added if isinstance(added, list) else []:
         if isinstance(token, dict):
-            vocabulary[str(token.get("content"))] = token.get("id")
-    expected = {name(id_): id_ for id_ in range(NUM_SPECIALS)}
-    expected |= {character: BYTE_OFFSET + byte for byte, character in enumerate(byte_characters())}
-    if vocabulary != expected:
+            found[str(token.get("content"))] = token.get("id")
+    if found != vocabulary():
         raise CheckpointError(
             "its tokens are not the specials and the 256 bytes of a proxy-trained model",
             where=str(tokenizer),
@@ -140,18 +133,18 @@ def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _files(path: Path) -> dict[str, Path]:
     """The file of each tensor."""
-    if (path / _INDEX).is_file():
-        weight_map = _part(read_json(path / _INDEX, "was the folder written to its end?"), "weight_map")
+    if (path / INDEX).is_file():
+        weight_map = _part(read_json(path / INDEX, "was the folder written to its end?"), "weight_map")
         outside = [file for file in weight_map.values() if not isinstance(file, str) or Path(file).name != file]
         if outside:
-            raise CheckpointError(f"names a file outside the folder: {outside[0]!r}", where=str(path / _INDEX))
+            raise CheckpointError(f"names a file outside the folder: {outside[0]!r}", where=str(path / INDEX))
         return {str(tensor): path / file for tensor, file in weight_map.items()}
-    if not (path / _WEIGHTS).is_file():
+    if not (path / WEIGHTS).is_file():
         raise CheckpointError(
-            f"it holds neither {_WEIGHTS} nor {_INDEX}", where=str(path), fix="was it written to its end?"
+            f"it holds neither {WEIGHTS} nor {INDEX}", where=str(path), fix="was it written to its end?"
         )
-    with _opened(path / _WEIGHTS) as file:
-        return dict.fromkeys(file.keys(), path / _WEIGHTS)
+    with _opened(path / WEIGHTS) as file:
+        return dict.fromkeys(file.keys(), path / WEIGHTS)
 
 
 @contextmanager

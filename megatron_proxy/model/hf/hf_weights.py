@@ -27,21 +27,7 @@ _WORDS: Final = "embedding.word_embeddings.weight"
 
 @dataclass
 class HfWeights:
-    """The weights under the names of transformers, made one Megatron tensor at a time.
-
-    Parameters
-    ----------
-    source
-        Megatron's weights.
-    shape
-        The model's architecture.
-    family
-        What transformers calls it.
-    view
-        Which ids are left.
-    dtype
-        What to store.
-    """
+    """The weights under the names of transformers in one dtype, made one Megatron tensor at a time."""
 
     source: Source
     shape: Architecture

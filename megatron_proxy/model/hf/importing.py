@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from . import families, megatron_weights
 from .folder import TOKENIZER, HfFolder, check_raw
 from .rows import Bytes, RawRows, Rows, TokenRows
 from .shape import architecture, megatron_flags, sentinels
-from .tokens import COMPRESSOR, Special, Tokens, compressor_of
+from .tokens import COMPRESSOR, Special, Tokens, tokens_of
 
 _DTYPE_FLAGS: Final = {torch.float32: [], torch.bfloat16: ["--bf16"], torch.float16: ["--fp16"]}
 _SAVING: Final = (
@@ -35,21 +35,11 @@ _CHILD: Final = f"{__package__}.saving"
 
 @dataclass(frozen=True)
 class Imported:
-    """What was imported.
-
-    Parameters
-    ----------
-    flags
-        Megatron's flags that describe the model.
-    new_rows
-        How many symbols' rows were made anew.
-    notes
-        What else to tell, a line each.
-    """
+    """What was imported: Megatron's flags for it, how many symbols' rows were made anew, and what to tell, in lines."""
 
     flags: list[str]
     new_rows: int
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def import_folder(
@@ -98,8 +88,11 @@ def import_folder(
     rows = rows_of(folder, prefix, compressor, tokens)
     shape = shape_of(folder)
     view = PreparedDataset.open(prefix).compressed(compressor)
+    new_rows = view.vocabulary.num_symbols
+    notes: list[str] = []
     if isinstance(rows, TokenRows):
         _check_exact(rows.tokens, view, prefix)
+        new_rows, notes = 0, _notes(folder, rows.tokens, view)
     model = megatron_flags(shape)
     data = ["--data-path", os.path.abspath(prefix), "--proxy-compression", compressor]
     if tokens is None and not sentinels(folder.config):
@@ -108,8 +101,7 @@ def import_folder(
     flags += ["--seed", str(seed), "--init-method-std", str(std), "--make-vocab-size-divisible-by", str(divisible_by)]
     with replacing(target) as beside:
         _run_megatron(source, tokens, [*flags, "--save", str(beside)])
-    notes = [] if tokens is None else _notes(folder, rows, view)
-    return Imported([*model, *data], view.vocabulary.num_symbols if tokens is None else 0, notes)
+    return Imported([*model, *data], new_rows, notes)
 
 
 def rows_of(folder: HfFolder, prefix: str, compressor: str, tokens: Bytes | None) -> Rows:
@@ -123,7 +115,7 @@ def rows_of(folder: HfFolder, prefix: str, compressor: str, tokens: Bytes | None
     if tokens is None:
         check_raw(folder)
         return RawRows()
-    known = Tokens.of(compressor_of(prefix, compressor, folder.path))
+    known = tokens_of(PreparedDataset.open(prefix).compressor(compressor), folder.path, f"--prefix {prefix}")
     rows = folder.config.get("vocab_size")
     if isinstance(rows, int) and rows < len(known):
         raise CheckpointError(
@@ -145,10 +137,7 @@ def shape_of(folder: HfFolder) -> Architecture:
     family, config = folder.family, folder.config
     biased = family.biased(config)
     shape = architecture(config, family, biases=False)
-    try:
-        megatron_weights.check(folder, shape, biased)
-    except CheckpointError as error:
-        raise CheckpointError(error.what, where=str(folder.path), fix=error.fix) from None
+    megatron_weights.check(folder, shape, biased)
     outputs = [f"model.layers.{number}.self_attn.o_proj" for number in range(shape.layers)]
     # Where only queries, keys and values had biases, export once put zeros for Llama's output projection.
     biases = any(name.startswith("mlp.") for name in biased) or (
@@ -175,10 +164,10 @@ def _literals(view: CompressedView) -> str:
     return f"{view.literal_bytes:,} of the view's {codes:,} codes are literal bytes ({share:.2%})"
 
 
-def _notes(folder: HfFolder, rows: Rows, view: CompressedView) -> list[str]:
+def _notes(folder: HfFolder, tokens: Tokens, view: CompressedView) -> list[str]:
     """What is known of a model over tokens now, a line each."""
     notes = [_literals(view)]
-    beyond = int(folder.config["vocab_size"]) - rows.needed
+    beyond = int(folder.config["vocab_size"]) - len(tokens)
     if beyond:
         notes.append(f"{beyond:,} rows of the model have no token in its tokenizer and were left out")
     return notes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from ..checkpoint.legacy import global_name
 from ..network import Architecture
 from ..network.weights import unsort_qkv
 from .families import Family
+from .folder import HfFolder
 from .rows import Drawing, Rows, table
 
 EMBEDDING: Final = "model.embed_tokens.weight"
@@ -28,33 +29,15 @@ _TABLES: Final = {"embedding.word_embeddings.weight": EMBEDDING, "output_layer.w
 _DERIVED: Final = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
 
-class Folder(Protocol):
-    """Where tensors come from, by transformers' names: :class:`.folder.HfFolder`."""
-
-    family: Family
-    shapes: dict[str, tuple[int, ...]]
-
-    def read(self, tensor: str) -> Tensor:
-        """One whole tensor."""
-
-
-def check(folder: Folder, shape: Architecture, biased: frozenset[str]) -> None:
-    """Every tensor must be there, in its size, and no other.
-
-    Parameters
-    ----------
-    folder
-        Where they are.
-    shape
-        The model's architecture.
-    biased
-        The linear layers that have biases, by transformers' names.
+def check(folder: HfFolder, shape: Architecture, biased: frozenset[str]) -> None:
+    """Every tensor must be there, in its size, and no other; ``biased`` are the linear layers that have biases.
 
     Raises
     ------
     CheckpointError
         Naming the first that is not so.
     """
+    where = str(folder.path)
     expected = set()
     # One by one: how many layers the configuration claims is no reason to list them all.
     for name, size in _expected(shape, folder.family, biased):
@@ -62,14 +45,17 @@ def check(folder: Folder, shape: Architecture, biased: frozenset[str]) -> None:
         found = folder.shapes.get(name)
         if found != size:
             told = "is missing" if found is None else f"has the shape {found}, and config.json asks for {size}"
-            raise CheckpointError(f"the tensor {name!r} {told}", fix="was the folder written to its end?")
+            raise CheckpointError(f"the tensor {name!r} {told}", where=where, fix="was the folder written to its end?")
     for name in folder.shapes:
         # A tied output layer may be stored all the same.
         if name not in expected and name != OUTPUT and not _DERIVED.fullmatch(name):
-            raise CheckpointError(f"the tensor {name!r} has no place in the model that config.json describes")
+            raise CheckpointError(
+                f"the tensor {name!r} has no place in the model that config.json describes", where=where
+            )
     if shape.tied and OUTPUT in folder.shapes and not torch.equal(folder.read(OUTPUT), folder.read(EMBEDDING)):
         raise CheckpointError(
             f"config.json says that the output layer is the embedding, and {OUTPUT!r} is another table",
+            where=where,
             fix='if the weights are right, set "tie_word_embeddings": false',
         )
 
@@ -102,23 +88,12 @@ def _expected(shape: Architecture, family: Family, biased: frozenset[str]) -> It
 
 @dataclass(frozen=True)
 class MegatronWeights:
-    """The weights under Megatron's names, made one tensor at a time.
+    """The weights of a folder that was checked under Megatron's names, made one tensor at a time.
 
-    Parameters
-    ----------
-    folder
-        The folder's weights, checked.
-    shape
-        The model's architecture.
-    vocabulary
-        Number of ids, Megatron's padding included.
-    rows
-        Which rows of a table the folder has.
-    drawing
-        How the others are drawn.
+    ``vocabulary`` is the number of ids, Megatron's padding included; the rows that the folder has not are drawn.
     """
 
-    folder: Folder
+    folder: HfFolder
     shape: Architecture
     vocabulary: int
     rows: Rows

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
@@ -47,35 +47,20 @@ class Bytes(StrEnum):
     DRAWN = "drawn"
 
 
-class Rows(Protocol):
-    """Which rows of a checkpoint's table a folder has."""
-
-    @property
-    def known(self) -> int:
-        """Rows up to here are the folder's; those after it are drawn."""
-
-    @property
-    def needed(self) -> int:
-        """How many rows the folder's table must have at least."""
-
-    def fill(self, table: Tensor, rows: Tensor) -> None:
-        """Put the folder's rows where they belong; the specials, the bytes and what is not known are drawn."""
-
-
-@dataclass(frozen=True)
 class RawRows:
-    """Those of a model of specials and bytes."""
+    """The rows of a checkpoint's table that a model of specials and bytes has."""
 
-    known = needed = SYMBOL_OFFSET
+    known = SYMBOL_OFFSET
+    """Rows up to here are the folder's; those after it are drawn."""
 
     def fill(self, table: Tensor, rows: Tensor) -> None:
-        """The first 320."""
+        """Put the folder's rows where they belong, over drawn ones: the first 320."""
         table[:SYMBOL_OFFSET] = rows
 
 
 @dataclass(frozen=True)
 class TokenRows:
-    """Those of a model over tokens.
+    """The same of a model over tokens.
 
     Parameters
     ----------
@@ -93,11 +78,6 @@ class TokenRows:
     def known(self) -> int:
         """Specials, bytes and tokens."""
         return SYMBOL_OFFSET + len(self.tokens)
-
-    @property
-    def needed(self) -> int:
-        """One for each token."""
-        return len(self.tokens)
 
     def fill(self, table: Tensor, rows: Tensor) -> None:
         """Every row but those that are to stay drawn."""
@@ -126,6 +106,9 @@ class TokenRows:
             table[place] = _mean(rows, beginning) if beginning.any() else mean
 
 
+Rows = RawRows | TokenRows
+
+
 def _mean(rows: Tensor, which: Tensor) -> Tensor:
     """The mean of some rows, in float32; a part at a time, since a table may be half the memory."""
     total = torch.zeros(rows.shape[1])
@@ -143,20 +126,9 @@ class Drawing:
 
 
 def table(found: Rows, rows: Tensor, vocabulary: int, drawing: Drawing, part: int) -> Tensor:
-    """A checkpoint's table of ``vocabulary`` rows.
+    """A checkpoint's table of ``vocabulary`` rows, Megatron's padding included, from the folder's table ``rows``.
 
-    Parameters
-    ----------
-    found
-        Which of them the folder has.
-    rows
-        The folder's table.
-    vocabulary
-        Number of ids, Megatron's padding included.
-    drawing
-        How the others are drawn.
-    part
-        0 for the embedding, 1 for the output layer: their drawn rows differ.
+    ``part`` is 0 for the embedding, 1 for the output layer: their drawn rows differ.
     """
     made = torch.empty(vocabulary, rows.shape[1], dtype=rows.dtype)
     for begin in (*range(0, SYMBOL_OFFSET, _ROWS_AT_ONCE), *range(found.known, vocabulary, _ROWS_AT_ONCE)):

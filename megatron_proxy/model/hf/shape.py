@@ -21,14 +21,7 @@ _LLAMA3_KEYS: Final = ("factor", "low_freq_factor", "high_freq_factor", "origina
 def architecture(config: dict[str, Any], family: Family, *, biases: bool) -> Architecture:
     """The architecture that ``config.json`` describes.
 
-    Parameters
-    ----------
-    config
-        The file's content.
-    family
-        What transformers calls it.
-    biases
-        Whether more layers than the query-key-value projection have a bias that is not zero.
+    ``biases`` tells whether more layers than the query-key-value projection have a bias that is not zero.
 
     Raises
     ------
@@ -168,21 +161,7 @@ def megatron_flags(shape: Architecture) -> list[str]:
 def config(
     shape: Architecture, family: Family, dtype: torch.dtype, *, vocabulary: int, tied: bool, special: dict[str, Any]
 ) -> dict[str, Any]:
-    """``config.json``, readable by releases 4 and 5 of transformers.
-
-    Parameters
-    ----------
-    shape, family
-        The model, and what transformers calls it.
-    dtype
-        What is stored.
-    vocabulary
-        How many ids there are.
-    tied
-        Whether the output layer is the embedding.
-    special
-        ``bos_token_id`` and the like.
-    """
+    """``config.json``, readable by releases 4 and 5 of transformers; ``special`` are ``bos_token_id`` and the like."""
     rope: dict[str, Any] = {"rope_type": "default"}
     if shape.rope is not None and shape.rope.llama3:
         rope = {"rope_type": "llama3", **dict(zip(_LLAMA3_KEYS, LLAMA3_SCALING, strict=True))}

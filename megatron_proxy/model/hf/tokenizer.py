@@ -13,10 +13,14 @@ from ...common.characters import byte_characters
 from ...vocab import BYTE_OFFSET, EOS, NUM_SPECIALS, PAD, RAW_CLOSE, RAW_OPEN, UNK, name
 
 
+def vocabulary() -> dict[str, int]:
+    """Token → id: the specials and the bytes."""
+    specials = {name(id_): id_ for id_ in range(NUM_SPECIALS)}
+    return specials | {character: BYTE_OFFSET + byte for byte, character in enumerate(byte_characters())}
+
+
 def tokenizer_json(*, sentinels: bool) -> str:
     """The file's content."""
-    vocabulary = {name(id_): id_ for id_ in range(NUM_SPECIALS)}
-    vocabulary |= {character: BYTE_OFFSET + byte for byte, character in enumerate(byte_characters())}
     first = RAW_OPEN if sentinels else EOS
     sequence = [{"SpecialToken": {"id": name(first), "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     content: dict[str, Any] = {
@@ -42,7 +46,7 @@ def tokenizer_json(*, sentinels: bool) -> str:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": vocabulary,
+            "vocab": vocabulary(),
             "merges": [],
         },
     }

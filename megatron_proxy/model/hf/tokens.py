@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...compressors import Compressor
-from ...data.dataset.opened import PreparedDataset
 from ...errors import CheckpointError, ConfigurationError, UnsupportedError
 from ...vocab import BYTE_OFFSET, NUM_BYTES, SYMBOL_OFFSET
 from .folder import TOKENIZER, read_json
@@ -120,21 +119,8 @@ def _token(config: Mapping[str, Any], key: str, tokens: int) -> int | None:
     return value
 
 
-def compressor_of(prefix: str, name: str, folder: Path) -> Compressor:
-    """The compressor of a prepared view, which must be the tokenizer of a folder.
-
-    Raises
-    ------
-    ProxyError
-        For a view that is not there or another compressor's, a folder without tokenizer, or one with another.
-    """
-    compressor = PreparedDataset.open(prefix).compressor(name)
-    compare(compressor, folder, f"--prefix {prefix}")
-    return compressor
-
-
-def compare(compressor: Compressor, folder: Path, flag: str) -> None:
-    """Refuse a folder whose tokenizer is not the compressor.
+def tokens_of(compressor: Compressor, folder: Path, flag: str) -> Tokens:
+    """The tokens of a compressor, which must be the tokenizer of a folder.
 
     Raises
     ------
@@ -143,9 +129,9 @@ def compare(compressor: Compressor, folder: Path, flag: str) -> None:
     UnsupportedError
         A tokenizer that asks for code of its own.
     ConfigurationError
-        Naming ``flag``, and the part of the tokenizers that differs.
+        For another compressor than ``hf``; or naming ``flag``, and the part of the tokenizers that differs.
     """
-    Tokens.of(compressor)
+    tokens = Tokens.of(compressor)
     _check_code(folder / _TOKENIZER_CONFIG)
     ours, theirs = _settled(compressor.files()[TOKENIZER]), _settled(_tokenizer_json(folder))
     differing = [part for part in _DECIDING if ours.get(part) != theirs.get(part)]
@@ -155,6 +141,7 @@ def compare(compressor: Compressor, folder: Path, flag: str) -> None:
             where=flag,
             fix=f"prepare by the model's own: --compressor {COMPRESSOR} --hf-model {folder / TOKENIZER}",
         )
+    return tokens
 
 
 def _check_code(path: Path) -> None:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from ...vocab import (
 )
 from . import tokenizer
 from .folder import CONFIG, read_json
-from .tokens import Special, Tokens, compare
+from .tokens import Special, Tokens, tokens_of
 
 _RAW_FORMAT: Final = 1
 _COMPRESSED_FORMAT: Final = 2
@@ -37,40 +37,9 @@ _TOKENIZER_FILES: Final = (
 )
 
 
-class View(Protocol):
-    """Which ids of a checkpoint become those of an exported model."""
-
-    @property
-    def name(self) -> str:
-        """``raw`` or ``compressed``."""
-
-    @property
-    def size(self) -> int:
-        """How many ids the exported model has."""
-
-    @property
-    def special(self) -> dict[str, Any]:
-        """What ``config.json`` says of them: ``bos_token_id`` and the like."""
-
-    def one_table(self, table: Callable[[], Tensor]) -> bool:
-        """Whether a tied model's table, read by ``table``, is still one for what is read and what is written."""
-
-    def in_format(self, words: Tensor, formats: Tensor) -> Tensor:
-        """The embedding with the format's vector added to the ids that stand inside the view."""
-
-    def read(self, table: Tensor) -> Tensor:
-        """The rows of the embedding."""
-
-    def written(self, table: Tensor) -> Tensor:
-        """The rows of the output layer."""
-
-    def write_tokenizer(self, folder: Path, context: int) -> None:
-        """Write the tokenizer, and how the model writes."""
-
-
 @dataclass(frozen=True)
 class RawView:
-    """Specials and bytes.
+    """Which ids of a checkpoint become those of an exported model: specials and bytes.
 
     Parameters
     ----------
@@ -84,7 +53,7 @@ class RawView:
 
     @property
     def special(self) -> dict[str, Any]:
-        """The sentinels, or the end of a document."""
+        """What ``config.json`` says of them, ``bos_token_id`` and the like: the sentinels, or the end of a document."""
         return {
             "bos_token_id": RAW_OPEN if self.sentinels else EOS,
             "eos_token_id": [RAW_CLOSE, EOS] if self.sentinels else EOS,
@@ -92,36 +61,40 @@ class RawView:
         }
 
     def one_table(self, table: Callable[[], Tensor]) -> bool:
-        """Every id is one token."""
+        """Whether a tied model's table, read by ``table``, is still one for what is read and what is written.
+
+        It is: every id is one token.
+        """
         return True
 
     def in_format(self, words: Tensor, formats: Tensor) -> Tensor:
-        """``<raw>`` and the bytes stand inside a raw view."""
+        """The embedding with the format's vector added to what stands inside the view: ``<raw>`` and the bytes."""
         words = words[:SYMBOL_OFFSET].clone()
         words[RAW_OPEN] += formats[_RAW_FORMAT]
         words[BYTE_OFFSET:] += formats[_RAW_FORMAT]
         return words
 
     def read(self, table: Tensor) -> Tensor:
-        """The symbols are dropped."""
+        """The rows of the embedding (and of the output layer) that are left."""
         return table[:SYMBOL_OFFSET]
 
     written = read
 
     def write_tokenizer(self, folder: Path, context: int) -> None:
-        """A tokenizer of bytes."""
+        """Write the tokenizer, and how the model writes."""
         ends = self.special["eos_token_id"] if self.sentinels else [EOS]
         # As in `megatron-proxy generate`: only bytes are written, and the ends of a document.
         others = [id_ for id_ in range(NUM_SPECIALS) if id_ not in ends]
         generation = {**self.special, "do_sample": False, "suppress_tokens": others}
-        write_json(folder / "generation_config.json", generation)
+        (folder / "generation_config.json").write_bytes(readable_json.file(generation))
         (folder / "tokenizer.json").write_text(tokenizer.tokenizer_json(sentinels=self.sentinels), encoding="utf-8")
-        write_json(folder / "tokenizer_config.json", tokenizer.tokenizer_config(context, sentinels=self.sentinels))
+        told = tokenizer.tokenizer_config(context, sentinels=self.sentinels)
+        (folder / "tokenizer_config.json").write_bytes(readable_json.file(told))
 
 
 @dataclass(frozen=True)
 class TokenView:
-    """The tokens that the symbols are; what opens and closes a text stands for the sentinels.
+    """The same for a model over the tokens that the symbols are; what opens and closes a text stands for the sentinels.
 
     Parameters
     ----------
@@ -148,9 +121,9 @@ class TokenView:
         ProxyError
             For a folder without tokenizer or configuration, or with another tokenizer.
         """
-        compare(compressor, original, f"--original {original}")
+        tokens = tokens_of(compressor, original, f"--original {original}")
         told = read_json(original / CONFIG, "name the folder of the model whose tokens these are")
-        return cls(original, Tokens.of(compressor), told, sentinels)
+        return cls(original, tokens, told, sentinels)
 
     @property
     def size(self) -> int:
@@ -162,15 +135,11 @@ class TokenView:
         """As in the original."""
         return {key: self.told.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
 
-    @property
-    def _ends(self) -> Special:
-        return Special.of(self.told, self.size)
-
     def _ids(self, *, reading: bool) -> Tensor:
         """The id in the checkpoint of each token."""
-        ids = torch.from_numpy(self.tokens.ids.copy())
+        ids, ends = torch.from_numpy(self.tokens.ids.copy()), Special.of(self.told, self.size)
         opens, closes = (COMPRESSED_OPEN, COMPRESSED_CLOSE) if self.sentinels else (None, EOS)
-        places = [(self._ends.closes, closes), (self._ends.opens, opens)]
+        places = [(ends.closes, closes), (ends.opens, opens)]
         # Where one token is both, the last one counts.
         for token, id_ in places if reading else reversed(places):
             if token is not None and id_ is not None:
@@ -208,6 +177,4 @@ class TokenView:
                 shutil.copyfile(self.original / name, folder / name)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file as people read it."""
-    path.write_text(readable_json.text(content, indent=2) + "\n", encoding="utf-8")
+View = RawView | TokenView

@@ -50,16 +50,9 @@ class Cache:
         return start, longest + new
 
     def store(self, layer: int, keys: Tensor, values: Tensor, begin: tuple[int | None, int]) -> tuple[Tensor, Tensor]:
-        """Put new keys and values behind the old ones; returns all of them, up to the longest row.
+        """Put new keys and values behind the old ones of a layer; returns all of them, up to the longest row.
 
-        Parameters
-        ----------
-        layer
-            Number of the layer.
-        keys, values
-            Shape (rows, groups, new, head_dim).
-        begin
-            What :meth:`begin` answered.
+        ``keys`` and ``values`` have the shape (rows, groups, new, head_dim); ``begin`` is what :meth:`begin` answered.
         """
         longest = begin[1]
         self._put(self.keys[layer], keys, begin)

@@ -67,17 +67,7 @@ class Ahead:
 
 
 class Reader:
-    """Reads Megatron's names as parts of a model.
-
-    Parameters
-    ----------
-    source
-        The tensors.
-    architecture
-        The model's shape.
-    device, dtype
-        Where the weights go and what they become.
-    """
+    """Reads Megatron's names as parts of a model, onto a device and in one dtype."""
 
     def __init__(
         self, source: Source, architecture: Architecture, device: torch.device | str, dtype: torch.dtype
@@ -146,12 +136,7 @@ class Reader:
 def sort_qkv(mixed: Tensor, shape: Architecture) -> Tensor:
     """All queries, then all keys, then all values, from Megatron's order by group.
 
-    Parameters
-    ----------
-    mixed
-        Shape (groups * (heads / groups + 2) * head_dim, …).
-    shape
-        The model's.
+    ``mixed`` has the shape (groups * (heads / groups + 2) * head_dim, …).
     """
     queries = shape.heads // shape.groups * shape.head_dim
     grouped = mixed.reshape(shape.groups, queries + 2 * shape.head_dim, *mixed.shape[1:])

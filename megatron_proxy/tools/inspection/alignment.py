@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ...common.characters import border_before
 from ...compressors import Compressor
 from ...vocab import NUM_BYTES
 
@@ -27,20 +28,12 @@ class Pair:
 
 def align(compressor: Compressor, document: bytes, *, limit: int = SHOWN_BYTES) -> list[Pair]:
     """The first ``limit`` bytes of a document, encoded on their own, stretch by stretch."""
-    document = _beginning(document, limit)
+    document = document[: border_before(document, limit)]
     encoded = compressor.encode_spans(document)
     by_code = _code_ends(compressor, encoded.codes)
     if by_code is not None and len(by_code) and by_code[-1] == len(document):
         return _pairs(document, encoded.codes, by_code, np.arange(1, len(by_code) + 1))
     return _pairs(document, encoded.codes, encoded.byte_ends, encoded.code_ends)
-
-
-def _beginning(document: bytes, limit: int) -> bytes:
-    """At most ``limit`` bytes, not ending inside a UTF-8 character."""
-    end = min(limit, len(document))
-    while end < len(document) and end > limit - 4 and document[end] & 0xC0 == 0x80:
-        end -= 1
-    return document[:end]
 
 
 def _code_ends(compressor: Compressor, codes: NDArray[Any]) -> NDArray[np.int64] | None:

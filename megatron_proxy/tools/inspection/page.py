@@ -42,7 +42,7 @@ def _plots(several: Sequence[Figures]) -> str:
     lengths = [
         Series(f.compressor, [(1.5 * e.at_least, e.bytes / e.codes) for e in f.by_length if e.codes]) for f in several
     ]
-    ranks = [Series(f.compressor, [(rank, count) for rank, count in f.frequencies.ranks]) for f in several]
+    ranks = [Series(f.compressor, f.frequencies.ranks) for f in several]
     unstable = [
         Series(f.compressor, list(enumerate((f.stability.random, f.stability.span, 1 - f.stability.repeats_kept))))
         for f in several

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common import rng
+from ...common.characters import cuts
 from ...common.jit import jit
 from ...common.rng import Purpose
 from ...compressors import Compressor
@@ -108,21 +109,18 @@ def stability(
     )
 
 
-def delete_random(text: str, *, share: float = DELETED_SHARE, seed: int = 0, number: int = 0) -> str:
-    """``text`` without ``share`` of its characters, at places drawn from (seed, number).
-
-    Exactly ``round(share * len(text))`` characters go.
-    """
-    count = round(share * len(text))
+def delete_random(text: str, *, seed: int = 0, number: int = 0) -> str:
+    """``text`` without exactly ``round(DELETED_SHARE * len(text))`` characters, at places drawn from (seed, number)."""
+    count = round(DELETED_SHARE * len(text))
     gone = rng.permutation(rng.key(seed, Purpose.STABILITY, 0, number), len(text))[:count]
     keep = np.ones(len(text), dtype=bool)
     keep[gone] = False
     return "".join(text[i] for i in np.flatnonzero(keep))
 
 
-def delete_span(text: str, *, share: float = DELETED_SHARE, seed: int = 0, number: int = 0) -> str:
-    """``text`` without one stretch of ``round(share * len(text))`` characters, at a place drawn from (seed, number)."""
-    count = round(share * len(text))
+def delete_span(text: str, *, seed: int = 0, number: int = 0) -> str:
+    """``text`` without as many characters in one stretch, at a place drawn from (seed, number)."""
+    count = round(DELETED_SHARE * len(text))
     start = _below(len(text) - count + 1, seed, 1, number)
     return text[:start] + text[start + count :]
 
@@ -186,9 +184,9 @@ def _piece(document: bytes, size: int, seed: int, number: int) -> str:
     start = _below(max(0, len(document) - size) + 1, seed, 2, number)
     end = start + size
     # Step over the rest of a character whose first bytes lie before the border.
-    while start and start < len(document) and document[start] & 0xC0 == 0x80:
+    while start and cuts(document, start):
         start += 1
-    while end < len(document) and end > start and document[end] & 0xC0 == 0x80:
+    while end > start and cuts(document, end):
         end -= 1
     return document[start:end].decode("utf-8", "surrogateescape")
 

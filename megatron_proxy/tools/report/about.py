@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Final
 
 from .runs import Run
@@ -33,18 +34,6 @@ def about(run: Run) -> dict[str, Any]:
         "began": run.began,
         "ended": run.ended,
     }
-
-
-def rows(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str | None]]]:
-    """Rows of (label, a cell for each run) of what :func:`about` found; None where a run does not tell."""
-    return [(label, [_text(shown, one) for one in several]) for label, shown in _ROWS]
-
-
-def _text(shown: Callable[[dict[str, Any]], Any], one: dict[str, Any]) -> str | None:
-    value = shown(one)
-    if value is None:
-        return None
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _learning_rate(given: Settings) -> str | None:
@@ -95,18 +84,19 @@ def _date(one: dict[str, Any]) -> str | None:
     return None if began is None else f"{began[:16]} to {ended[:16]}"
 
 
-_ROWS: Final[list[tuple[str, Callable[[dict[str, Any]], Any]]]] = [
-    ("layers", lambda one: one["layers"]),
-    ("width", lambda one: one["width"]),
-    ("attention heads", lambda one: one["heads"]),
-    ("window, ids", lambda one: one["window"]),
+ROWS: Final[list[tuple[str, Callable[[dict[str, Any]], Any]]]] = [
+    ("layers", itemgetter("layers")),
+    ("width", itemgetter("width")),
+    ("attention heads", itemgetter("heads")),
+    ("window, ids", itemgetter("window")),
     ("batch", _batch),
-    ("learning rate", lambda one: one["learning_rate"]),
-    ("compressed rate", lambda one: one["compressed_rate"]),
+    ("learning rate", itemgetter("learning_rate")),
+    ("compressed rate", itemgetter("compressed_rate")),
     ("steps", _steps),
-    ("data", lambda one: one["data"]),
+    ("data", itemgetter("data")),
     ("seed", lambda one: one["seed"] if one["seed"] is None else str(one["seed"])),
-    ("processes", lambda one: one["processes"]),
-    ("versions", lambda one: one["versions"]),
+    ("processes", itemgetter("processes")),
+    ("versions", itemgetter("versions")),
     ("date", _date),
 ]
+"""Labels, and what to tell of what :func:`about` found; None where a run does not."""

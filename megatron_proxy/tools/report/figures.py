@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from ...common import readable_json
 from . import about
+from .flops import ELAPSED
 from .runs import MOST, VIEWS, Run
 
-_ELAPSED: Final = "elapsed time per iteration (ms)"
+_COUNT, _POWER, _BITS, _PERCENT = "{:,.0f}".format, "{:.2e}".format, "{:.3f}".format, "{:.1%}".format
 
 
 def final_figures(run: Run) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def final_figures(run: Run) -> dict[str, Any]:
         "vocabulary": model.vocabulary,
         "padded_vocabulary": model.padded_vocabulary,
         "source_bytes": {view: _whole(run.last(f"{view} bytes seen")) for view in VIEWS},
-        "milliseconds_per_step": _median_of(run, _ELAPSED),
+        "milliseconds_per_step": _median_of(run, ELAPSED),
         "lm_loss": run.last("lm loss"),
         "training_bpb": {view: run.last(f"{view} bpb") for view in VIEWS},
         "validation_bpb": {view: run.last(f"{view} bpb", validation=True) for view in VIEWS},
@@ -60,7 +62,7 @@ def table(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
 
 def about_table(several: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """The same of what was run."""
-    return _told(about.rows([figures["about"] for figures in several]))
+    return _told((label, [_cell(value(one["about"]), _text) for one in several]) for label, value in about.ROWS)
 
 
 def _told(rows: Iterable[tuple[str, list[str | None]]]) -> list[tuple[str, list[str]]]:
@@ -74,6 +76,10 @@ def _cell(value: Any, shown: Callable[[Any], str]) -> str | None:
     return None if value is None else shown(value)
 
 
+def _text(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _whole(value: float | None) -> int | None:
     return None if value is None or not abs(value) < MOST else int(value)
 
@@ -82,22 +88,6 @@ def _median_of(run: Run, name: str) -> float | None:
     """Median over logging intervals, the first left out where there are more: it holds the start."""
     values = run.log.series(name)[1]
     return statistics.median(values[1:] or values) if values else None
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _power(value: float) -> str:
-    return f"{value:.2e}"
-
-
-def _bits(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _percent(value: float) -> str:
-    return f"{value:.1%}"
 
 
 def _bytes_per_token(figures: dict[str, Any]) -> float | None:
@@ -114,30 +104,26 @@ def _of_view(name: str, view: str) -> Callable[[dict[str, Any]], Any]:
     return lambda figures: figures[name].get(view)
 
 
-def _of(name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda figures: figures[name]
-
-
 _ROWS: Final[list[tuple[str, Callable[[dict[str, Any]], Any], Callable[[Any], str]]]] = [
     ("compressor", lambda f: f["compressor"] if f["source_bytes"]["compressed"] != 0 else None, str),
     ("mode and rate at the end", _mode_and_rate, str),
-    ("held-out BPB, raw view", _of_view("held_out_bpb", "raw"), _bits),
-    ("held-out BPB, compressed view", _of_view("held_out_bpb", "compressed"), _bits),
-    ("next id right, held out, raw view", _of_view("held_out_accuracy", "raw"), _percent),
-    ("validation BPB, raw view", _of_view("validation_bpb", "raw"), _bits),
-    ("validation BPB, compressed view", _of_view("validation_bpb", "compressed"), _bits),
-    ("training BPB, raw view", _of_view("training_bpb", "raw"), _bits),
-    ("training BPB, compressed view", _of_view("training_bpb", "compressed"), _bits),
-    ("loss, nats per id", _of("lm_loss"), _bits),
-    ("steps", _of("steps"), _count),
-    ("tokens", _of("tokens"), _count),
-    ("FLOPs", _of("flops"), _power),
-    ("source bytes read, raw view", _of_view("source_bytes", "raw"), _count),
-    ("source bytes read, compressed view", _of_view("source_bytes", "compressed"), _count),
+    ("held-out BPB, raw view", _of_view("held_out_bpb", "raw"), _BITS),
+    ("held-out BPB, compressed view", _of_view("held_out_bpb", "compressed"), _BITS),
+    ("next id right, held out, raw view", _of_view("held_out_accuracy", "raw"), _PERCENT),
+    ("validation BPB, raw view", _of_view("validation_bpb", "raw"), _BITS),
+    ("validation BPB, compressed view", _of_view("validation_bpb", "compressed"), _BITS),
+    ("training BPB, raw view", _of_view("training_bpb", "raw"), _BITS),
+    ("training BPB, compressed view", _of_view("training_bpb", "compressed"), _BITS),
+    ("loss, nats per id", itemgetter("lm_loss"), _BITS),
+    ("steps", itemgetter("steps"), _COUNT),
+    ("tokens", itemgetter("tokens"), _COUNT),
+    ("FLOPs", itemgetter("flops"), _POWER),
+    ("source bytes read, raw view", _of_view("source_bytes", "raw"), _COUNT),
+    ("source bytes read, compressed view", _of_view("source_bytes", "compressed"), _COUNT),
     ("source bytes per token", _bytes_per_token, "{:.2f}".format),
-    ("parameters", _of("parameters"), _count),
-    ("parameters without embeddings", _of("parameters_without_embeddings"), _count),
-    ("vocabulary", _of("vocabulary"), _count),
-    ("vocabulary, padded", _of("padded_vocabulary"), _count),
-    ("milliseconds per step, median", _of("milliseconds_per_step"), _count),
+    ("parameters", itemgetter("parameters"), _COUNT),
+    ("parameters without embeddings", itemgetter("parameters_without_embeddings"), _COUNT),
+    ("vocabulary", itemgetter("vocabulary"), _COUNT),
+    ("vocabulary, padded", itemgetter("padded_vocabulary"), _COUNT),
+    ("milliseconds per step, median", itemgetter("milliseconds_per_step"), _COUNT),
 ]

@@ -27,7 +27,7 @@ FORMULA: Final = (
 )
 PRINTED: Final = "the throughput that Megatron printed, by the time and the number of GPUs"
 THROUGHPUT: Final = "throughput per GPU (TFLOP/s/GPU)"
-_ELAPSED: Final = "elapsed time per iteration (ms)"
+ELAPSED: Final = "elapsed time per iteration (ms)"
 _OTHER_MODELS: Final = ("num_experts", "mtp_num_layers", "hybrid_layer_pattern", "hybrid_override_pattern")
 
 
@@ -35,12 +35,9 @@ def per_token(settings: Settings) -> int | None:
     """FLOPs per token of a dense GPT; None if the log lacks a figure, or the model is of another kind."""
     if any(settings.text(name) for name in _OTHER_MODELS) or settings.flag("multi_latent_attention"):
         return None
-    layers, hidden, ffn = (settings.number(name) for name in ("num_layers", "hidden_size", "ffn_hidden_size"))
-    heads, length, vocabulary = (
-        settings.number("num_attention_heads"),
-        settings.number("seq_length"),
-        settings.padded_vocabulary,
-    )
+    names = ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "seq_length")
+    layers, hidden, ffn, heads, length = map(settings.number, names)
+    vocabulary = settings.padded_vocabulary
     if not (layers and hidden and ffn and heads and length and vocabulary):
         return None
     channels = settings.number("kv_channels") or hidden // heads
@@ -54,7 +51,7 @@ def per_token(settings: Settings) -> int | None:
 def per_iteration(settings: Settings, entry: Entry) -> float | None:
     """FLOPs of one iteration from the throughput that Megatron printed (``--log-throughput``), if it did."""
     processes = settings.number("world_size")
-    throughput, elapsed = entry.values.get(THROUGHPUT), entry.values.get(_ELAPSED)
+    throughput, elapsed = entry.values.get(THROUGHPUT), entry.values.get(ELAPSED)
     if processes is None or throughput is None or elapsed is None:
         return None
     return throughput * 1e12 * elapsed / 1e3 * processes

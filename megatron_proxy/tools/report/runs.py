@@ -29,21 +29,17 @@ AXES: Final = ("steps", "FLOPs", "source bytes")
 class Evaluation:
     """What ``megatron-proxy evaluate`` said: BPB of held-out documents in one view, after some iteration."""
 
-    view: str
     bpb: float
     iteration: int
-    bytes: int | None = None
-    documents: int | None = None
-    accuracy: float | None = None
+    accuracy: float | None
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A prompt, what the model wrote behind it, and why it ended there."""
+    """A prompt, and what the model wrote behind it."""
 
     prompt: str
     completion: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -89,22 +85,17 @@ class Run:
         values = self.log.series(name, validation=validation)[1]
         return values[-1] if values else None
 
-    @cached_property
-    def _places(self) -> dict[str, list[tuple[int, float]]]:
-        """What was asked for of each axis: a page asks dozens of times, and logs have a hundred thousand lines."""
-        return {}
-
     def places(self, axis: str) -> list[tuple[int, float]]:
         """(iteration, place on the axis) of each training line, rising; empty where the log does not tell."""
-        if axis not in self._places:
-            self._places[axis] = self._find_places(axis)
         return self._places[axis]
 
-    def _find_places(self, axis: str) -> list[tuple[int, float]]:
-        if axis == "steps":
-            return [(entry.iteration, float(entry.iteration)) for entry in self.log.training]
-        places = _flops(self.log.training, self.settings) if axis == "FLOPs" else _source_bytes(self.log.training)
-        return [(iteration, place) for iteration, place in places if abs(place) < MOST]
+    @cached_property
+    def _places(self) -> dict[str, list[tuple[int, float]]]:
+        """By axis, found once: a page asks dozens of times, and logs have a hundred thousand lines."""
+        lines = self.log.training
+        steps = [(entry.iteration, float(entry.iteration)) for entry in lines]
+        found = zip(AXES, (steps, _flops(lines, self.settings), _source_bytes(lines)), strict=True)
+        return {axis: [(at, place) for at, place in places if abs(place) < MOST] for axis, places in found}
 
     def points(self, name: str, axis: str, *, validation: bool = False) -> list[tuple[float, float]]:
         """A field against an axis; a training value is its interval's mean, placed at the interval's end."""
@@ -132,14 +123,12 @@ class Run:
         places = self.places("FLOPs")
         return places[-1][1] if places else None
 
-    def _lost(self) -> dict[int, float]:
-        """How often the loss was no number, by the end of the interval: Megatron then prints none of its measures."""
-        return {at: count for at, count in zip(*self.log.series(_NAN_ITERATIONS), strict=True) if 0 < count < MOST}
-
     def lacks(self) -> list[str]:
         """What the page cannot show of this run, in words."""
         found = []
-        if lost := self._lost():
+        # How often the loss was no number, by the end of an interval: Megatron then prints none of its measures.
+        times = zip(*self.log.series(_NAN_ITERATIONS), strict=True)
+        if lost := {at: count for at, count in times if 0 < count < MOST}:
             found.append(f"no loss in {sum(lost.values()):,.0f} iterations: it was no number, first by {min(lost)}")
         if not any(self.log.series(f"{view} bpb")[0] for view in VIEWS):
             found.append("no BPB in the log: it is there when --proxy-compression is given")
@@ -154,7 +143,7 @@ class Run:
         return found
 
 
-def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | Path] = ()) -> Run:
+def read_run(path: str | Path, name: str | None = None) -> Run:
     """Read the run at ``path``: a folder, or a log file.
 
     Parameters
@@ -165,8 +154,6 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
         ``generate`` (``.jsonl``) wrote; or one file of records or output.
     name
         What to call it; by default the file's or folder's name.
-    also
-        Folders to look for evaluations and generations in, for a run that is one file.
 
     Raises
     ------
@@ -175,10 +162,6 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
     """
     path = Path(path)
     found = files.find(path)
-    for folder in map(Path, also):
-        beside = files.find(folder)
-        found.evaluations += beside.evaluations
-        found.generations += beside.generations
     told = {at: recorded.read(lines) for at, lines in found.records.items()}
     if not any(one.starts for one in told.values()):
         told = {at: _logged(lines) for at, lines in found.logs.items()}
@@ -200,7 +183,7 @@ def read_run(path: str | Path, name: str | None = None, *, also: Iterable[str | 
         _joined([log for at in order for log in told[at].starts]),
         given,
         _evaluations(found.evaluations),
-        [_generation(line) for line in found.generations],
+        [Generation(str(line["prompt"]), str(line["completion"])) for line in found.generations],
         *((times[0], times[-1]) if times else ()),
     )
 
@@ -279,15 +262,10 @@ def _evaluations(contents: Iterable[Mapping[str, Any]]) -> dict[str, Evaluation]
         if view not in VIEWS or not _is_number(bpb) or not isinstance(iteration, int):
             continue
         if view not in found or found[view].iteration <= iteration:
-            more = {key: content.get(key) for key in ("bytes", "documents", "accuracy")}
-            known = {key: value for key, value in more.items() if _is_number(value)}
-            found[view] = Evaluation(view, float(bpb), iteration, **known)
+            accuracy = content.get("accuracy")
+            found[view] = Evaluation(float(bpb), iteration, accuracy if _is_number(accuracy) else None)
     return found
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) < MOST
-
-
-def _generation(content: Mapping[str, Any]) -> Generation:
-    return Generation(str(content["prompt"]), str(content["completion"]), str(content.get("reason", "")))

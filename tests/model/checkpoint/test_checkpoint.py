@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("megatron.core", reason="megatron-core is not installed")
 
 from megatron_proxy.errors import CheckpointError, UnsupportedError  # noqa: E402
-from megatron_proxy.model.checkpoint import legacy, open_checkpoint, read_common, safety  # noqa: E402
+from megatron_proxy.model.checkpoint import open_checkpoint, read_common, safety  # noqa: E402
+from megatron_proxy.model.checkpoint.legacy import LegacyTensors  # noqa: E402
 from megatron_proxy.model.network import Architecture, ByteModel  # noqa: E402
 from megatron_proxy.vocab import RAW_OPEN  # noqa: E402
 
@@ -239,7 +240,7 @@ def pieces(tmp_path):
 
 
 def test_pieces_of_tensor_and_pipeline_parallel_ranks_are_put_together(pieces):
-    tensors = legacy.open_folder(pieces)
+    tensors = LegacyTensors(pieces)
     renamed = {"input_layernorm.": "self_attention.linear_qkv.layer_norm_"}
     for name, tensor in FULL.items():
         for layer in range(2 if "{}" in name else 1):
@@ -254,11 +255,11 @@ def test_pieces_of_tensor_and_pipeline_parallel_ranks_are_put_together(pieces):
 def test_pieces_that_are_missing_or_of_another_kind_are_told(pieces):
     shutil.copytree(pieces / "mp_rank_01_001", pieces / "mp_rank_00_000_001")
     with pytest.raises(UnsupportedError, match="expert-parallel"):
-        legacy.open_folder(pieces)
+        LegacyTensors(pieces)
     shutil.rmtree(pieces / "mp_rank_00_000_001")
     shutil.rmtree(pieces / "mp_rank_01_001")
     with pytest.raises(CheckpointError, match="files of some ranks are missing"):
-        legacy.open_folder(pieces)
+        LegacyTensors(pieces)
 
 
 def test_a_model_trained_without_the_flag_is_refused(pieces):
@@ -283,10 +284,10 @@ def change(path, **changes):
 def test_pieces_that_megatrons_own_loop_did_not_write(pieces):
     change(pieces / "mp_rank_00_000" / "model_optim_rng.pt", args={"num_layers": 2})
     with pytest.raises(CheckpointError, match=r"it holds no training arguments: Megatron's own training loop did not"):
-        legacy.open_folder(pieces)
+        LegacyTensors(pieces)
     shutil.rmtree(pieces / "mp_rank_00_000")
     with pytest.raises(CheckpointError, match="the checkpoint is half-written: rank 0 is missing"):
-        legacy.open_folder(pieces)
+        LegacyTensors(pieces)
 
 
 def test_pieces_of_other_pipelines(pieces):
@@ -294,10 +295,10 @@ def test_pieces_of_other_pipelines(pieces):
     args = safety.load_safely(first, "")["args"]
     change(first, args=Namespace(**vars(args), decoder_first_pipeline_num_layers=1))
     with pytest.raises(UnsupportedError, match=r"^--decoder-first-pipeline-num-layers: uneven pipeline stages"):
-        legacy.open_folder(pieces)
+        LegacyTensors(pieces)
     change(first, args=args, model=None, model0={}, model1={})
     with pytest.raises(UnsupportedError, match="checkpoints of interleaved pipelines in the format 'torch' are not"):
-        legacy.open_folder(pieces)
+        LegacyTensors(pieces)
 
 
 @pytest.fixture
@@ -344,6 +345,15 @@ def test_what_is_beside_the_tensors_is_read_without_them(small, pieces):
     assert read_common(pieces)["args"].padded_vocab_size == 6
     (pieces / "iter_0000007" / "mp_rank_00_000" / "model_optim_rng.pt").write_bytes(b"cut off")
     assert read_common(pieces) is None
+
+
+def test_what_is_beside_the_tensors_may_be_anything(small):
+    folder, _ = small
+    for common in ({}, [], [torch.zeros(1)], torch.zeros(1)):
+        torch.save(common, folder / "common.pt")
+        with pytest.raises(CheckpointError, match=r"iter_0000001: it holds no training arguments"):
+            open_checkpoint(folder)
+        assert not read_common(folder.parent, 1), common
 
 
 def test_an_index_that_does_not_fit_its_tensors(small):

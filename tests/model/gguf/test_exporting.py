@@ -72,7 +72,9 @@ def test_stretched_positions_come_as_factors():
     factors = rope_factors(replace(random_model.LLAMA, rope=Rope(8, 500000.0, llama3=True)))
     # Wavelengths 2 pi, 167, 4443 and 118143: those below 2048 stay, those above 8192 are stretched by 8.
     assert factors[[0, 1, 3]].tolist() == [1.0, 1.0, 8.0]
-    assert factors[2] == pytest.approx(1 / ((8192 / 4442.88 - 1) / 3 + (1 - (8192 / 4442.88 - 1) / 3) / 8), rel=1e-4)
+    assert factors[2].item() == pytest.approx(
+        1 / ((8192 / 4442.88 - 1) / 3 + (1 - (8192 / 4442.88 - 1) / 3) / 8), rel=1e-4
+    )
 
 
 def test_the_modelfile_takes_the_prompt_as_it_is():

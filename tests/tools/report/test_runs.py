@@ -20,8 +20,8 @@ def test_a_folder(folder):
     assert run.name == "proxy-zstd"
     assert (run.steps, run.tokens) == (40, 40 * 4 * 32)
     assert run.evaluations == {
-        "raw": Evaluation("raw", 3.1, 40, 1000, 2, 0.5),
-        "compressed": Evaluation("compressed", 2.75, 40, 1000, 2, 0.5),
+        "raw": Evaluation(3.1, 40, 0.5),
+        "compressed": Evaluation(2.75, 40, 0.5),
     }
     assert [(one.prompt, one.completion) for one in run.generations] == [("def <f>(", "x & \udc80)")]
     assert run.lacks() == []
