@@ -6,6 +6,11 @@ from preparing import TEXTS, write_corpus
 from megatron_proxy.data.prepare import Job, Recipe, prepare
 
 
+@pytest.fixture(autouse=True)
+def _tiny(toys):
+    """Every test here may name them."""
+
+
 @pytest.fixture
 def corpus(tmp_path):
     """The path of a corpus of six documents."""
