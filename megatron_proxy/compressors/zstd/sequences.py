@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.jit import jit, jit_borrowing
-from .tables import MOST_STATES, OWN, Reader, build_constant, read_table
+from .tables import MOST_STATES, OWN, BlockReader, build_constant, read_table
 
 
 class _State(NamedTuple):
@@ -30,7 +30,7 @@ class _State(NamedTuple):
         int64, shape (3,): the last three offsets.
     """
 
-    reader: Reader
+    reader: BlockReader
     rows: NDArray[np.int64]
     offsets: NDArray[np.int64]
 
@@ -38,7 +38,7 @@ class _State(NamedTuple):
 @jit
 def new_state(reader: Any) -> Any:
     """What :func:`segment_matches` works in: one per thread, as it is written to."""
-    own = Reader(
+    own = BlockReader(
         reader.tables.copy(), reader.logs.copy(), reader.offsets, reader.baselines, reader.limits, reader.shares.copy()
     )
     return _State(own, np.empty(3, dtype=np.int64), np.empty(3, dtype=np.int64))

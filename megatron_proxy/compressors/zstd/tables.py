@@ -52,7 +52,7 @@ _BASELINES: Final = np.array(
 _NUM_CODES: Final = np.array([len(_LITERALS), len(_OFFSETS), len(_MATCHES)], dtype=np.int64)
 
 
-class Reader(NamedTuple):
+class BlockReader(NamedTuple):
     """What reading blocks takes.
 
     Parameters
@@ -79,7 +79,7 @@ class Reader(NamedTuple):
     shares: NDArray[np.int64]
 
 
-def reader_for(dictionary: bytes) -> tuple[Reader, int]:
+def reader_for(dictionary: bytes) -> tuple[BlockReader, int]:
     """What the frames of a dictionary are read with, and where its content begins.
 
     Only trained dictionaries have tables; anything else is all content.
@@ -89,7 +89,7 @@ def reader_for(dictionary: bytes) -> tuple[Reader, int]:
     CompressorError
         If a trained dictionary is damaged.
     """
-    reader = Reader(
+    reader = BlockReader(
         np.zeros(9 * MOST_STATES, dtype=np.int64),
         np.zeros(9, dtype=np.int64),
         np.array([1, 4, 8], dtype=np.int64),
@@ -104,7 +104,7 @@ def reader_for(dictionary: bytes) -> tuple[Reader, int]:
     return reader, _read_dictionary(np.frombuffer(dictionary, dtype=np.uint8), reader)
 
 
-def _read_dictionary(data: NDArray[np.uint8], reader: Reader) -> int:
+def _read_dictionary(data: NDArray[np.uint8], reader: BlockReader) -> int:
     """Section 5: magic, id, Huffman table, tables of offsets, match lengths and literals lengths, three offsets."""
     size = len(data)
     # Reading stays inside this copy even where a damaged table has no end.

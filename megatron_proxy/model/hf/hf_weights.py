@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..network.architecture import Architecture
-from ..network.weights import Linear, Reader, Source
+from ..network.weights import Linear, Source, WeightReader
 from .families import Family
 from .megatron_weights import EMBEDDING, FINAL_NORM, OUTPUT
 from .views import View
@@ -37,7 +37,7 @@ class HfWeights:
 
     def __post_init__(self) -> None:
         # Sums are taken in float32 before they are rounded once.
-        self._reader = Reader(self.source, self.shape, "cpu", torch.float32)
+        self._reader = WeightReader(self.source, self.shape, "cpu", torch.float32)
 
     @cached_property
     def tied(self) -> bool:

@@ -93,13 +93,6 @@ class Architecture:
     window: int | None = None
     looks_ahead: bool = False
 
-    @property
-    def parameters(self) -> int:
-        """Number of parameters in the linear layers and the embedding, norms and biases left out."""
-        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.groups)
-        feed_forward = self.hidden * self.ffn * (3 if self.gated else 2)
-        return self.layers * (attention + feed_forward) + self.vocabulary * self.hidden * (1 if self.tied else 2)
-
     @classmethod
     def from_args(cls, args: argparse.Namespace) -> Architecture:
         """The architecture of Megatron's training arguments.

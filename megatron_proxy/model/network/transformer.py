@@ -14,7 +14,7 @@ from ...errors import ConfigurationError
 from ...vocab import COMPRESSED_OPEN, NUM_SPECIALS, RAW_OPEN, SYMBOL_OFFSET
 from .architecture import Architecture, Rope
 from .cache import Cache
-from .weights import Ahead, Layer, Norm, Reader, Source
+from .weights import Ahead, Layer, Norm, Source, WeightReader
 
 _ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
     "silu": F.silu,
@@ -87,7 +87,7 @@ class ByteModel:
     ) -> None:
         self.architecture = architecture
         self.device, self.dtype = torch.device(device), dtype
-        reader = Reader(source, architecture, device, dtype)
+        reader = WeightReader(source, architecture, device, dtype)
         self._words = reader.tensor("embedding.word_embeddings.weight")
         self._positions = (
             reader.tensor("embedding.position_embeddings.weight") if architecture.learned_positions else None

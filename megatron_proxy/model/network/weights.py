@@ -66,7 +66,7 @@ class Ahead:
     final_norm: Norm
 
 
-class Reader:
+class WeightReader:
     """Reads Megatron's names as parts of a model, onto a device and in one dtype."""
 
     def __init__(
