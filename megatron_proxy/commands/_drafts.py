@@ -62,7 +62,8 @@ def drafting(args: argparse.Namespace) -> Drafting | None:
         return None
     from ..model.generation import Drafting, First, Lookup
 
-    draft: Draft = Lookup()
+    # What the model expects is surer than what followed a few bytes before.
+    draft: Draft = Lookup(least=8) if args.draft == _MTP else Lookup()
     if args.draft == _STRINGS:
         draft = First((draft, _strings(args.data_prefix)))
     return Drafting(draft, args.draft_bytes, by_model=args.draft == _MTP)

@@ -120,7 +120,7 @@ def sides_of(strings: Strings, looks_ahead: bool) -> list[Side]:
     drafts = {"lookup": Lookup(), "strings": First((Lookup(), strings))}
     sides = [Side(f"{name} {most}", draft, most) for name, draft in drafts.items() for most in LENGTHS]
     if looks_ahead:
-        sides += [Side(f"mtp {most}", drafts["lookup"], most, by_model=True) for most in LENGTHS]
+        sides += [Side(f"mtp {most}", Lookup(least=8), most, by_model=True) for most in LENGTHS]
         sides += [Side(f"mtp without lookup {USUAL}", None, by_model=True)]
     return [Side("none", None), Side("in vain", InVain()), *sides]
 

@@ -15,6 +15,8 @@ from ..network import ByteModel, Cache
 from .completion import Row
 
 _UNITS: Final = 256.0
+_SURE: Final = 0.5
+"""How probable what is guessed ahead has to be: one guess in two costs its pass less than it saves."""
 _EXACT: Final = (torch.float64, torch.float32)
 
 
@@ -93,8 +95,9 @@ class _CachedReader:
         new = (cache.lengths - cache.ahead.lengths).tolist()
         after = [raw_ids(bytes(row.text[-size:])) for row, size in zip(rows, new, strict=True)]
         ids, lengths = (tensor.to(self._model.device) for tensor in _padded(after))
-        guessed = self._model.ahead(ids, cache, lengths, max(most)).cpu().numpy()
-        return [_leading_bytes(row[:size]) for row, size in zip(guessed, most, strict=True)]
+        guessed, probable = (found.cpu().numpy() for found in self._model.ahead(ids, cache, lengths, max(most), _SURE))
+        usable = is_byte(guessed) & (probable >= _SURE)
+        return [_leading(*row) for row in zip(guessed, usable, most, strict=True)]
 
     def _forget(self, cache: Cache, rows: Sequence[Row]) -> None:
         """Forget what was read of earlier drafts and not kept: all of a row but its last byte has been read."""
@@ -157,10 +160,9 @@ def _window(row: Row, sentinels: bool, context: int, draft: bytes = b"") -> NDAr
     return np.concatenate(([RAW_OPEN] if sentinels else before, raw_ids(bytes(row.text[begin:]) + draft)))
 
 
-def _leading_bytes(ids: NDArray[np.int64]) -> bytes:
-    """What ids say, up to the first that is no byte."""
-    (others,) = np.nonzero(~is_byte(ids))
-    return decode(ids[: others[0]] if len(others) else ids)
+def _leading(ids: NDArray[np.int64], usable: NDArray[np.bool_], most: int) -> bytes:
+    """The bytes that ids begin with, at most so many, up to the first that is not usable."""
+    return decode(ids[: int(usable[:most].cumprod().sum())])
 
 
 def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:

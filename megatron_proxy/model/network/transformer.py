@@ -195,7 +195,7 @@ class ByteModel:
         return F.linear(_at(hidden, places.clamp(min=0)), self._output)
 
     @torch.inference_mode()
-    def ahead(self, ids: Tensor, cache: Cache, lengths: Tensor, most: int) -> Tensor:
+    def ahead(self, ids: Tensor, cache: Cache, lengths: Tensor, most: int, least: float = 0.0) -> tuple[Tensor, Tensor]:
         """Guess what follows, by the layer of multi-token prediction, which goes on from its own guesses.
 
         Megatron trains it to predict the id after the next one, from the decoder's output for an id and from the next
@@ -213,10 +213,14 @@ class ByteModel:
             int64, shape (rows,): how many ids count in each row, the rest being padding.
         most
             How many ids to guess.
+        least
+            Guessing ends where no row's guess is as probable as this.
 
         Returns
         -------
-        int64, shape (rows, most): specials and bytes, the likeliest each.
+        ids, probabilities
+            int64 and float, shape (rows, at most ``most``): specials and bytes, the likeliest each, and how probable it
+            is among them.
 
         Raises
         ------
@@ -230,15 +234,17 @@ class ByteModel:
         places = memory.lengths[:, None] + torch.arange(ids.shape[1], device=self.device)
         outputs = _at(cache.outputs[:, 0], places.clamp(max=cache.capacity - 1))
         memory.formats = cache.formats
-        found = []
-        for _ in range(most):
+        found: list[tuple[Tensor, Tensor]] = []
+        while len(found) < most and (not found or (found[-1][1] >= least).any()):
             outputs = _at(self._look_ahead(layer, outputs, ids.to(self.device), memory), lengths[:, None] - 1)
-            ids = F.linear(outputs[:, 0], self._output[:SYMBOL_OFFSET]).argmax(dim=1, keepdim=True)
+            logits = F.linear(outputs[:, 0], self._output[:SYMBOL_OFFSET])
+            probabilities, ids = logits.softmax(dim=1).max(dim=1, keepdim=True)
             memory.lengths = memory.lengths + lengths
             lengths = torch.ones_like(lengths)
-            found.append(ids)
+            found.append((ids, probabilities))
         memory.rewind(known)
-        return torch.cat(found, dim=1)
+        guessed, probable = zip(*found, strict=True)
+        return torch.cat(guessed, dim=1), torch.cat(probable, dim=1)
 
     def layer_ahead(self) -> Ahead:
         """The layer of multi-token prediction.

@@ -85,7 +85,7 @@ def test_the_layer_that_looks_ahead_is_megatrons(trained, training, tmp_path, mo
         model.extend(ids[:, begin:end], cache)
         # What follows each id that the decoder has read; the last one is not read yet.
         after = ids[:, begin + 1 : end + 1]
-        found = model.ahead(after, cache, torch.full((2,), after.shape[1]), 3)
+        found, _ = model.ahead(after, cache, torch.full((2,), after.shape[1]), 3)
         expected = ahead[:, end - 1, :320]
         assert torch.equal(found[:, 0], expected.argmax(dim=1))
     assert ahead.std() > 0.1

@@ -26,5 +26,10 @@ def test_what_followed_the_last_bytes_before(context, proposal):
     assert Lookup().propose(context, 6) == proposal
 
 
+def test_places_that_less_than_so_many_bytes_speak_for_are_not_taken():
+    assert Lookup(least=8).propose(b"abcd1234 abcd", 6) == b""
+    assert Lookup(least=8).propose(b"abcd1234 abcd1234", 6) == b" abcd1"
+
+
 def test_no_more_than_was_asked_for():
     assert Lookup().propose(b"abcd1234 abcd", 1) == b"1"
