@@ -8,7 +8,8 @@ without it, a warning tells that they are slower, and nothing else changes.
 
 Compiled code is cached beside the module, or in the user's cache folder. Where neither can be written (a read-only
 container), numba refuses to cache; then the function is compiled in each process instead of failing. So too where the
-cache fails while it is used (a stale handle of a network file system, a quota, an index that was cut off).
+cache fails while it is used (a stale handle of a network file system, a quota). An index that cannot be read, cut off
+or of another version of the package, is begun anew.
 """
 
 from __future__ import annotations
@@ -82,7 +83,13 @@ class _Forgiving:
         """The compiled function for these types; None if it has to be compiled."""
         try:
             return self._cache.load_overload(*args)
-        except (OSError, EOFError):
+        except OSError:
+            return None
+        except Exception:
+            # numba unpickles an index before it asks whether that is of this source: it may be cut off, or name what
+            # is no longer there. It is begun anew, or what is compiled now could not be kept either.
+            with suppress(OSError):
+                self._cache.flush()
             return None
 
     def save_overload(self, *args: Any) -> None:

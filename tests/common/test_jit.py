@@ -155,6 +155,43 @@ def four_times(number):
     return 2 * double(number)
 
 
+RENAMED = """
+from typing import NamedTuple
+import numpy as np
+from megatron_proxy.common.jit import jit
+
+class {name}(NamedTuple):
+    numbers: np.ndarray
+
+@jit
+def total(given):
+    return given.numbers.sum()
+
+print(total({name}(np.arange(4))), sum(total.dispatcher.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.parametrize("damage", ["a class is renamed", "cut off", "of no bytes"])
+def test_an_index_that_cannot_be_read_is_begun_anew(tmp_path, damage):
+    """It names a class that is gone since, for example, which numba finds out while it unpickles."""
+    script = tmp_path / "renamed.py"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(name):
+        script.write_text(RENAMED.format(name=name))
+        os.utime(script, (1, 1))
+        command = [sys.executable, "-c", "import renamed"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=tmp_path)
+        return done.stdout
+
+    assert [run("Old"), run("Old")] == ["6 0\n", "6 1\n"]
+    (index,) = (tmp_path / "cache").rglob("*.nbi")
+    if damage != "a class is renamed":
+        index.write_bytes(index.read_bytes()[: -9 if damage == "cut off" else 0])
+    name = "New" if damage == "a class is renamed" else "Old"
+    assert [run(name), run(name)] == ["6 0\n", "6 1\n"]
+
+
 @pytest.mark.parametrize("error", [OSError(116, "Stale file handle"), OSError(122, "Quota"), EOFError()])
 @pytest.mark.parametrize("name", ["_load_index", "_save_index"])
 def test_a_cache_that_fails_is_done_without(monkeypatch, name, error):
