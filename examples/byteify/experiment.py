@@ -312,6 +312,8 @@ def report(folder: Path, page: Path) -> None:
     results = json.loads((folder / "results.json").read_text())
     pictures = []
     for size in dict.fromkeys(one["size"] for one in results):
+        if len({one["steps"] for one in results if one["size"] == size and one["arm"] in ARMS}) < 2:
+            continue  # one length makes no line
         path = page.parent / "figures" / f"byteify-{size}.svg"
         path.parent.mkdir(exist_ok=True)
         path.write_text(figure(results, size) + "\n", encoding="utf-8")

@@ -130,4 +130,9 @@ def test_results_are_put_into_a_page(experiment, tmp_path):
         "| small | 300 | interleaved, 1/2 raw | 1 | 2.500 | 2.000 | 1.900 |",
     ]
     assert lines[-2:] == [experiment.END.strip(), "after"]
-    assert (tmp_path / "figures" / "byteify-small.svg").read_text().startswith("<svg")
+    # Of one length there is no line to draw.
+    figure = tmp_path / "figures" / "byteify-small.svg"
+    assert not figure.exists()
+    (tmp_path / "results.json").write_text(json.dumps([*results, {**results[0], "steps": 1500, "raw": 2.0}]))
+    experiment.report(tmp_path, page)
+    assert figure.read_text().startswith("<svg")
