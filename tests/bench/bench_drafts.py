@@ -78,6 +78,11 @@ def train(folder: Path, steps: int, documents: int) -> Path:
     environment = {**os.environ, "STEPS": str(steps), "MAX_DOCUMENTS": str(documents), "PYTHON": sys.executable}
     command = [str(ROOT / "examples/compare.sh"), str(ROOT / "tests/bench/drafts.env"), str(folder), RUN]
     subprocess.run(command, check=True, env=environment)
+    return checkpoint_in(folder)
+
+
+def checkpoint_in(folder: Path) -> Path:
+    """Where the model of a folder is."""
     return folder / "runs" / RUN.replace(":", "-") / "checkpoint"
 
 

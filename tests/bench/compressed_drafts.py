@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bench_drafts import RUN, code
+from bench_drafts import RUN, checkpoint_in, code
 from harness import Row, report
 from numpy.typing import NDArray
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=160, help="to write after each")
     parser.add_argument("--temperature", type=float, default=0.8)
     args = parser.parse_args()
-    checkpoint = open_checkpoint(args.folder / "runs" / RUN.replace(":", "-") / "checkpoint")
+    checkpoint = open_checkpoint(checkpoint_in(args.folder))
     model = ByteModel(Architecture.from_args(checkpoint.args), checkpoint.tensors)
     compressor = PreparedDataset.open(str(args.folder / "data" / "corpus")).compressor(RUN.partition(":")[2])
     found: dict[str, list[list[tuple[int, int]]]] = {name: [] for name in PLACES}

@@ -15,9 +15,9 @@ from ..network import ByteModel, Cache
 from .completion import Row
 
 _UNITS: Final = 256.0
-_SURE: Final = 0.5
-"""How probable what is guessed ahead has to be: one guess in two costs its pass less than it saves."""
 _EXACT: Final = (torch.float64, torch.float32)
+_SURE: Final = 0.5
+"""How probable what is guessed ahead has to be: less is wrong too often."""
 
 
 class Reader(Protocol):
