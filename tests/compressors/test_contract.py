@@ -15,6 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import golden_compressors
 import numpy as np
 import pytest
 from encoded_spans import spans_of
@@ -241,10 +242,7 @@ class TestGolden:
 
     @pytest.mark.parametrize("name", GOLDEN)
     def test_codes_are_what_they_were(self, name):
-        folder = FIXTURES / name
-        golden = json.loads((folder / "golden.json").read_text())
-        files = {suffix: (folder / suffix).read_bytes() for suffix in golden["files"]}
-        compressor = compressors.load(golden.get("compressor", name), golden["config"], files)
+        golden, compressor = golden_compressors.record(name), golden_compressors.golden(name)
         assert compressor.fingerprint == golden["fingerprint"]
         codes = np.frombuffer(base64.b64decode(golden["codes"]), dtype=golden["dtype"])
         assert not compressor.lossless or compressor.decode(codes) == TEXT

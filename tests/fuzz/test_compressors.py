@@ -1,47 +1,25 @@
 """Symbols, dictionaries, models and tries that no compressor has made."""
 
 import base64
-import json
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fuzzing import damaged, inputs
+from golden_compressors import FIXTURES, files_of, golden, load, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy import compressors
 from megatron_proxy.errors import CompressorError
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 TEXT = (FIXTURES / "text.txt").read_bytes()[:700]
 NAMES = sorted(path.name for path in FIXTURES.iterdir() if path.is_dir())
-WITH_FILES = [name for name in NAMES if json.loads((FIXTURES / name / "golden.json").read_text())["files"]]
+WITH_FILES = [name for name in NAMES if record(name)["files"]]
 
 edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_size=9)), min_size=1, max_size=4)
 anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.integers())
-
-
-@cache
-def golden(name):
-    return json.loads((FIXTURES / name / "golden.json").read_text())
-
-
-@cache
-def files_of(name):
-    return {suffix: (FIXTURES / name / suffix).read_bytes() for suffix in golden(name)["files"]}
-
-
-def load(name, config, files):
-    """A fixture is of a compressor, or of another form of one."""
-    return compressors.load(golden(name).get("compressor", name), config, files)
-
-
-@cache
-def whole(name):
-    return load(name, golden(name)["config"], files_of(name))
+whole = cache(golden)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -49,8 +27,8 @@ def whole(name):
 @given(data=st.data())
 def test_any_symbols_are_decoded_or_refused(tried, name, data):
     tried(f"symbols for {name}")
-    dtype = np.dtype(golden(name)["dtype"])
-    codes = np.frombuffer(base64.b64decode(golden(name)["codes"]), dtype)[: data.draw(st.integers(0, 300))]
+    dtype = np.dtype(record(name)["dtype"])
+    codes = np.frombuffer(base64.b64decode(record(name)["codes"]), dtype)[: data.draw(st.integers(0, 300))]
     # Of any size: a damaged view holds what its dtype can hold.
     numbers = st.integers(0, int(np.iinfo(dtype).max)) | st.integers(0, whole(name).vocabulary.num_codes - 1)
     for _ in range(data.draw(st.integers(0, 5))):
@@ -69,7 +47,7 @@ def test_a_compressor_of_damaged_files_is_refused_or_keeps_its_promise(tried, na
     files = dict(files_of(name))
     suffix = data.draw(st.sampled_from(sorted(files)))
     files[suffix] = damaged(files[suffix], data.draw(edits))
-    keeps_its_promise(name, golden(name)["config"], files)
+    keeps_its_promise(name, record(name)["config"], files)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,7 +55,7 @@ def test_a_compressor_of_damaged_files_is_refused_or_keeps_its_promise(tried, na
 @given(data=st.data())
 def test_a_compressor_of_any_configuration_is_refused_or_keeps_its_promise(tried, name, data):
     tried(f"configuration of {name}")
-    config = dict(golden(name)["config"])
+    config = dict(record(name)["config"])
     for key in data.draw(st.lists(st.sampled_from([*sorted(config), "another"]), max_size=2)):
         config[key] = data.draw(anything)
     if data.draw(st.booleans()):
