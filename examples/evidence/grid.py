@@ -122,9 +122,10 @@ def _cells() -> Iterator[Cell]:
     yield from (Cell(arm, seed=seed) for seed in SEEDS for arm in SAME_RATES)
     yield from (Cell(GZIP, seed=seed) for seed in SEEDS)
     yield from (Cell(BYTES, seed=seed, vocabulary=OWN) for seed in SEEDS)
+    yield from (Cell(f"proxy:{name}") for name in ("zstd", "trie", "neural", "halfbyte"))
+    yield from (Cell(arm, size=size, budget=min(BUDGETS)) for size in SIZES for arm in trend)
     for budget in BUDGETS:
         yield from (Cell(arm, budget=budget) for arm in trend)
-    yield from (Cell(f"proxy:{name}") for name in ("zstd", "trie", "neural", "halfbyte"))
     yield Cell(TOKENIZER)
     yield from (Cell(f"interleaved:sentencepiece@{rate}") for rate in (0.75, 0.9))
     yield Cell(f"{INTERLEAVED}+")
