@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError
@@ -55,8 +56,8 @@ def dtype(args: argparse.Namespace) -> torch.dtype | None:
     return None if args.dtype is None else getattr(torch, args.dtype)
 
 
-def load(args: argparse.Namespace) -> tuple[Checkpoint, ByteModel]:
-    """The checkpoint and the model that the flags name.
+def load(args: argparse.Namespace, *, looks_ahead: bool = False) -> tuple[Checkpoint, ByteModel]:
+    """The checkpoint and the model that the flags name, with its layer that looks ahead only where that is wanted.
 
     Raises
     ------
@@ -74,7 +75,9 @@ def load(args: argparse.Namespace) -> tuple[Checkpoint, ByteModel]:
         memory.keep_freed()
     computed = dtype(args) or (torch.float32 if device == "cpu" else torch.bfloat16)
     checkpoint = open_checkpoint(args.load, args.iteration)
-    return checkpoint, ByteModel(Architecture.from_args(checkpoint.args), checkpoint.tensors, device, computed)
+    shape = Architecture.from_args(checkpoint.args)
+    shape = replace(shape, looks_ahead=shape.looks_ahead and looks_ahead)
+    return checkpoint, ByteModel(shape, checkpoint.tensors, device, computed)
 
 
 def compressor(prefix: str, checkpoint: Checkpoint) -> Compressor:

@@ -87,7 +87,7 @@ def loads(monkeypatch):
         model = random_model.model(replace(random_model.LLAMA, **changes))
         args = Namespace(proxy_compression="toy", padded_vocab_size=model.architecture.vocabulary)
         checkpoint = Namespace(folder=Path("c"), iteration=1, args=args, sentinels=sentinels)
-        monkeypatch.setattr(_model, "load", lambda args: (checkpoint, model))
+        monkeypatch.setattr(_model, "load", lambda args, **_: (checkpoint, model))
         return checkpoint
 
     return loads
@@ -150,6 +150,17 @@ def test_drafts_change_no_line_of_the_answer(here, loads, capfd):
         for draft in (["lookup", "--draft-bytes", "5"], ["strings", "--data-prefix", "p"], ["mtp"]):
             assert cli.main([*command, *more, "--draft", *draft]) == 0
             assert capfd.readouterr().out == expected
+
+
+def test_the_layer_that_looks_ahead_is_read_for_its_drafts_alone(here, monkeypatch, capsys):
+    """It may be of a kind that only Megatron knows."""
+    shape = replace(random_model.LLAMA, looks_ahead=True)
+    made = random_model.checkpoint(shape, random_model.tensors(random_model.LLAMA))
+    monkeypatch.setattr("megatron_proxy.model.checkpoint.open_checkpoint", lambda folder, iteration: made)
+    command = ["generate", "--load", "c", "--prompt", "a", "--max-bytes", "2", "--device", "cpu"]
+    assert cli.main([*command, "--draft", "lookup"]) == 0
+    assert cli.main([*command, "--draft", "mtp"]) == 1
+    assert "the checkpoint has no tensor 'mtp.layers.0.enorm.weight'" in capsys.readouterr().err
 
 
 def test_strings_to_draft_from_that_are_not_there(here, capsys):
