@@ -1,9 +1,13 @@
 """Models with random weights, under Megatron's names."""
 
+from argparse import Namespace
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from megatron_proxy.model.checkpoint import Checkpoint
 from megatron_proxy.model.network import Architecture, ByteModel
 from megatron_proxy.model.network.architecture import Rope
 
@@ -81,3 +85,49 @@ def tensors(shape: Architecture) -> RandomTensors:
 def model(shape: Architecture = LLAMA, dtype: torch.dtype = torch.float64) -> ByteModel:
     """In float64, so that a difference is a mistake and not rounding."""
     return ByteModel(shape, tensors(shape), dtype=dtype)
+
+
+def args(shape: Architecture = LLAMA, **others: Any) -> Namespace:
+    """The arguments that Megatron would have been run with."""
+    rope, window = shape.rope, shape.window
+    positions = "rope" if rope else "learned_absolute" if shape.learned_positions else "none"
+    found = {
+        "num_layers": shape.layers,
+        "hidden_size": shape.hidden,
+        "num_attention_heads": shape.heads,
+        "group_query_attention": shape.groups != shape.heads,
+        "num_query_groups": shape.groups,
+        "kv_channels": shape.head_dim,
+        "ffn_hidden_size": shape.ffn,
+        "padded_vocab_size": shape.vocabulary,
+        "seq_length": shape.context,
+        "max_position_embeddings": shape.context,
+        "normalization": shape.norm,
+        "layernorm_epsilon": shape.norm_epsilon,
+        "layernorm_zero_centered_gamma": shape.zero_centered_norm,
+        "swiglu": shape.gated,
+        "squared_relu": shape.activation == "squared_relu",
+        "openai_gelu": shape.activation == "gelu_tanh",
+        "add_bias_linear": shape.linear_bias,
+        "add_qkv_bias": shape.qkv_bias,
+        "untie_embeddings_and_output_weights": not shape.tied,
+        "position_embedding_type": positions,
+        "rotary_base": rope and rope.base,
+        "rotary_percent": rope and rope.dimensions / shape.head_dim,
+        "rotary_interleaved": rope and rope.interleaved,
+        "use_rope_scaling": rope and rope.llama3,
+        "qk_layernorm": shape.qk_norm,
+        "proxy_format_embedding": shape.formats,
+        "window_size": window and (window - 1, 0),
+        "mtp_num_layers": 1 if shape.looks_ahead else None,
+    }
+    return Namespace(**found | others)
+
+
+def checkpoint(
+    shape: Architecture = LLAMA, weights: Any = None, iteration: int | None = 1, **others: Any
+) -> Checkpoint:
+    """As if read from a folder; trained in the mode ``sentinel`` with zstd unless ``others`` says otherwise."""
+    trained = {"proxy_compression": "zstd", "proxy_mode": "sentinel", "proxy_final_mode": None} | others
+    folder = Path("release" if iteration is None else f"iter_{iteration:07d}")
+    return Checkpoint(folder, iteration, args(shape, **trained), weights or tensors(shape))

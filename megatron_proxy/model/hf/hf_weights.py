@@ -16,8 +16,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from ..checkpoint import Tensors
 from ..network.architecture import Architecture
-from ..network.weights import Linear, Source, WeightReader
+from ..network.weights import Linear, WeightReader
 from .families import Family
 from .megatron_weights import EMBEDDING, FINAL_NORM, OUTPUT
 from .views import View
@@ -29,7 +30,7 @@ _WORDS: Final = "embedding.word_embeddings.weight"
 class HfWeights:
     """The weights under the names of transformers in one dtype, made one Megatron tensor at a time."""
 
-    source: Source
+    source: Tensors
     shape: Architecture
     family: Family
     view: View

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ...errors import UnsupportedError
 
@@ -132,11 +132,6 @@ class Architecture:
         )
 
 
-class _Refusal(NamedTuple):
-    flag: str
-    given: Callable[[argparse.Namespace], Any]
-
-
 def _get(args: argparse.Namespace, name: str, default: Any = None) -> Any:
     """An argument that some releases do not have, or leave at None."""
     value = getattr(args, name, default)
@@ -151,39 +146,39 @@ def _other_than(name: str, *values: Any) -> Callable[[argparse.Namespace], Any]:
     return lambda args: _get(args, name, values[0]) not in values
 
 
-_REFUSALS: Final = (
-    _Refusal("--num-experts", _set("num_experts")),
-    _Refusal("--multi-latent-attention", _set("multi_latent_attention")),
-    _Refusal("--experimental-attention-variant", _set("experimental_attention_variant")),
-    _Refusal("--hybrid-layer-pattern", _set("hybrid_layer_pattern")),
-    _Refusal("--hybrid-override-pattern", _set("hybrid_override_pattern")),
-    _Refusal("--heterogeneous-layers-config-path", _set("heterogeneous_layers_config_path")),
-    _Refusal("--spec", _set("spec")),
-    _Refusal("--position-embedding-type", _other_than("position_embedding_type", "learned_absolute", "rope", "none")),
-    _Refusal("--normalization", _other_than("normalization", "LayerNorm", "RMSNorm")),
-    _Refusal("--no-rope-freq", _set("no_rope_freq")),
+_REFUSALS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
+    "--num-experts": _set("num_experts"),
+    "--multi-latent-attention": _set("multi_latent_attention"),
+    "--experimental-attention-variant": _set("experimental_attention_variant"),
+    "--hybrid-layer-pattern": _set("hybrid_layer_pattern"),
+    "--hybrid-override-pattern": _set("hybrid_override_pattern"),
+    "--heterogeneous-layers-config-path": _set("heterogeneous_layers_config_path"),
+    "--spec": _set("spec"),
+    "--position-embedding-type": _other_than("position_embedding_type", "learned_absolute", "rope", "none"),
+    "--normalization": _other_than("normalization", "LayerNorm", "RMSNorm"),
+    "--no-rope-freq": _set("no_rope_freq"),
     # Releases differ in whether this one does anything.
-    _Refusal("--rotary-seq-len-interpolation-factor", _set("rotary_seq_len_interpolation_factor")),
+    "--rotary-seq-len-interpolation-factor": _set("rotary_seq_len_interpolation_factor"),
     # Megatron's pair says how many ids are seen before a position, and how many after it.
-    _Refusal("--window-size", lambda args: (_get(args, "window_size") or (0, 0))[1] != 0),
-    _Refusal("--window-attn-skip-freq", lambda args: _get(args, "window_size") and _get(args, "window_attn_skip_freq")),
-    _Refusal("--softmax-type", _other_than("softmax_type", "vanilla")),
-    _Refusal("--attention-output-gate", _set("attention_output_gate")),
-    _Refusal("--qk-l2-norm", _set("qk_l2_norm")),
-    _Refusal("--quick-geglu", _set("quick_geglu")),
-    _Refusal("--activation-func-clamp-value", _set("activation_func_clamp_value")),
-    _Refusal("--apply-residual-connection-post-layernorm", _set("apply_residual_connection_post_layernorm")),
-    _Refusal("--use-mup", _set("use_mup")),
-    _Refusal("--enable-hyper-connections", _set("enable_hyper_connections")),
-)
+    "--window-size": lambda args: (_get(args, "window_size") or (0, 0))[1] != 0,
+    "--window-attn-skip-freq": lambda args: _get(args, "window_size") and _get(args, "window_attn_skip_freq"),
+    "--softmax-type": _other_than("softmax_type", "vanilla"),
+    "--attention-output-gate": _set("attention_output_gate"),
+    "--qk-l2-norm": _set("qk_l2_norm"),
+    "--quick-geglu": _set("quick_geglu"),
+    "--activation-func-clamp-value": _set("activation_func_clamp_value"),
+    "--apply-residual-connection-post-layernorm": _set("apply_residual_connection_post_layernorm"),
+    "--use-mup": _set("use_mup"),
+    "--enable-hyper-connections": _set("enable_hyper_connections"),
+}
 
 
 def _refuse_others(args: argparse.Namespace) -> None:
-    for refusal in _REFUSALS:
-        if refusal.given(args):
+    for flag, is_given in _REFUSALS.items():
+        if is_given(args):
             raise UnsupportedError(
                 "the model was trained with this flag, and raw-byte use has no place for it",
-                where=refusal.flag,
+                where=flag,
                 fix="use Megatron's own inference on the checkpoint",
             )
 

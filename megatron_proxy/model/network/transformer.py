@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ...errors import ConfigurationError
 from ...vocab import COMPRESSED_OPEN, NUM_SPECIALS, RAW_OPEN, SYMBOL_OFFSET
+from ..checkpoint import Tensors
 from .architecture import Architecture, Rope
 from .cache import Cache
-from .weights import Ahead, Layer, Norm, Source, WeightReader
+from .weights import Ahead, Layer, Norm, WeightReader
 
 _ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
     "silu": F.silu,
@@ -81,7 +82,7 @@ class ByteModel:
     def __init__(
         self,
         architecture: Architecture,
-        source: Source,
+        source: Tensors,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ...errors import CheckpointError
+from ..checkpoint import Tensors
 from .architecture import Architecture
-
-
-class Source(Protocol):
-    """Where tensors come from: :class:`megatron_proxy.model.checkpoint.Tensors`."""
-
-    shapes: dict[str, tuple[int, ...]]
-
-    def read(self, name: str) -> Tensor:
-        """One whole tensor."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,7 @@ class WeightReader:
     """Reads Megatron's names as parts of a model, onto a device and in one dtype."""
 
     def __init__(
-        self, source: Source, architecture: Architecture, device: torch.device | str, dtype: torch.dtype
+        self, source: Tensors, architecture: Architecture, device: torch.device | str, dtype: torch.dtype
     ) -> None:
         self._source = source
         self._architecture = architecture

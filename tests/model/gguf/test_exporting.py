@@ -1,8 +1,6 @@
 """GGUF files, read back by the package gguf; what llama.cpp makes of them is in test_llama_cpp.py."""
 
-from argparse import Namespace
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,21 +12,13 @@ import random_model  # noqa: E402
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, UnsupportedError  # noqa: E402
 from megatron_proxy.model import gguf as ours  # noqa: E402
-from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.model.gguf.exporting import modelfile  # noqa: E402
 from megatron_proxy.model.gguf.tensors import renamed, reordered, rope_factors  # noqa: E402
 from megatron_proxy.model.gguf.tokens import Kind, tokens  # noqa: E402
 from megatron_proxy.model.hf import families  # noqa: E402
 from megatron_proxy.model.hf.hf_weights import HfWeights  # noqa: E402
 from megatron_proxy.model.hf.views import RawView  # noqa: E402
-from megatron_proxy.model.network import Architecture  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402
-
-
-def checkpoint(monkeypatch, shape=random_model.LLAMA, mode="sentinel"):
-    monkeypatch.setattr(Architecture, "from_args", classmethod(lambda cls, args: shape))
-    args = Namespace(proxy_compression="zstd", proxy_mode=mode, proxy_final_mode=None)
-    return Checkpoint(Path("iter_0000001"), 1, args, random_model.tensors(shape))
 
 
 def test_every_byte_is_a_token_and_the_space_a_plain_one():
@@ -84,7 +74,7 @@ def test_the_modelfile_takes_the_prompt_as_it_is():
 def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gguf", None)
     with pytest.raises(ConfigurationError, match="--format gguf: the package gguf is not installed"):
-        ours.export(checkpoint(monkeypatch), tmp_path / "g")
+        ours.export(random_model.checkpoint(), tmp_path / "g")
 
 
 @pytest.fixture
@@ -93,8 +83,8 @@ def gguf():
 
 
 @pytest.mark.parametrize("mode", ["sentinel", "vanilla"])
-def test_the_file_says_what_the_model_is(gguf, tmp_path, monkeypatch, mode):
-    ours.export(checkpoint(monkeypatch, mode=mode), tmp_path / "g", dtype=torch.float32)
+def test_the_file_says_what_the_model_is(gguf, tmp_path, mode):
+    ours.export(random_model.checkpoint(proxy_mode=mode), tmp_path / "g", dtype=torch.float32)
     fields = gguf.GGUFReader(tmp_path / "g" / "model.gguf").fields
     found = {name: field.contents() for name, field in fields.items()}
     bos, eos = (12, 13) if mode == "sentinel" else (2, 2)
@@ -121,8 +111,8 @@ SHAPES = {
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_weights_come_back_as_they_were(gguf, tmp_path, monkeypatch, shape, dtype):
-    made = checkpoint(monkeypatch, shape)
+def test_weights_come_back_as_they_were(gguf, tmp_path, shape, dtype):
+    made = random_model.checkpoint(shape)
     ours.export(made, tmp_path / "g", dtype=dtype)
     reader = gguf.GGUFReader(tmp_path / "g" / "model.gguf")
     weights = HfWeights(made.tensors, shape, families.of_shape(shape), RawView(True), torch.float32)
@@ -139,18 +129,18 @@ def test_weights_come_back_as_they_were(gguf, tmp_path, monkeypatch, shape, dtyp
 
 
 def test_the_command(gguf, tmp_path, monkeypatch, capsys):
-    made, folder = checkpoint(monkeypatch), tmp_path / "g"
+    made, folder = random_model.checkpoint(), tmp_path / "g"
     monkeypatch.setattr("megatron_proxy.model.checkpoint.open_checkpoint", lambda folder, iteration: made)
     assert cli.main(["export", "--load", "c", "--output", str(folder), "--format", "gguf", "--dtype", "float16"]) == 0
     assert f"wrote {folder}: llama-cli -m {folder / 'model.gguf'}" in capsys.readouterr().out
     assert sorted(path.name for path in folder.iterdir()) == ["Modelfile", "model.gguf"]
 
 
-def test_what_llama_cannot_express_is_refused(gguf, tmp_path, monkeypatch):
+def test_what_llama_cannot_express_is_refused(gguf, tmp_path):
     for flag, lacking in (("--qk-layernorm", {"qk_norm": True}), ("--window-size", {"window": 8})):
         with pytest.raises(UnsupportedError, match=f"{flag}: the model was trained so, and the Llama of llama.cpp"):
-            ours.export(checkpoint(monkeypatch, replace(random_model.LLAMA, **lacking)), tmp_path / "g")
+            ours.export(random_model.checkpoint(replace(random_model.LLAMA, **lacking)), tmp_path / "g")
     (tmp_path / "there").mkdir()
     with pytest.raises(ConfigurationError, match="exists already"):
-        ours.export(checkpoint(monkeypatch), tmp_path / "there")
+        ours.export(random_model.checkpoint(), tmp_path / "there")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]

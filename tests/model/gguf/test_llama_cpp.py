@@ -2,9 +2,7 @@
 
 import json
 import urllib.request
-from argparse import Namespace
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,13 +12,11 @@ xllamacpp = pytest.importorskip("xllamacpp")
 
 import random_model  # noqa: E402
 
-from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.model.gguf import export  # noqa: E402
 from megatron_proxy.model.hf import families  # noqa: E402
 from megatron_proxy.model.hf.hf_weights import HfWeights  # noqa: E402
 from megatron_proxy.model.hf.shape import config  # noqa: E402
 from megatron_proxy.model.hf.views import RawView  # noqa: E402
-from megatron_proxy.model.network import Architecture  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402
 from megatron_proxy.vocab import RAW_OPEN  # noqa: E402
 
@@ -39,10 +35,7 @@ class Served:
     """A model in llama.cpp's server."""
 
     def __init__(self, folder, shape, dtype=torch.float32):
-        args = Namespace(proxy_compression="zstd", proxy_mode="sentinel", proxy_final_mode=None)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Architecture, "from_args", classmethod(lambda cls, args: shape))
-            export(Checkpoint(Path("iter_0000001"), 1, args, random_model.tensors(shape)), folder, dtype=dtype)
+        export(random_model.checkpoint(shape), folder, dtype=dtype)
         settings = xllamacpp.CommonParams()
         settings.model.path = str(folder / "model.gguf")
         settings.warmup, settings.n_parallel, settings.verbosity = False, 1, 0

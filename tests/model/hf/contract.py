@@ -13,19 +13,15 @@ import hashlib
 import json
 import sys
 import tempfile
-from argparse import Namespace
 from pathlib import Path
 from typing import Any, Final
 
 sys.path.append(str(Path(__file__).parents[2] / "helpers"))
 
-import pytest
 import random_model
 import torch
 
-from megatron_proxy.model.checkpoint import Checkpoint
 from megatron_proxy.model.hf import export
-from megatron_proxy.model.network import Architecture
 
 CONTRACT: Final = Path(__file__).with_name("contract.json")
 FILES: Final = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -34,11 +30,7 @@ TEXTS: Final = ("def f(x):\n\treturn 'é<raw></raw>😀'\x00\r\n", "x")
 
 def make(folder: Path) -> None:
     """Export a model with random weights, always the same."""
-    args = Namespace(proxy_compression="zstd", proxy_mode="sentinel", proxy_final_mode=None)
-    made = Checkpoint(Path("iter_0000001"), 1, args, random_model.tensors(random_model.LLAMA))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Architecture, "from_args", classmethod(lambda cls, args: random_model.LLAMA))
-        export(made, folder, dtype=torch.float32)
+    export(random_model.checkpoint(), folder, dtype=torch.float32)
 
 
 def digests(folder: Path) -> dict[str, str]:

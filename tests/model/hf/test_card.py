@@ -2,9 +2,7 @@
 
 import json
 import re
-from argparse import Namespace
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +13,7 @@ import random_model  # noqa: E402
 
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import ConfigurationError  # noqa: E402
-from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.model.hf import card, export  # noqa: E402
-from megatron_proxy.model.network import Architecture  # noqa: E402
 
 SHAPE = replace(random_model.LLAMA, context=512)
 FOUND = {
@@ -34,13 +30,11 @@ FOUND = {
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
+def write(tmp_path):
     """Exports a random model and gives the folder's card."""
 
     def write(*evaluations, **args):
-        monkeypatch.setattr(Architecture, "from_args", classmethod(lambda cls, args: SHAPE))
-        given = Namespace(proxy_compression="zstd", proxy_mode="sentinel", proxy_final_mode=None, **args)
-        made = Checkpoint(Path("iter_0000500"), 500, given, random_model.tensors(SHAPE))
+        made = random_model.checkpoint(SHAPE, iteration=500, **args)
         export(made, tmp_path / "my model", dtype=torch.float32, overwrite=True, evaluations=evaluations)
         return (tmp_path / "my model" / "README.md").read_text()
 

@@ -2,7 +2,6 @@
 
 import json
 import weakref
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import random_model  # noqa: E402
 
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, UnsupportedError  # noqa: E402
-from megatron_proxy.model.checkpoint import Checkpoint, open_checkpoint  # noqa: E402
+from megatron_proxy.model.checkpoint import open_checkpoint  # noqa: E402
 from megatron_proxy.model.generation import Limits, generate  # noqa: E402
 from megatron_proxy.model.hf import export, families  # noqa: E402
 from megatron_proxy.model.hf.tokenizer import byte_characters  # noqa: E402
@@ -47,22 +46,16 @@ CLASSES = {
 TEXT = "def f(x):\n\treturn 'é<raw></raw>😀'\x00\r\n"
 
 
-def checkpoint(monkeypatch, shape: Architecture, mode: str = "sentinel") -> Checkpoint:
-    monkeypatch.setattr(Architecture, "from_args", classmethod(lambda cls, args: shape))
-    args = Namespace(proxy_compression="zstd", proxy_mode=mode, proxy_final_mode=None)
-    return Checkpoint(Path("iter_0000001"), 1, args, random_model.tensors(shape))
-
-
 def load(folder: Path):
     return transformers.AutoModelForCausalLM.from_pretrained(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_logits_of_the_byte_rows_are_the_same(kind, tmp_path, monkeypatch):
+def test_logits_of_the_byte_rows_are_the_same(kind, tmp_path):
     shape, expected_class = KINDS[kind], CLASSES.get(kind, "LlamaForCausalLM")
     if not hasattr(transformers, expected_class):
         pytest.skip(f"this release of transformers has no {expected_class}")
-    export(checkpoint(monkeypatch, shape), tmp_path / "hf", dtype=torch.float32)
+    export(random_model.checkpoint(shape), tmp_path / "hf", dtype=torch.float32)
     exported = load(tmp_path / "hf")
     assert type(exported).__name__ == expected_class
     ids = torch.tensor([[RAW_OPEN, *(byte + BYTE_OFFSET for byte in bytes(range(0, 256, 9)))]])
@@ -71,8 +64,8 @@ def test_logits_of_the_byte_rows_are_the_same(kind, tmp_path, monkeypatch):
     assert (exported(ids).logits - expected).abs().max() < 1e-4
 
 
-def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
-    made = checkpoint(monkeypatch, LLAMA)
+def test_shards_hold_every_tensor_once(tmp_path):
+    made = random_model.checkpoint(LLAMA)
     export(made, tmp_path / "one", dtype=torch.float32)
     export(made, tmp_path / "many", dtype=torch.float32, shard_bytes=8000)
     index = json.loads((tmp_path / "many" / "model.safetensors.index.json").read_text())
@@ -86,7 +79,7 @@ def test_shards_hold_every_tensor_once(tmp_path, monkeypatch):
 
 
 def test_no_more_than_a_tensor_and_a_shard_are_held(tmp_path, monkeypatch):
-    made = checkpoint(monkeypatch, replace(LLAMA, layers=6))
+    made = random_model.checkpoint(replace(LLAMA, layers=6))
     made_so_far, alive, read = [], [], made.tensors.read
 
     def watched(name):
@@ -105,8 +98,8 @@ def test_no_more_than_a_tensor_and_a_shard_are_held(tmp_path, monkeypatch):
     assert len(sizes) > 4
 
 
-def test_the_tokenizer_makes_bytes_behind_the_sentinel(tmp_path, monkeypatch):
-    export(checkpoint(monkeypatch, LLAMA), tmp_path / "hf")
+def test_the_tokenizer_makes_bytes_behind_the_sentinel(tmp_path):
+    export(random_model.checkpoint(LLAMA), tmp_path / "hf")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     ids = tokenizer(TEXT).input_ids
     assert ids == [RAW_OPEN, *(byte + BYTE_OFFSET for byte in TEXT.encode())]
@@ -117,8 +110,8 @@ def test_the_tokenizer_makes_bytes_behind_the_sentinel(tmp_path, monkeypatch):
     assert len(tokenizer) == 320
 
 
-def test_prompts_in_a_batch_are_continued_as_each_alone(tmp_path, monkeypatch):
-    export(checkpoint(monkeypatch, LLAMA), tmp_path / "hf", dtype=torch.float32)
+def test_prompts_in_a_batch_are_continued_as_each_alone(tmp_path):
+    export(random_model.checkpoint(LLAMA), tmp_path / "hf", dtype=torch.float32)
     model, tokenizer = load(tmp_path / "hf"), transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     prompts = ["def f(", "x", "naïve 😀"]
 
@@ -129,8 +122,8 @@ def test_prompts_in_a_batch_are_continued_as_each_alone(tmp_path, monkeypatch):
     assert written(prompts) == [text for prompt in prompts for text in written([prompt])]
 
 
-def test_every_byte_and_special_goes_there_and_back(tmp_path, monkeypatch):
-    export(checkpoint(monkeypatch, LLAMA), tmp_path / "hf")
+def test_every_byte_and_special_goes_there_and_back(tmp_path):
+    export(random_model.checkpoint(LLAMA), tmp_path / "hf")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     text = "".join(map(chr, range(0x300))) + "😀 a , b . <pad>\r\n"
     assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
@@ -138,8 +131,8 @@ def test_every_byte_and_special_goes_there_and_back(tmp_path, monkeypatch):
     assert tokenizer.convert_tokens_to_ids(tokenizer.convert_ids_to_tokens(range(320))) == list(range(320))
 
 
-def test_without_sentinels_a_text_follows_an_eos(tmp_path, monkeypatch):
-    export(checkpoint(monkeypatch, LLAMA, mode="vanilla"), tmp_path / "hf")
+def test_without_sentinels_a_text_follows_an_eos(tmp_path):
+    export(random_model.checkpoint(LLAMA, proxy_mode="vanilla"), tmp_path / "hf")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     assert tokenizer("ab").input_ids == [EOS, 97 + BYTE_OFFSET, 98 + BYTE_OFFSET]
     assert json.loads((tmp_path / "hf" / "config.json").read_text())["eos_token_id"] == EOS
@@ -151,8 +144,8 @@ def test_byte_characters_are_those_of_all_byte_level_tokenizers():
     assert (characters[0x41], characters[0x20], characters[0x0A], characters[0xAD], characters[0xFF]) == tuple("AĠĊŃÿ")
 
 
-def test_what_is_there_is_not_replaced_unless_told(tmp_path, monkeypatch):
-    made = checkpoint(monkeypatch, LLAMA)
+def test_what_is_there_is_not_replaced_unless_told(tmp_path):
+    made = random_model.checkpoint(LLAMA)
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf" / "mine.txt").write_text("x")
     with pytest.raises(ConfigurationError, match="exists already"):
@@ -163,7 +156,7 @@ def test_what_is_there_is_not_replaced_unless_told(tmp_path, monkeypatch):
 
 
 def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    made = checkpoint(monkeypatch, LLAMA)
+    made = random_model.checkpoint(LLAMA)
     monkeypatch.setattr(made.tensors, "read", lambda name: 1 / 0 if "linear_fc2" in name else torch.zeros(9, 9))
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever goes wrong
         export(made, tmp_path / "hf", dtype=torch.float32)

@@ -1,6 +1,5 @@
 """Every architecture there and back: transformers' logits, ours after import, and transformers' after export again."""
 
-from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,11 +49,9 @@ def imported(folder: Path, prefix: Path, tokens: Bytes = Bytes.TOKENS) -> Megatr
     return MegatronWeights(found, importing.shape_of(found), rows.known + 12, rows, Drawing(1, 0.02))
 
 
-def checkpoint(weights: MegatronWeights, monkeypatch, mode: str = "sentinel") -> Checkpoint:
+def checkpoint(weights: MegatronWeights, mode: str = "sentinel") -> Checkpoint:
     shape = replace(weights.shape, vocabulary=weights.vocabulary)
-    monkeypatch.setattr(Architecture, "from_args", classmethod(lambda cls, args: shape))
-    args = Namespace(proxy_compression="hf", proxy_mode=mode, proxy_final_mode=None)
-    return Checkpoint(Path("release"), None, args, Imported(weights))
+    return random_model.checkpoint(shape, Imported(weights), None, proxy_compression="hf", proxy_mode=mode)
 
 
 def load(folder: Path):
@@ -66,7 +63,7 @@ def some_tokens(count: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", token_models.MODELS)
-def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path, monkeypatch):
+def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path):
     folder = token_models.write(tmp_path / "hf", kind)
     compressor = token_models.prepare(tmp_path / "data", folder)
     original = load(folder)
@@ -75,7 +72,7 @@ def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path, monk
         expected = original(ids).logits
     assert expected.std() > 0.3
     weights = imported(folder, tmp_path / "data")
-    made = checkpoint(weights, monkeypatch)
+    made = checkpoint(weights)
     ours = ByteModel(Architecture.from_args(made.args), made.tensors).logits(ids + SYMBOL_OFFSET)
     assert (ours[..., SYMBOL_OFFSET : weights.rows.known] - expected).abs().max() < 1e-4
     # The tokens again.
@@ -134,7 +131,7 @@ def test_megatron_loads_what_was_imported_and_gives_these_logits(kind, training,
     ]
 
 
-def test_tokens_with_byte_fallback_share_the_ids_of_bytes(tmp_path, monkeypatch):
+def test_tokens_with_byte_fallback_share_the_ids_of_bytes(tmp_path):
     folder = token_models.write(tmp_path / "hf", "Llama 2", token_models.byte_fallback())
     compressor = token_models.prepare(tmp_path / "data", folder)
     text = "return 'é🙂'\n".encode()
@@ -145,7 +142,7 @@ def test_tokens_with_byte_fallback_share_the_ids_of_bytes(tmp_path, monkeypatch)
     with torch.inference_mode():
         expected = load(folder)(ids).logits[0]
     weights = imported(folder, tmp_path / "data")
-    made = checkpoint(weights, monkeypatch)
+    made = checkpoint(weights)
     ours = ByteModel(Architecture.from_args(made.args), made.tensors).logits(torch.tensor([codes.tolist()]) + 64)[0]
     assert len(ours) == len(expected)
     assert (ours[:, torch.from_numpy(weights.rows.tokens.ids)] - expected).abs().max() < 1e-4
@@ -228,7 +225,7 @@ def test_a_token_that_opens_and_closes_texts_is_two_in_training(tmp_path, monkey
     folder = token_models.write(tmp_path / "hf", "SmolLM")
     compressor = token_models.prepare(tmp_path / "data", folder)
     weights = imported(folder, tmp_path / "data")
-    made, view = checkpoint(weights, monkeypatch), TokenView.of(folder, compressor, sentinels=True)
+    made, view = checkpoint(weights), TokenView.of(folder, compressor, sentinels=True)
     trained = made.tensors.read
 
     def read(name):
@@ -251,7 +248,7 @@ def test_a_token_that_opens_and_closes_texts_is_two_in_training(tmp_path, monkey
 def test_trained_without_sentinels_only_the_end_of_a_text_is_special(tmp_path, monkeypatch):
     folder = token_models.write(tmp_path / "hf")
     compressor = token_models.prepare(tmp_path / "data", folder)
-    made = checkpoint(imported(folder, tmp_path / "data"), monkeypatch, mode="vanilla")
+    made = checkpoint(imported(folder, tmp_path / "data"), mode="vanilla")
     trained = made.tensors.read
 
     def read(name):

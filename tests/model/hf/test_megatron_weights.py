@@ -3,7 +3,6 @@
 import itertools
 import json
 import shutil
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import tiny_data  # noqa: E402
 
 from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import CheckpointError, ConfigurationError, ProxyError, UnsupportedError  # noqa: E402
-from megatron_proxy.model.checkpoint import Checkpoint  # noqa: E402
 from megatron_proxy.model.hf import export, importing, megatron_weights, rows, shape  # noqa: E402
 from megatron_proxy.model.hf.folder import HfFolder, check_raw  # noqa: E402
 from megatron_proxy.model.network import Architecture  # noqa: E402
@@ -38,12 +36,8 @@ KINDS = {
 WORDS, OUTPUT = "embedding.word_embeddings.weight", "output_layer.weight"
 
 
-def exported(folder: Path, monkeypatch, kind: Architecture = LLAMA, mode: str = "sentinel", **options) -> Path:
-    args = Namespace(proxy_compression="zstd", proxy_mode=mode, proxy_final_mode=None)
-    with monkeypatch.context() as patched:
-        patched.setattr(Architecture, "from_args", classmethod(lambda cls, args: kind))
-        made = Checkpoint(Path("iter_0000001"), 1, args, random_model.tensors(kind))
-        export(made, folder, dtype=torch.float32, **options)
+def exported(folder: Path, kind: Architecture = LLAMA, mode: str = "sentinel", **options) -> Path:
+    export(random_model.checkpoint(kind, proxy_mode=mode), folder, dtype=torch.float32, **options)
     return folder
 
 
@@ -69,8 +63,8 @@ def megatrons_names(kind: Architecture) -> list[str]:
 
 @pytest.mark.parametrize("shard_bytes", [10**9, 8000], ids=["one file", "shards"])
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_every_tensor_comes_back(kind, shard_bytes, tmp_path, monkeypatch):
-    found = back(exported(tmp_path / "hf", monkeypatch, kind, shard_bytes=shard_bytes))
+def test_every_tensor_comes_back(kind, shard_bytes, tmp_path):
+    found = back(exported(tmp_path / "hf", kind, shard_bytes=shard_bytes))
     assert found.shape == replace(kind, vocabulary=320)
     tensors = random_model.tensors(kind)
     names = megatrons_names(kind)
@@ -90,8 +84,8 @@ def test_queries_keys_and_values_are_put_back_by_group():
     assert not torch.equal(sort_qkv(mixed, LLAMA), mixed)
 
 
-def test_new_rows_depend_on_the_seed_and_their_number_alone(tmp_path, monkeypatch):
-    folder = exported(tmp_path / "hf", monkeypatch)
+def test_new_rows_depend_on_the_seed_and_their_number_alone(tmp_path):
+    folder = exported(tmp_path / "hf")
     small, large, other = back(folder), back(folder, 2500), back(folder, seed=2)
     for name in (WORDS, OUTPUT):
         assert torch.equal(large.read(name)[:330], small.read(name))
@@ -119,9 +113,9 @@ def test_flags_are_those_of_the_model():
     assert not {"--untie-embeddings-and-output-weights", "--disable-bias-linear", "--num-query-groups"} & set(tied)
 
 
-def test_a_folder_that_transformers_saved_again_is_taken(tmp_path, monkeypatch):
+def test_a_folder_that_transformers_saved_again_is_taken(tmp_path):
     transformers = pytest.importorskip("transformers")
-    folder = exported(tmp_path / "hf", monkeypatch)
+    folder = exported(tmp_path / "hf")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         model.model.norm.weight += 1
@@ -164,15 +158,15 @@ def change(path: Path, **changes) -> None:
         ({"rope_parameters": {"rope_theta": float("nan")}}, UnsupportedError, "whole numbers .* not nan"),
     ],
 )
-def test_other_models_are_refused_by_name(changes, kind, told, tmp_path, monkeypatch):
-    folder = exported(tmp_path / "hf", monkeypatch)
+def test_other_models_are_refused_by_name(changes, kind, told, tmp_path):
+    folder = exported(tmp_path / "hf")
     change(folder / "config.json", **changes)
     with pytest.raises(kind, match=told):
         back(folder)
 
 
-def test_other_tokens_are_refused(tmp_path, monkeypatch):
-    folder = exported(tmp_path / "hf", monkeypatch)
+def test_other_tokens_are_refused(tmp_path):
+    folder = exported(tmp_path / "hf")
     content = json.loads((folder / "tokenizer.json").read_text())
     content["model"]["vocab"]["!"], content["model"]["vocab"]["a"] = 161, 97
     (folder / "tokenizer.json").write_text(json.dumps(content))
@@ -184,15 +178,15 @@ def test_other_tokens_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("changes", [{"model": {"vocab": [1]}}, {"added_tokens": [1, {"content": [1], "id": 1}]}])
-def test_tokens_of_another_form_are_refused(changes, tmp_path, monkeypatch):
-    folder = exported(tmp_path / "hf", monkeypatch)
+def test_tokens_of_another_form_are_refused(changes, tmp_path):
+    folder = exported(tmp_path / "hf")
     change(folder / "tokenizer.json", **changes)
     with pytest.raises(CheckpointError, match="its tokens are not the specials and the 256 bytes"):
         back(folder)
 
 
-def test_half_written_folders_are_told(tmp_path, monkeypatch):
-    whole = exported(tmp_path / "hf", monkeypatch, shard_bytes=8000)
+def test_half_written_folders_are_told(tmp_path):
+    whole = exported(tmp_path / "hf", shard_bytes=8000)
     with pytest.raises(CheckpointError, match="there is no such folder"):
         HfFolder(tmp_path / "nothing")
     shard = "model-00002-of-"
@@ -238,8 +232,8 @@ def test_numbers_that_make_no_sense(flag, value, told, tmp_path, capsys):
     assert f"{flag}: {told}" in capsys.readouterr().err
 
 
-def test_a_dataset_that_is_not_prepared_is_told_before_megatron_starts(tmp_path, monkeypatch):
-    folder = exported(tmp_path / "hf", monkeypatch)
+def test_a_dataset_that_is_not_prepared_is_told_before_megatron_starts(tmp_path):
+    folder = exported(tmp_path / "hf")
     with pytest.raises(ProxyError, match="is not a prepared dataset"):
         importing.import_folder(folder, tmp_path / "new", prefix=str(tmp_path / "none"), compressor="trie")
     tiny_data.prepare(tmp_path / "data", [b"ab", b"abc", b"abcd"])
@@ -249,7 +243,7 @@ def test_a_dataset_that_is_not_prepared_is_told_before_megatron_starts(tmp_path,
 
 
 def test_what_megatron_says_is_passed_on_and_nothing_is_left(tmp_path, monkeypatch):
-    folder = exported(tmp_path / "hf", monkeypatch)
+    folder = exported(tmp_path / "hf")
     tiny_data.prepare(tmp_path / "data", [b"ab", b"abc", b"abcd"])
     monkeypatch.setattr(importing, "_CHILD", "json.tool")
     before = sorted(tmp_path.iterdir())
@@ -258,8 +252,8 @@ def test_what_megatron_says_is_passed_on_and_nothing_is_left(tmp_path, monkeypat
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_files_that_do_not_fit_together(tmp_path, monkeypatch):
-    folder = exported(tmp_path / "hf", monkeypatch, shard_bytes=20_000)
+def test_files_that_do_not_fit_together(tmp_path):
+    folder = exported(tmp_path / "hf", shard_bytes=20_000)
     index = folder / "model.safetensors.index.json"
     content = json.loads(index.read_text())
     content["weight_map"]["model.more.weight"] = content["weight_map"]["model.norm.weight"]
@@ -271,7 +265,7 @@ def test_files_that_do_not_fit_together(tmp_path, monkeypatch):
         HfFolder(folder)
 
 
-def test_a_dtype_that_is_not_trained_in(tmp_path, monkeypatch):
-    found = HfFolder(exported(tmp_path / "hf", monkeypatch))
+def test_a_dtype_that_is_not_trained_in(tmp_path):
+    found = HfFolder(exported(tmp_path / "hf"))
     with pytest.raises(ConfigurationError, match=r"^--dtype: Megatron does not train in torch\.float64\n.*float32$"):
         importing._dtype_flags(found, torch.float64)

@@ -3,7 +3,6 @@
 That it computes what Megatron computes is tested in tests/model/checkpoint/test_checkpoint.py.
 """
 
-from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -123,42 +122,21 @@ def test_a_missing_tensor_is_told():
         ByteModel(LLAMA, tensors)
 
 
-ARGS = {
-    "num_layers": 2,
-    "hidden_size": 24,
-    "num_attention_heads": 4,
-    "group_query_attention": True,
-    "num_query_groups": 2,
-    "kv_channels": 8,
-    "ffn_hidden_size": 40,
-    "padded_vocab_size": 330,
-    "seq_length": 32,
-    "max_position_embeddings": 64,
-    "normalization": "RMSNorm",
-    "layernorm_epsilon": 1e-5,
-    "swiglu": True,
-    "add_bias_linear": False,
-    "untie_embeddings_and_output_weights": True,
-    "position_embedding_type": "rope",
-    "rotary_base": 10000,
-    "rotary_percent": 1.0,
-}
-
-
 def test_architecture_from_megatrons_arguments():
-    assert Architecture.from_args(Namespace(**ARGS)) == LLAMA
-    fused = {**ARGS, "swiglu": False, "add_bias_linear": True, "bias_gelu_fusion": True, "rotary_percent": 0.5}
-    found = Architecture.from_args(Namespace(**fused, proxy_format_embedding=True))
+    for shape in KINDS.values():
+        assert Architecture.from_args(random_model.args(shape, max_position_embeddings=64)) == shape
+    fused = {"swiglu": False, "add_bias_linear": True, "bias_gelu_fusion": True, "rotary_percent": 0.5}
+    found = Architecture.from_args(random_model.args(**fused, proxy_format_embedding=True))
     assert (found.activation, found.gated, found.qkv_bias, found.formats) == ("gelu_tanh", False, True, True)
     assert found.rope == Rope(4, 10000.0)
 
 
 def test_windows_are_those_that_every_layer_has():
     """Megatron's pair counts the ids before a position, ours that one too."""
-    assert Architecture.from_args(Namespace(**ARGS, window_size=(15, 0))) == replace(LLAMA, window=16)
-    assert Architecture.from_args(Namespace(**ARGS, window_size=(-1, 0))).window is None
+    assert Architecture.from_args(random_model.args(window_size=(15, 0))) == replace(LLAMA, window=16)
+    assert Architecture.from_args(random_model.args(window_size=(-1, 0))).window is None
     with pytest.raises(UnsupportedError, match="--window-attn-skip-freq: the model was trained with this flag"):
-        Architecture.from_args(Namespace(**ARGS, window_size=(15, 0), window_attn_skip_freq=2))
+        Architecture.from_args(random_model.args(window_size=(15, 0), window_attn_skip_freq=2))
 
 
 def test_a_window_hides_what_is_further_back(ids):
@@ -184,4 +162,4 @@ def test_a_window_hides_what_is_further_back(ids):
 )
 def test_other_architectures_are_refused_by_name(name, value, flag):
     with pytest.raises(UnsupportedError, match=f"{flag}: the model was trained with this flag"):
-        Architecture.from_args(Namespace(**{**ARGS, name: value}))
+        Architecture.from_args(random_model.args(**{name: value}))
