@@ -266,8 +266,8 @@ def _windows(schedule: Schedule, length: int, count: int) -> Iterator[list[Cell]
 
 def _compressor() -> Compressor:
     """One that has learnt from the texts."""
-    options = {option.name: option.default for option in TrieCompressor.options}
-    return TrieCompressor.build(options | {"symbols": 96, "longest": 12, "segment-bytes": 64}, lambda: iter(TEXTS))
+    options = TrieCompressor.all_options({"symbols": 96, "longest": 12, "segment-bytes": 64})
+    return TrieCompressor.build(options, lambda: iter(TEXTS))
 
 
 class _View:

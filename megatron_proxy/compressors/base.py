@@ -106,6 +106,11 @@ class Compressor(ABC):
     """Why not, when ``spans`` is False; shown to users who ask for ``interleaved``."""
 
     @classmethod
+    def all_options(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A value for each of :attr:`options`: what is given, else its default."""
+        return {option.name: option.default for option in cls.options} | dict(given)
+
+    @classmethod
     @abstractmethod
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         """Make a compressor from its options; one that has something to learn learns it from ``corpus``.

@@ -20,7 +20,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from harness import Row, report
@@ -116,8 +115,7 @@ def learned(folder: Path, documents: int) -> Strings:
     """The strings of some files that the model was trained on, or the like of them."""
     with _corpus(folder, "train").open(encoding="utf-8") as file:
         texts = [json.loads(line)["text"].encode() for line in itertools.islice(file, documents)]
-    options: dict[str, Any] = {option.name: option.default for option in TrieCompressor.options}
-    return Strings(TrieCompressor.build(options | {"symbols": 1 << 15}, lambda: iter(texts)).trie)
+    return Strings(TrieCompressor.build(TrieCompressor.all_options({"symbols": 1 << 15}), lambda: iter(texts)).trie)
 
 
 def sides_of(strings: Strings, looks_ahead: bool) -> list[Side]:

@@ -49,8 +49,7 @@ def make_bench(folder: Path, quick: bool, turns: int) -> Bench:
 def built(name: str, bench: Bench, **options: Any) -> Compressor:
     """A compressor that has learnt from the corpus."""
     kind = compressors.get(name)
-    defaults = {option.name: option.default for option in kind.options}
-    return kind.build(defaults | options, lambda: iter(bench.documents))
+    return kind.build(kind.all_options(options), lambda: iter(bench.documents))
 
 
 def segments_of(compressor: Any, document: bytes) -> list[bytes]:

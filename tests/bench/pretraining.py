@@ -69,8 +69,7 @@ def write_data(folder: Path, documents: list[bytes] | None = None) -> tuple[Path
     ``documents`` are by default some of the standard library's sources.
     """
     documents = documents or stdlib_sources(_CORPUS_BYTES)
-    options: dict[str, Any] = {option.name: option.default for option in TrieCompressor.options}
-    trie = TrieCompressor.build(options | {"symbols": SYMBOLS}, lambda: iter(documents[::4]))
+    trie = TrieCompressor.build(TrieCompressor.all_options({"symbols": SYMBOLS}), lambda: iter(documents[::4]))
     ours, stock = folder / "ours", folder / "stock_document"
     tiny_data.prepare_with(ours, documents, trie)
     ids = [

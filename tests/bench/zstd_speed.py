@@ -43,7 +43,7 @@ def main() -> None:
     documents = [document for document in read(parser.parse_args().corpus / "train.jsonl") if document]
     held_out, train = documents[::16], documents[1::8]
     for form in ("matches", "bytes"):
-        options = {option.name: option.default for option in ZstdCompressor.options} | {"form": form}
+        options = ZstdCompressor.all_options({"form": form})
         zstd = ZstdCompressor.build(options, lambda: iter(train))
         ends = [zstd.segmenter.ends(document) for document in held_out]
         segments = [

@@ -65,7 +65,7 @@ def ranks() -> bytes:
 def build_small(name: str, folder: Path, **changes):
     """The compressor ``name`` with small settings, trained on :data:`CORPUS`."""
     kind = compressors.get(name)
-    options = {option.name: option.default for option in kind.options} | OPTIONS.get(name, {})
+    options = kind.all_options(OPTIONS.get(name, {}))
     if name == "hf":
         (folder / "tokenizer.json").write_text(json.dumps(byte_level_tokenizer()))
         options["model"] = str(folder / "tokenizer.json")

@@ -19,8 +19,7 @@ def compressor(settings: Settings) -> Iterator[Row]:
     documents = [json.loads(line)["text"].encode() for line in lines]
     held_out, learnt = documents[:2], documents[2:]
     small = {"size": 32, "steps": 30, "symbols": 500} if settings.cpu else {"size": 256, "steps": 400, "symbols": 8000}
-    options = {option.name: option.default for option in NeuralCompressor.options}
-    options |= small | {"counts": 0.0, "device": settings.device}
+    options = NeuralCompressor.all_options(small | {"counts": 0.0, "device": settings.device})
     made = NeuralCompressor.build(options, lambda: iter(learnt))
     codes = [made.encode(document) for document in held_out]
     differ = sum(made.decode(one) != document for one, document in zip(codes, held_out, strict=True))

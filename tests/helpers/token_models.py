@@ -111,9 +111,8 @@ def write(folder: Path, kind: str = "Llama 3", tokenizer: tokenizers.Tokenizer |
 
 def compressor(folder: Path, **options: str) -> HfCompressor:
     """A folder's tokenizer as a compressor."""
-    defaults = {option.name: option.default for option in HfCompressor.options}
-    given = {**defaults, "model": str(folder / "tokenizer.json"), "split": "lines", **options}
-    return HfCompressor.build(given, lambda: iter(TEXTS))
+    given = {"model": str(folder / "tokenizer.json"), "split": "lines", **options}
+    return HfCompressor.build(HfCompressor.all_options(given), lambda: iter(TEXTS))
 
 
 def prepare(prefix: Path, folder: Path, texts: list[bytes] = TEXTS) -> HfCompressor:

@@ -57,7 +57,7 @@ class Recipe:
         if self.made is not None:
             return self.made
         kind = compressors.get(self.name)
-        return kind.build({option.name: option.default for option in kind.options} | dict(self.options), corpus)
+        return kind.build(kind.all_options(self.options), corpus)
 
     def checked(self) -> Recipe:
         """The same with its compressor, or without one where it has yet to learn.

@@ -121,7 +121,7 @@ print(len(held))
 
 
 def test_a_blend_of_256_prefixes_is_opened_under_the_limits_of_a_system(tmp_path):
-    small = {option.name: option.default for option in compressors.get("trie").options} | {"symbols": 100}
+    small = compressors.get("trie").all_options({"symbols": 100})
     made = compressors.get("trie").build(small, lambda: iter(TEXTS))
     for number in range(256):
         tiny_data.prepare_with(tmp_path / f"p{number}", TEXTS, made)

@@ -24,7 +24,7 @@ TEXT = b"the cat on the log sat.\nthe dig \xff\x00 and the mat"
 
 def options_with(**given_options):
     options = {name.replace("_", "-"): value for name, value in given_options.items()}
-    return {option.name: option.default for option in NeuralAcCompressor.options} | options
+    return NeuralAcCompressor.all_options(options)
 
 
 def build(predictor=None, bits=12, longest=20, border=None):

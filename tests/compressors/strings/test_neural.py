@@ -27,7 +27,7 @@ TINY = {"counts": 0.0, "size": 8, "context": 6, "batch": 8, "steps": 6, "symbols
 
 def options_with(kind, **given_options):
     options = {name.replace("_", "-"): value for name, value in given_options.items()}
-    return {option.name: option.default for option in kind.options} | options
+    return kind.all_options(options)
 
 
 def build(documents=CORPUS, **given_options):

@@ -181,9 +181,8 @@ def test_codes_that_are_not_one_each_are_refused():
 
 
 def test_words_and_candidates_from_options():
-    options = {option.name: option.default for option in TrieCompressor.options}
+    options = TrieCompressor.all_options({"symbols": 12, "ends": "words", "candidates": 3.0})
     document = b"the cat sat on the mat and the dog sat on the log\n" * 20
-    options |= {"symbols": 12, "ends": "words", "candidates": 3.0}
     compressor = TrieCompressor.build(options, lambda: iter([document]))
     assert compressor.vocab_size == 12
     assert len(compressor.trie) > 12

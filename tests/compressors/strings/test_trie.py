@@ -22,8 +22,7 @@ CORPUS = [b"the cat sat on the mat\n" * 3, b"the dog sat on the log\n" * 3, b"",
 
 
 def build(documents=CORPUS, **options):
-    defaults = {option.name: option.default for option in TrieCompressor.options}
-    return TrieCompressor.build(defaults | options, lambda: iter(documents))
+    return TrieCompressor.build(TrieCompressor.all_options(options), lambda: iter(documents))
 
 
 def strings_of(trie):

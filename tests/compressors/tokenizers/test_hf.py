@@ -118,7 +118,7 @@ def test_special_tokens_are_refused():
 
 def test_builds_from_a_file(tmp_path):
     (tmp_path / "tokenizer.json").write_bytes(MODELS["byte level"])
-    options = {option.name: option.default for option in HfCompressor.options}
+    options = HfCompressor.all_options({})
     built = HfCompressor.build(options | {"model": str(tmp_path / "tokenizer.json")}, lambda: iter(()))
     restored = compressors.load("hf", built.config(), built.files())
     assert restored.encode(TEXT.encode()).tolist() == COMPRESSORS["byte level"].encode(TEXT.encode()).tolist()
@@ -142,8 +142,8 @@ def dropping(rate):
 
 def test_dropout_is_turned_off_and_that_is_said(tmp_path, capsys):
     (tmp_path / "tokenizer.json").write_bytes(dropping(0.5))
-    options = {option.name: option.default for option in HfCompressor.options}
-    built = HfCompressor.build(options | {"model": str(tmp_path / "tokenizer.json")}, lambda: iter(()))
+    options = HfCompressor.all_options({"model": str(tmp_path / "tokenizer.json")})
+    built = HfCompressor.build(options, lambda: iter(()))
     expected = COMPRESSORS["byte level"].encode(TEXT.encode()).tolist()
     assert [built.encode(TEXT.encode()).tolist() for _ in range(5)] == [expected] * 5
     assert json.loads(built.files()["tokenizer.json"])["model"]["dropout"] is None

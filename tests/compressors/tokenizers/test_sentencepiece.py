@@ -192,7 +192,7 @@ def test_symbols_of_control_pieces_are_refused():
 
 
 def options(**changes):
-    return {option.name: option.default for option in SentencePieceCompressor.options} | changes
+    return SentencePieceCompressor.all_options(changes)
 
 
 def test_builds_from_a_corpus_or_from_a_file(tmp_path):

@@ -65,7 +65,7 @@ def test_long_runs_take_no_long_time():
 
 def test_builds_from_a_file(tmp_path):
     (tmp_path / "some.tiktoken").write_bytes(RANKS)
-    options = {option.name: option.default for option in TiktokenCompressor.options}
+    options = TiktokenCompressor.all_options({})
     built = TiktokenCompressor.build(options | {"ranks": str(tmp_path / "some.tiktoken")}, lambda: iter(()))
     restored = compressors.load("tiktoken", built.config(), built.files())
     assert restored.fingerprint == built.fingerprint

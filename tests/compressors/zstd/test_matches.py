@@ -28,8 +28,8 @@ CORPUS = [
 
 
 def build(corpus=CORPUS, **options) -> ZstdCompressor:
-    defaults = {option.name: option.default for option in ZstdCompressor.options}
-    return ZstdCompressor.build(defaults | {"dictionary-bytes": 2_048, "phrases": 64} | options, lambda: iter(corpus))
+    small = {"dictionary-bytes": 2_048, "phrases": 64}
+    return ZstdCompressor.build(ZstdCompressor.all_options(small | options), lambda: iter(corpus))
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,7 @@ SMALL = {"dictionary-bytes": 4_096, "form": "bytes"}
 
 
 def build(corpus=CORPUS, **options) -> ZstdCompressor:
-    defaults = {option.name: option.default for option in ZstdCompressor.options}
-    return ZstdCompressor.build(defaults | SMALL | options, lambda: iter(corpus))
+    return ZstdCompressor.build(ZstdCompressor.all_options(SMALL | options), lambda: iter(corpus))
 
 
 @pytest.fixture(scope="module")
