@@ -15,6 +15,8 @@ from megatron_proxy.tools.report import flops
 from megatron_proxy.tools.report.settings import Settings
 
 IDS_PER_STEP: Final = 8 * 256
+LOGGED: Final = 10
+"""Steps between two lines of a log, of which the last tells what a run took."""
 COMMON: Final = "common"
 OWN: Final = "own"
 PADDED: Final = 1280
@@ -80,8 +82,9 @@ class Cell:
 
     @cached_property
     def steps(self) -> int:
-        """Steps of equal compute."""
-        return round(self.budget * flops_per_id(self.size, PADDED) / flops_per_id(self.size, self.padded))
+        """Steps of equal compute, to the nearest that is logged."""
+        saved = flops_per_id(self.size, PADDED) / flops_per_id(self.size, self.padded)
+        return LOGGED * round(self.budget * saved / LOGGED)
 
     def environment(self) -> dict[str, str]:
         """What tells ``compare.sh`` about it."""

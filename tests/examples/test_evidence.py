@@ -52,7 +52,8 @@ def test_what_a_small_vocabulary_saves_is_spent_on_ids(cell):
     common = Cell(cell.arm, cell.size, cell.budget, cell.seed)
     costs = [one.steps * grid.flops_per_id(one.size, one.padded) for one in (cell, common)]
     assert cell.steps > common.steps == cell.budget
-    assert costs[0] == pytest.approx(costs[1], rel=1e-3)
+    assert costs[0] == pytest.approx(costs[1], rel=1e-2)
+    assert cell.steps % grid.LOGGED == 0
     # 3 layers of 96, MLP of 256: 12 · 96² + 3 · 3 · 96 · 256 weights, those of the output, and attention over 256 ids.
     assert grid.flops_per_id("0.3M", 384) == 6 * (110_592 + 221_184 + 96 * 384 + 3 * 96 * 256)
 
