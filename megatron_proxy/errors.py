@@ -57,7 +57,7 @@ class CheckpointError(ProxyError):
     """A checkpoint that is missing, half-written, or of a model that cannot be used on raw bytes here."""
 
 
-def check_count(value: int | None, flag: str) -> None:
-    """Refuse a count below one, if there is one, by a ConfigurationError that names the flag."""
-    if value is not None and value < 1:
-        raise ConfigurationError(f"must be at least 1, not {value}", where=flag)
+def check_count(value: int | None, flag: str, least: int = 1) -> None:
+    """Refuse a count that is too small, if there is one, by a ConfigurationError that names the flag."""
+    if value is not None and value < least:
+        raise ConfigurationError(f"must be at least {least}, not {value}", where=flag)

@@ -82,7 +82,7 @@ def test_somebody_elses_files_are_there(here, command):
     ("flags", "message"),
     [
         ("--hidden-size 0", "--hidden-size: must be at least 1, not 0"),
-        ("--engine ray --ray-shards 0", "--ray-shards: must be at least 1, is 0"),
+        ("--engine ray --ray-shards 0", "--ray-shards: must be at least 1, not 0"),
     ],
 )
 def test_numbers_out_of_range(here, command, flags, message):

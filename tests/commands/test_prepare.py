@@ -150,7 +150,7 @@ def test_bad_lines_can_be_passed_over(tmp_path, command):
         (["--shard", "1-2"], "--shard: '1-2' is not of the form i/n, such as 0/8"),
         (["--shard", "2/2"], "--shard: there is no shard 2 of 2"),
         (["--compressor", "toy", "--compressor-from", "none"], "'none' is not a prepared dataset"),
-        (["--partitions", "0"], "--partitions: must be at least 1, is 0"),
+        (["--partitions", "0"], "--partitions: must be at least 1, not 0"),
     ],
 )
 def test_bad_flags_are_named(tmp_path, corpus, command, arguments, message):

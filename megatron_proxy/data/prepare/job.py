@@ -11,7 +11,7 @@ from typing import Any
 from ... import compressors
 from ...common import jit
 from ...common.progress import DEFAULT_LOG_INTERVAL
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, check_count
 from ..corpus import AS_THEY_ARE, DEFAULT_KEY, Source, Taking, expand
 from ..corpus.chunk import LINES
 from ..corpus.decompress import STANDARD_INPUT
@@ -85,14 +85,10 @@ class Job:
             raise ConfigurationError(
                 f"{self.prefix!r} names no files", where="--output-prefix", fix="give a prefix such as data/corpus"
             )
-        for flag, number, least in [
-            ("--workers", self.workers, 0),
-            ("--partitions", self.partitions, 1),
-            ("--log-interval", self.log_interval, 1),
-            ("--max-documents", 1 if self.max_documents is None else self.max_documents, 1),
-        ]:
-            if number < least:
-                raise ConfigurationError(f"must be at least {least}, is {number}", where=flag)
+        check_count(self.workers, "--workers", least=0)
+        check_count(self.partitions, "--partitions")
+        check_count(self.log_interval, "--log-interval")
+        check_count(self.max_documents, "--max-documents")
         for flag, names in [("--json-keys", self.keys), ("--compressor", [recipe.name for recipe in self.recipes])]:
             if len(set(names)) < len(names):
                 raise ConfigurationError(f"something is named twice: {', '.join(names)}", where=flag)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ...common import extras
 from ...common.progress import Progress
-from ...errors import ConfigurationError, ProxyError
+from ...errors import ConfigurationError, ProxyError, check_count
 from ..corpus import documents, expand
 from ..dataset import manifest
 from ..prepare.job import Job
@@ -50,8 +50,7 @@ def prepare_on_ray(job: Job, shards: int | None = None) -> list[str]:
         raise ConfigurationError(
             "on a cluster, --input is needed, and --shard and --max-documents cannot be used", where="--engine"
         )
-    if shards is not None and shards < 1:
-        raise ConfigurationError(f"must be at least 1, is {shards}", where="--ray-shards")
+    check_count(shards, "--ray-shards")
     job = replace(job, recipes=[recipe.checked() for recipe in job.recipes])
     if len(job.keys) > 1:
         # Each key's documents would teach a compressor something else, so it must not learn from any.

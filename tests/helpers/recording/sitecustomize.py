@@ -52,15 +52,15 @@ def write(message, test, text):
 def record(error):
     frame = sys._getframe(2)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").split(" (")[0].split("[")[0]
-    if frame.f_code.co_filename == errors.__file__:
-        # Received from a worker process.
-        write(None, test, str(error))
-    elif Path(frame.f_code.co_filename).is_relative_to(PACKAGE):
+    file = frame.f_code.co_filename
+    message = message_at(file, frame.f_lineno) if Path(file).is_relative_to(PACKAGE) else None
+    if message is not None:
         # A worker's environment is that of the test for which the server was started that forks all workers.
         known = multiprocessing.parent_process() is None
-        message = message_at(frame.f_code.co_filename, frame.f_lineno)
-        if message is not None:
-            write(message, test if known else "", "" if known else str(error))
+        write(message, test if known else "", "" if known else str(error))
+    elif file == errors.__file__:
+        # Received from a worker process.
+        write(None, test, str(error))
 
 
 def install():
