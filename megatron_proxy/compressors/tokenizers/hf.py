@@ -25,7 +25,8 @@ from ...vocab import NUM_BYTES
 from .. import checks
 from ..base import Corpus
 from ..options import Setting
-from .tokens import TokenCompressor, TokenOptions, literals
+from .token_strings import literals
+from .tokens import TokenCompressor, TokenOptions
 from .word_cache import Borders, borders_of
 
 # Views are prepared by as many processes as there are cores: threads in each of them would only get in the way.
@@ -99,7 +100,7 @@ class HfCompressor(TokenCompressor):
         at = 0
         for id_, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
             code = self.code_of_id[id_ : id_ + 1]
-            content = self.bytes_of(code)
+            content = self.strings.bytes_of(code)
             if end <= at or content not in (text[at:end].encode("utf-8"), text[begin:end].encode("utf-8")):
                 continue
             if begin > at and content == text[begin:end].encode("utf-8"):

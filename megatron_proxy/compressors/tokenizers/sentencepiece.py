@@ -22,7 +22,8 @@ from ..options import Options, Setting
 from ..sample import sample
 from ..segments.segmenter import Kind, Segmenter
 from .sentencepiece_model import read_settings
-from .tokens import SymbolForm, TokenCompressor, literals
+from .token_strings import literals
+from .tokens import SymbolForm, TokenCompressor
 from .word_cache import borders_between
 
 _SPACE: Final = "\u2581"
@@ -87,7 +88,7 @@ class SentencePieceCompressor(TokenCompressor):
         for id_, surface in _surfaces(self._processor, text):
             code = self.code_of_id[id_ : id_ + 1]
             content = surface.encode("utf-8")
-            yield code if self.bytes_of(code) == content else literals(content)
+            yield code if self.strings.bytes_of(code) == content else literals(content)
 
 
 def train(documents: list[bytes], vocab_size: int) -> bytes:

@@ -4,9 +4,8 @@ A code is a literal byte, or the symbol of a token. Which token stands for which
 decoded without the tokenizer, and every document comes back byte for byte: what a tokenizer cannot represent (bytes
 that are not UTF-8, what its normaliser changes) goes through literally.
 
-``symbols`` says how a token is written: as its id (``ids``), as the bytes of its id (``bytes``), or as the bytes of the
-Gray code of its rank among all tokens in alphabetical order (``gray``), so that similar strings get similar bytes; the
-last two are controls of the paper. They are big-endian, and literals stay literals.
+``symbols`` says how a token is written: as its id (``ids``), or in bytes (:mod:`.spelling`): those of its id
+(``bytes``), or of its place in the alphabet (``gray``).
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ from .. import checks
 from ..base import Compressor, Encoded
 from ..options import Options, Setting
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+from .spelling import Spelling
+from .token_strings import TokenStrings, literals
 from .word_cache import Borders, WordEncoder
 
 # Spans of this many bytes at most, where lines allow it.
@@ -102,15 +103,12 @@ class TokenCompressor(Compressor):
         self.code_of_id = code_of_id
         """int32: the code of each of the tokenizer's ids."""
         self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
-        self._sizes = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-        self._token_ends = np.concatenate([[0], np.cumsum(self._sizes)])
-        self._token_bytes = np.frombuffer(b"".join(tokens), dtype=np.uint8)
-        self._heads = _heads(self._token_bytes, self._token_ends[:-1])
+        self.strings = TokenStrings(tokens)
         self._odd = re.compile(f"[\udc80-\udcff{odd}]+")
         self._odd_bytes = tuple(character.encode() for character in odd)
-        self._width = 1 if self.symbols == "ids" else max(1, ((len(tokens) - 1).bit_length() + 7) // 8)
-        self._numbers = _numbers(tokens, gray=self.symbols == "gray")
+        self._spelling = Spelling(tokens, gray=self.symbols == "gray") if self.control else None
         # A span's codes are counted in 16 bits as its bytes are, and there may be a token for every byte.
+        self._width = 1 if self._spelling is None else self._spelling.width
         self._long_lines = Segmenter(Kind.LINES, MAX_BYTES_LIMIT // self._width)
 
     @classmethod
@@ -147,21 +145,21 @@ class TokenCompressor(Compressor):
     @property
     @override
     def vocab_size(self) -> int:
-        return len(self._sizes) if self.symbols == "ids" else NUM_BYTES
+        return len(self.strings) if self._spelling is None else NUM_BYTES
 
     @override
     def symbol_bytes(self) -> NDArray[np.int32] | None:
-        return self._sizes.astype(np.int32) if self.symbols == "ids" else None
+        return self.strings.sizes.astype(np.int32) if self._spelling is None else None
 
     @cached_property
     def bytes_per_id(self) -> NDArray[np.int64]:
         """How many bytes each of the tokenizer's ids stands for: int64."""
-        return self.sizes_of(self.code_of_id)
+        return self.strings.sizes_of(self.code_of_id)
 
     @cached_property
     def puts_space(self) -> bool:
         """Whether the tokenizer puts a space before a text, as a part of its first token."""
-        return self.space_before and self.bytes_of(self.codes_of_text("x")).startswith(b" ")
+        return self.space_before and self.strings.bytes_of(self.codes_of_text("x")).startswith(b" ")
 
     def codes_of_text(self, text: str) -> NDArray[np.int32]:
         """The codes of the tokenizer's own ids of a text, whatever bytes they stand for."""
@@ -190,7 +188,7 @@ class TokenCompressor(Compressor):
         codes = self._tokenize(document)
         ends = self._span_ends(document)
         code_ends = np.empty(len(ends), dtype=np.int64)
-        _find_code_ends(codes, self._sizes, self._width, ends, code_ends)
+        _find_code_ends(codes, self.strings.sizes, self._width, ends, code_ends)
         return Encoded(self._written(codes), ends, code_ends)
 
     def with_spans(self, codes: NDArray[np.int32], document: bytes) -> Encoded:
@@ -201,7 +199,7 @@ class TokenCompressor(Compressor):
         if not self.spans:
             return Encoded.as_a_whole(codes, document)
         found = np.empty((len(codes), 2), dtype=np.int64)
-        count = _cut(self.sizes_of(codes), self._span_ends(document), MAX_BYTES_LIMIT, found)
+        count = _cut(self.strings.sizes_of(codes), self._span_ends(document), MAX_BYTES_LIMIT, found)
         return Encoded(codes, found[:count, 0].copy(), found[:count, 1].copy())
 
     def _tokenize(self, document: bytes) -> NDArray[np.int32]:
@@ -251,41 +249,19 @@ class TokenCompressor(Compressor):
             yield self._encode_text(text[at:])
 
     def _written(self, codes: NDArray[np.int32]) -> NDArray[Any]:
-        """Codes as they are stored: ids, or the bytes of their numbers."""
-        dtype = self.vocabulary.code_dtype
-        if self.symbols == "ids":
-            return codes.astype(dtype)
-        symbols = codes >= NUM_BYTES
-        out = np.empty(int(np.where(symbols, self._width, 1).sum()), dtype=dtype)
-        _spell(codes, self._numbers, self._width, out)
-        return out
+        """Codes as they are stored."""
+        written = codes if self._spelling is None else self._spelling.write(codes)
+        return written.astype(self.vocabulary.code_dtype)
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
         codes = checks.codes_below(codes, self.vocabulary.num_codes).astype(np.int32)
-        if self.symbols != "ids":
-            codes = self._read(codes)
+        if self._spelling is not None:
+            codes = self._spelling.read(codes)
         symbols = codes[codes >= NUM_BYTES] - NUM_BYTES
-        if len(symbols) and not self._sizes[symbols].all():
+        if len(symbols) and not self.strings.sizes[symbols].all():
             raise CompressorError("a symbol that stands for nothing, such as a control token")
-        return self.bytes_of(codes)
-
-    def _read(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The inverse of :meth:`_written` for ids in bytes."""
-        ids = np.full(int(self._numbers.max(initial=0)) + 1, -1, dtype=np.int32)
-        ids[self._numbers] = np.arange(len(self._numbers), dtype=np.int32)
-        out = np.empty(len(codes), dtype=np.int32)
-        count = _unspell(codes, ids, self._width, out)
-        if count < 0:
-            raise CompressorError("these bytes are no token's number", where=f"code {-1 - count}")
-        return out[:count]
-
-    def sizes_of(self, codes: NDArray[np.int32]) -> NDArray[np.int64]:
-        """How many bytes each code stands for."""
-        sizes = np.ones(len(codes), dtype=np.int64)
-        symbols = codes >= NUM_BYTES
-        sizes[symbols] = self._sizes[codes[symbols] - NUM_BYTES]
-        return sizes
+        return self.strings.bytes_of(codes)
 
     def _encode_text(self, text: str) -> NDArray[np.int32]:
         """Codes (literals, or 256 + id) of a text without odd characters, exactly."""
@@ -307,34 +283,22 @@ class TokenCompressor(Compressor):
     def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """``codes`` if they stand for ``text``, else with literals where they do not."""
         expected = text.encode("utf-8")
-        found = self.bytes_of(codes)
+        found = self.strings.bytes_of(codes)
         if found == expected:
             return codes
         if self.space_before and found == b" " + expected:
             # A space put before the text belongs to the first token, and that one goes.
-            return np.concatenate([literals(self.bytes_of(codes[:1])[1:]), codes[1:]])
+            return np.concatenate([literals(self.strings.bytes_of(codes[:1])[1:]), codes[1:]])
         codes = np.concatenate([np.empty(0, dtype=np.int32), *self._where_exact(text)])
-        return codes if self.bytes_of(codes) == expected else literals(expected)
+        return codes if self.strings.bytes_of(codes) == expected else literals(expected)
 
     def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
         """Whether every text's codes stand for that text."""
-        byte_ends = np.concatenate(([0], np.cumsum(self.sizes_of(codes))))[ends]
+        byte_ends = np.concatenate(([0], np.cumsum(self.strings.sizes_of(codes))))[ends]
         joined = "".join(texts)
         sizes = map(len, texts if joined.isascii() else [text.encode("utf-8") for text in texts])
         expected = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
-        return np.array_equal(byte_ends, expected) and self.bytes_of(codes) == joined.encode("utf-8")
-
-    def bytes_of(self, codes: NDArray[np.int32]) -> bytes:
-        """What codes that there are (literals, or 256 + id) stand for; :meth:`decode` is for any others."""
-        size = _total_bytes(codes, self._sizes)
-        out = np.empty(size + _HEAD_BYTES, dtype=np.uint8)
-        _join(codes, self._heads, self._token_bytes, self._token_ends, out)
-        return out[:size].tobytes()
-
-
-def literals(content: bytes) -> NDArray[np.int32]:
-    """Every byte as a literal code."""
-    return np.frombuffer(content, dtype=np.uint8).astype(np.int32)
+        return np.array_equal(byte_ends, expected) and self.strings.bytes_of(codes) == joined.encode("utf-8")
 
 
 def _ends_of_parts(document: bytes) -> list[int]:
@@ -347,16 +311,6 @@ def _ends_of_parts(document: bytes) -> list[int]:
         end = border_before(document, stop, end) if newline < 0 else newline + 1
         ends.append(end)
     return [*ends, len(document)]
-
-
-def _numbers(tokens: Sequence[bytes], *, gray: bool) -> NDArray[np.int32]:
-    """The number of each token by id: the id, or the Gray code of its rank in alphabetical order."""
-    ids = np.arange(len(tokens), dtype=np.int32)
-    if not gray:
-        return ids
-    numbers = np.empty(len(tokens), dtype=np.int32)
-    numbers[sorted(range(len(tokens)), key=lambda id_: (tokens[id_], id_))] = ids ^ (ids >> 1)
-    return numbers
 
 
 @jit
@@ -397,91 +351,3 @@ def _cut(sizes: NDArray[np.int64], ends: NDArray[np.int64], longest: int, found:
             count += 1
             begin, first = place, at + 1
     return count
-
-
-@jit
-def _total_bytes(codes: NDArray[np.int32], sizes: NDArray[np.int64]) -> int:
-    """How many bytes ``codes`` stand for."""
-    total = 0
-    for code in codes:
-        total += sizes[code - 256] if code >= 256 else 1
-    return total
-
-
-@jit
-def _spell(codes: NDArray[np.int32], numbers: NDArray[np.int32], width: int, out: NDArray[Any]) -> None:
-    place = 0
-    for code in codes:
-        if code < 256:
-            out[place] = code
-            place += 1
-            continue
-        number = numbers[code - 256]
-        for i in range(width):
-            out[place + i] = 256 + ((number >> (8 * (width - 1 - i))) & 255)
-        place += width
-
-
-@jit
-def _unspell(codes: NDArray[np.int32], ids: NDArray[np.int32], width: int, out: NDArray[np.int32]) -> int:
-    """Number of codes written to ``out``, or ``-1 - place`` of what cannot be read."""
-    count = 0
-    at = 0
-    while at < len(codes):
-        if codes[at] < 256:
-            out[count] = codes[at]
-            count += 1
-            at += 1
-            continue
-        number = 0
-        for i in range(width):
-            if at + i >= len(codes) or codes[at + i] < 256:
-                return -1 - at
-            number = (number << 8) | (codes[at + i] - 256)
-        if number >= len(ids) or ids[number] < 0:
-            return -1 - at
-        out[count] = 256 + ids[number]
-        count += 1
-        at += width
-    return count
-
-
-_HEAD_BYTES: Final = 8
-
-
-def _heads(token_bytes: NDArray[np.uint8], begins: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """The first bytes of each token as one number, the first byte lowest; behind short ones there is anything."""
-    padded = np.append(token_bytes, np.zeros(_HEAD_BYTES, dtype=np.uint8))
-    heads: NDArray[np.uint64] = padded[begins[:, None] + np.arange(_HEAD_BYTES)].view("<u8").ravel()
-    return heads
-
-
-@jit
-def _join(
-    codes: NDArray[np.int32],
-    heads: NDArray[np.uint64],
-    token_bytes: NDArray[np.uint8],
-    token_ends: NDArray[np.int64],
-    out: NDArray[np.uint8],
-) -> None:
-    """Put down what codes stand for; ``out`` has room for a head more.
-
-    Most tokens are short: a head is put down whole, in one instruction, and the next token over what was too much.
-    Loops over so few bytes would take five times as long, and indices that may be negative would undo it.
-    """
-    one = np.uint64(1)
-    place = np.uint64(0)
-    for code in codes:
-        if code < 256:
-            out[place] = code
-            place += one
-            continue
-        symbol = np.uint64(code - 256)
-        begin = np.uint64(token_ends[symbol])
-        size = np.uint64(token_ends[symbol + one]) - begin
-        head = heads[symbol]
-        for i in range(8):
-            out[place + np.uint64(i)] = np.uint8((head >> np.uint64(8 * i)) & np.uint64(255))
-        for i in range(np.uint64(8), size):
-            out[place + np.uint64(i)] = token_bytes[begin + np.uint64(i)]
-        place += size

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.jit import jit
-from ...compressors.tokenizers.tokens import TokenCompressor, literals
+from ...compressors.tokenizers.token_strings import literals
+from ...compressors.tokenizers.tokens import TokenCompressor
 from ...errors import CorpusError
 
 END_OF_DOCUMENT: Final = "end of document"
@@ -81,7 +82,7 @@ def documents_of(
     codes = codes[:count]
     if compressor.puts_space:
         codes, both = _without_spaces(codes, both, compressor)
-    return Documents(codes, compressor.bytes_of(codes), both, left_out)
+    return Documents(codes, compressor.strings.bytes_of(codes), both, left_out)
 
 
 @jit
@@ -135,7 +136,7 @@ def _without_spaces(
     parts, at = [], 0
     for document in np.flatnonzero(lengths[:, 0]).tolist():
         begin = int(both[document, 0] - lengths[document, 0])
-        first = compressor.bytes_of(codes[begin : begin + 1])
+        first = compressor.strings.bytes_of(codes[begin : begin + 1])
         if not first.startswith(b" "):
             continue
         parts += [codes[at:begin], literals(first[1:])]

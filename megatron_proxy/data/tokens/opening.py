@@ -109,17 +109,17 @@ def _check_tokenizer(prefix: TokenPrefix, tokenizer: Tokenizer, rules: Rules) ->
 
 
 def _with_bytes(codes: NDArray[np.int32], compressor: TokenCompressor) -> NDArray[np.int32]:
-    return codes[compressor.sizes_of(codes) > 0]
+    return codes[compressor.strings.sizes_of(codes) > 0]
 
 
 def _text_of(codes: NDArray[np.int32], compressor: TokenCompressor) -> str:
     """The text that a tokenizer was given, as far as its tokens tell."""
-    text = compressor.bytes_of(codes).decode("utf-8", "replace")
+    text = compressor.strings.bytes_of(codes).decode("utf-8", "replace")
     return text.removeprefix(" ") if compressor.puts_space else text
 
 
 def _placed(codes: NDArray[np.int32], compressor: TokenCompressor) -> NDArray[np.int64]:
     """Each code with where it ends in the text that the tokenizer was given, as one number."""
-    put = compressor.puts_space and compressor.bytes_of(codes[:1]).startswith(b" ")
-    placed: NDArray[np.int64] = (np.cumsum(compressor.sizes_of(codes)) - put) << 25 | codes
+    put = compressor.puts_space and compressor.strings.bytes_of(codes[:1]).startswith(b" ")
+    placed: NDArray[np.int64] = (np.cumsum(compressor.strings.sizes_of(codes)) - put) << 25 | codes
     return placed

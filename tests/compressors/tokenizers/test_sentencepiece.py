@@ -1,7 +1,6 @@
 """SentencePiece: the library's own ids where it is exact, literals where it is not, every kind of model."""
 
 import io
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from megatron_proxy import compressors
 from megatron_proxy.compressors.tokenizers import word_cache
 from megatron_proxy.compressors.tokenizers.sentencepiece import SentencePieceCompressor, train
+from megatron_proxy.compressors.tokenizers.spelling import Spelling
 from megatron_proxy.errors import CompressorError
 
 TEXT = """The quick brown fox jumps over the lazy dog.
@@ -172,10 +172,10 @@ class TestIdsInBytes:
         assert SentencePieceCompressor(MODELS["ours"], "bytes").encode(b"quick\n").tolist() == [*expected, 10]
 
     def test_neighbours_in_the_alphabet_differ_by_one_bit(self):
-        compressor = SentencePieceCompressor(MODELS["ours"], "gray")
-        tokens = [compressor._token_bytes[a:b].tobytes() for a, b in pairwise(compressor._token_ends)]
-        order = sorted(range(len(tokens)), key=lambda id_: (tokens[id_], id_))
-        numbers = compressor._numbers[order]
+        tokens = [b"the", b"t", b"quick", b"", b"fox", b"th"]
+        numbers = Spelling(tokens, gray=True).write(np.arange(256, 262, dtype=np.int32))
+        numbers = numbers[sorted(range(6), key=tokens.__getitem__)]
+        assert numbers.tolist() == [256 + gray for gray in (0b000, 0b001, 0b011, 0b010, 0b110, 0b111)]
         assert {int(bits).bit_count() for bits in numbers[1:] ^ numbers[:-1]} == {1}
 
     @pytest.mark.parametrize("codes", [[256], [97, 511], [511, 511], [256, 97], [512]])
