@@ -9,7 +9,7 @@ from fuzzing import damaged, inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy.data.sampling import cache
+from megatron_proxy.data.sampling import cache, plan_file
 from megatron_proxy.errors import DatasetError
 
 DESCRIPTION = {"seed": 1, "views": ["a", "b"]}
@@ -41,16 +41,16 @@ def whole(folder):
 
 def with_head(content, head):
     """A plan with another head, whose CRC-32 fits."""
-    size = cache._HEAD.unpack(content[: cache._HEAD.size])[1]
-    rest = content[cache._aligned(cache._HEAD.size + size) :]
+    size = plan_file._HEAD.unpack(content[: plan_file._HEAD.size])[1]
+    rest = content[plan_file._aligned(plan_file._HEAD.size + size) :]
     made = json.dumps(head).encode()
-    packed = cache._HEAD.pack(cache.FORMAT, len(made), zlib.crc32(made)) + made
-    return packed.ljust(cache._aligned(len(packed)), b"\0") + rest
+    packed = plan_file._HEAD.pack(plan_file.FORMAT, len(made), zlib.crc32(made)) + made
+    return packed.ljust(plan_file._aligned(len(packed)), b"\0") + rest
 
 
 def head_of(content):
-    size = cache._HEAD.unpack(content[: cache._HEAD.size])[1]
-    return json.loads(content[cache._HEAD.size : cache._HEAD.size + size])
+    size = plan_file._HEAD.unpack(content[: plan_file._HEAD.size])[1]
+    return json.loads(content[plan_file._HEAD.size : plan_file._HEAD.size + size])
 
 
 @inputs(150)

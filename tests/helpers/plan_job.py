@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from crashing import Points, in_child
 
-from megatron_proxy.data.sampling import cache, planner
+from megatron_proxy.data.sampling import cache, plan_file, planner
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.schedule import Schedule
 from megatron_proxy.errors import ProxyError
@@ -35,8 +35,8 @@ CALLS = [
     (os, "fsync"),
     (os, "chmod"),
     (os, "utime"),
-    (cache._ArrayFile, "append"),
-    (cache, "_publish"),
+    (plan_file._ArrayFile, "append"),
+    (plan_file, "_publish"),
 ]
 
 

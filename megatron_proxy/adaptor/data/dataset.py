@@ -23,6 +23,7 @@ from ...common.storage import filesystems
 from ...data.sampling import cache as plan_cache
 from ...data.sampling import planner
 from ...data.sampling.plan import Parts, Plan, PlanSpec
+from ...data.sampling.plan_file import Arrays
 from ...data.sampling.windows import Windows
 from ...errors import UnsupportedError
 from .. import arguments, run
@@ -73,7 +74,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
         # Nobody waits where plans are made beforehand.
         return run.current().patience.watch(parts, spec) if torch.distributed.is_initialized() else parts
 
-    def _use(self, plan: plan_cache.Arrays) -> None:
+    def _use(self, plan: Arrays) -> None:
         spec, _, _ = self._plan_is_at
         self.plan = Plan.from_arrays(spec, plan)
         vocabulary = self.dataset.prepared.compressed.vocabulary

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from megatron_proxy.data.sampling import cache as plan_cache
+from megatron_proxy.data.sampling import plan_file
 from megatron_proxy.errors import DatasetError
 
 DESCRIPTION = {"seed": 1, "views": ["a", "b"], "rate": 0.1}
@@ -93,13 +94,13 @@ def damage_entry(name, value):
 
     def damage(folder):
         content = plan_of(folder).read_bytes()
-        head, size = plan_cache._HEAD, plan_cache._HEAD.unpack(content[: plan_cache._HEAD.size])[1]
+        head, size = plan_file._HEAD, plan_file._HEAD.unpack(content[: plan_file._HEAD.size])[1]
         stored = json.loads(content[head.size : head.size + size])
         stored["arrays"]["pairs"][name] = value
         made = json.dumps(stored).encode()
-        begin = plan_cache._aligned(head.size + len(made))
-        packed = head.pack(plan_cache.FORMAT, len(made), zlib.crc32(made)) + made
-        plan_of(folder).write_bytes(packed.ljust(begin, b"\0") + content[plan_cache._aligned(head.size + size) :])
+        begin = plan_file._aligned(head.size + len(made))
+        packed = head.pack(plan_file.FORMAT, len(made), zlib.crc32(made)) + made
+        plan_of(folder).write_bytes(packed.ljust(begin, b"\0") + content[plan_file._aligned(head.size + size) :])
 
     return damage
 
@@ -144,7 +145,7 @@ def test_no_flipped_bit_gives_other_data(folder):
 
 def test_a_flipped_bit_in_the_head_is_found_by_every_rank(folder):
     whole = plan_of(folder).read_bytes()
-    for place in range(plan_cache._HEAD.size + plan_cache._HEAD.unpack(whole[: plan_cache._HEAD.size])[1]):
+    for place in range(plan_file._HEAD.size + plan_file._HEAD.unpack(whole[: plan_file._HEAD.size])[1]):
         plan_of(folder).write_bytes(flipped(whole, place, 2))
         with pytest.raises(DatasetError, match="this cached plan is not usable"):
             plan_cache.open_built(folder, DESCRIPTION)
@@ -153,8 +154,8 @@ def test_a_flipped_bit_in_the_head_is_found_by_every_rank(folder):
 @pytest.fixture
 def read(monkeypatch):
     """How many bytes were compared with their CRC-32 since the list was last cleared."""
-    sizes, crc_of = [], plan_cache._crc_of
-    monkeypatch.setattr(plan_cache, "_crc_of", lambda file, size: (sizes.append(size), crc_of(file, size))[1])
+    sizes, crc_of = [], plan_file._crc_of
+    monkeypatch.setattr(plan_file, "_crc_of", lambda file, size: (sizes.append(size), crc_of(file, size))[1])
     monkeypatch.setattr(plan_cache, "_trusted", set())
     return sizes
 
