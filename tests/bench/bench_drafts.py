@@ -77,10 +77,14 @@ class Side:
 
 def train(folder: Path, steps: int, documents: int) -> Path:
     """The checkpoint in ``folder``, trained if it is not there."""
-    environment = {**os.environ, "STEPS": str(steps), "MAX_DOCUMENTS": str(documents), "PYTHON": sys.executable}
-    command = [str(ROOT / "examples/compare.sh"), str(ROOT / "tests/bench/drafts.env"), str(folder), RUN]
-    subprocess.run(command, check=True, env=environment)
+    compare_sh(folder, RUN, STEPS=str(steps), MAX_DOCUMENTS=str(documents))
     return checkpoint_in(folder)
+
+
+def compare_sh(folder: Path, part: str, **settings: str) -> None:
+    """Let examples/compare.sh do a part of its work."""
+    command = [str(ROOT / "examples/compare.sh"), str(ROOT / "tests/bench/drafts.env"), str(folder), part]
+    subprocess.run(command, check=True, env={**os.environ, **settings, "PYTHON": sys.executable})
 
 
 def checkpoint_in(folder: Path) -> Path:
@@ -131,7 +135,7 @@ def sides_of(strings: Strings, looks_ahead: bool) -> list[Side]:
     return [Side("none", None), *sides]
 
 
-def compare(
+def take_turns(
     model: ByteModel, sides: list[Side], prompts: list[bytes], limits: Limits, sampling: Sampling, sentinels: bool
 ) -> None:
     """Let all sides go on from the prompts; all must write the same."""
@@ -197,7 +201,7 @@ def main() -> None:
         for temperature in (0.0, 0.8):
             sides = sides_of(strings, model.architecture.looks_ahead)
             limits, sampling = Limits(max_bytes=args.bytes), Sampling(temperature, seed=1)
-            compare(model, sides, prompts, limits, sampling, checkpoint.sentinels)
+            take_turns(model, sides, prompts, limits, sampling, checkpoint.sentinels)
             how = f"{kind}, {'greedy' if temperature == 0 else f'temperature {temperature}'}"
             rows += rows_of(how, sides, ">= 2" if kind == "code" and temperature == 0 else None)
             seconds = in_vain(model, prompts, limits, sampling, checkpoint.sentinels)
