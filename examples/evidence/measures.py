@@ -7,7 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 from typing import Final
 
 import results
@@ -65,6 +65,38 @@ def _differences(ones: Mapping[int, float], others: Mapping[int, float]) -> dict
 def _by_seed(here: Sequence[Result], arm: str, vocabulary: str) -> dict[int, float]:
     of_arm = results.of(here, arm=arm, vocabulary=vocabulary)
     return {one.cell.seed: one.raw for one in of_arm if one.raw is not None}
+
+
+class BytesAlone:
+    """What bytes alone make of a number of raw bytes: a line through the means of their runs of one size.
+
+    ``here`` are results of one size, of any budget.
+    """
+
+    def __init__(self, here: Sequence[Result]) -> None:
+        runs = results.of(here, arm=BYTES, vocabulary=COMMON)
+        by_budget = [results.of(runs, budget=budget) for budget in sorted({one.cell.budget for one in runs})]
+        self._points = [
+            (statistics.fmean(map(_raw_bytes, of)), statistics.fmean(one.raw for one in of if one.raw is not None))
+            for of in by_budget
+        ]
+
+    def bits(self, raw_bytes: float) -> float | None:
+        """Bits per byte, straight between neighbours over the logarithm of raw bytes; None beyond the runs."""
+        for (below, bits_below), (above, bits_above) in pairwise(self._points):
+            if below <= raw_bytes <= above and below < above:
+                share = math.log(raw_bytes / below) / math.log(above / below)
+                return bits_below + share * (bits_above - bits_below)
+        return None
+
+    def gain(self, result: Result) -> float | None:
+        """How many bits per byte an arm is ahead of bytes alone that read as many raw bytes; None if not known."""
+        alone = self.bits(_raw_bytes(result))
+        return None if alone is None or result.raw is None else alone - result.raw
+
+
+def _raw_bytes(result: Result) -> float:
+    return float(result.figures["source_bytes"]["raw"])
 
 
 def added(result: Result) -> float | None:

@@ -23,7 +23,7 @@ from grid import (
     SIZES,
     own_vocabulary,
 )
-from measures import Spread, Trend
+from measures import BytesAlone, Spread, Trend
 from results import Result
 
 from megatron_proxy.common.storage.files import replace_file
@@ -144,13 +144,16 @@ def _arms(found: Sequence[Result]) -> Iterator[str]:
     yield ""
     yield (
         "Mean ± standard deviation over seeds (how many seeds), bits per byte of the raw view; differences are between "
-        "runs of the same seed, below 0 where the arm is better than bytes."
+        "runs of the same seed, below 0 where the arm is better than bytes. *Gain* is what the compressed views are "
+        "worth: how far an arm is ahead of bytes alone that read as many raw bytes, and nothing else, at less compute "
+        "(interpolated between the budgets of bytes)."
     )
     head = [
         "arm",
         "raw BPB",
         "to bytes, one vocabulary",
         "to bytes, own vocabularies",
+        "gain",
         "perturbed prompts add",
         "raw bytes read",
         "compressed bytes read",
@@ -158,6 +161,7 @@ def _arms(found: Sequence[Result]) -> Iterator[str]:
     ]
     for size, budget in dict.fromkeys((one.cell.size, one.cell.budget) for one in sorted(found, key=_place)):
         here = results.of(found, size=size, budget=budget)
+        alone = BytesAlone(results.of(found, size=size))
         parameters = {one.figures["parameters_without_embeddings"] for one in here}
         yield ""
         yield (
@@ -166,7 +170,7 @@ def _arms(found: Sequence[Result]) -> Iterator[str]:
         )
         yield ""
         kinds = dict.fromkeys((one.cell.arm, one.cell.vocabulary) for one in sorted(here, key=_place))
-        yield from table(head, [_row(here, *kind) for kind in kinds])
+        yield from table(head, [_row(here, alone, *kind) for kind in kinds])
     yield ""
     yield f"![Bits per raw byte by arm: {MAIN[0]}, {MAIN[1] * IDS_PER_STEP:,} ids](figures/evidence-arms.svg)"
 
@@ -177,7 +181,7 @@ def _place(one: Result) -> tuple[int, int, int]:
     return SIZES.index(one.cell.size), one.cell.budget, arms.index(one.cell.arm)
 
 
-def _row(here: Sequence[Result], arm: str, vocabulary: str) -> list[str]:
+def _row(here: Sequence[Result], alone: BytesAlone, arm: str, vocabulary: str) -> list[str]:
     """An arm's figures, of runs of one size and budget."""
     found = results.of(here, arm=arm, vocabulary=vocabulary)
     common, own = vocabulary == COMMON, vocabulary == own_vocabulary(arm)
@@ -186,6 +190,7 @@ def _row(here: Sequence[Result], arm: str, vocabulary: str) -> list[str]:
         _spread([one.raw for one in found if one.raw is not None]),
         _spread(measures.gaps(here, arm, BYTES) if common and arm != BYTES else []),
         _spread(measures.own_gaps(here, arm) if own and arm != BYTES else []),
+        _spread([value for one in found if arm != BYTES and (value := alone.gain(one)) is not None]),
         _spread([value for one in found if (value := measures.added(one)) is not None]),
         _count(found, "raw"),
         _count(found, "compressed"),

@@ -5,6 +5,7 @@ import json
 import math
 import random
 import statistics
+from dataclasses import replace
 
 import grid
 import measures
@@ -96,6 +97,23 @@ def test_gaps_are_between_runs_of_one_seed_and_one_vocabulary():
     assert measures.transfer([*here[:4], result(3.0, arm="proxy:trie", seed=2)], arms) == {"gzip": -2.5, "trie": 2.0}
 
 
+def test_what_compressed_views_are_worth():
+    def read(raw, raw_bytes, **cell):
+        one = result(raw, **cell)
+        return replace(one, figures={**one.figures, "source_bytes": {"raw": raw_bytes, "compressed": 0}})
+
+    here = [
+        *(read(3.0 + gap, 1024, arm="bytes", seed=seed) for seed, gap in ((1, -0.25), (2, 0.25))),
+        read(4.0, 256, arm="bytes", budget=120),
+        read(1.0, 512, arm="bytes", vocabulary="own"),
+    ]
+    alone = measures.BytesAlone(here)
+    assert [alone.bits(count) for count in (256, 512, 1024, 255, 1025)] == [4.0, 3.5, 3.0, None, None]
+    assert alone.gain(read(3.25, 512, arm="proxy:gzip")) == 0.25
+    assert alone.gain(read(3.25, 100, arm="proxy:gzip")) is None
+    assert alone.gain(read(None, 512, arm="tokenizer:gzip")) is None
+
+
 def test_what_perturbed_prompts_add():
     assert measures.added(result(3.0, arm="bytes")) is None
     assert measures.added(result(3.0, {"clean": 3.0, "case": 3.5, "typos": 3.25}, arm="bytes")) == 0.375
@@ -183,12 +201,12 @@ def test_the_page_of_made_up_results():
         result(None, arm=grid.TOKENIZER),
     ]
     lines = list(page.told(found, INSPECTED))
-    assert "| `bytes` | 3.000 ± 0.000 (3) | - | - | - | 1,000 | 2,000 | - |" in lines
+    assert "| `bytes` | 3.000 ± 0.000 (3) | - | - | - | - | 1,000 | 2,000 | - |" in lines
     assert (
-        "| `interleaved:sentencepiece@0.5` | 3.250 ± 0.010 (3) | 0.250 ± 0.010 (3) | - | - | 1,000 | 2,000 | - |"
+        "| `interleaved:sentencepiece@0.5` | 3.250 ± 0.010 (3) | 0.250 ± 0.010 (3) | - | - | - | 1,000 | 2,000 | - |"
         in lines
     )
-    assert "| `tokenizer:sentencepiece` | - | - | - | - | 1,000 | 2,000 | 2.500 (1) |" in lines
+    assert "| `tokenizer:sentencepiece` | - | - | - | - | - | 1,000 | 2,000 | 2.500 (1) |" in lines
     assert (
         "| interleaved to 0.5 less bytes | 0.3M | 1,024,000 | 0.250 ± 0.010 (3) | worse, by more than its spread |"
         in lines
