@@ -36,13 +36,13 @@ PROMPTS = (
 )
 
 MODEL = """
-    --num-layers 4 --hidden-size 128 --ffn-hidden-size 384 --num-attention-heads 4 --seq-length 512
+    --num-layers 3 --hidden-size 96 --ffn-hidden-size 256 --num-attention-heads 4 --seq-length 512
     --max-position-embeddings 512 --position-embedding-type rope --normalization RMSNorm --swiglu
     --untie-embeddings-and-output-weights --disable-bias-linear --attention-dropout 0 --hidden-dropout 0
     --init-method-std 0.05
 """
 TRAINING = """
-    --micro-batch-size 8 --global-batch-size 8 --lr 3e-3 --min-lr 3e-4 --lr-decay-style cosine
+    --micro-batch-size 4 --global-batch-size 4 --lr 4e-3 --min-lr 4e-4 --lr-decay-style cosine
     --lr-warmup-fraction 0.05 --weight-decay 0.1 --adam-beta2 0.95 --clip-grad 1.0 --split 98,2,0 --eval-iters 4
     --log-interval 10 --seed 1234
 """
@@ -132,7 +132,7 @@ def table(summary: dict[str, object]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("build/demo"))
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--max-documents", type=int, help="take only a part of the standard library")
     args = parser.parse_args()
     folder: Path = args.folder
