@@ -46,16 +46,12 @@ def gaps(here: Sequence[Result], arm: str, other: str) -> list[float]:
     ``here`` are results of one size and budget. Both runs of a seed read the documents in one order, so that their
     difference spreads less than either.
     """
-    return list(_gaps_by_seed(here, arm, other).values())
+    return list(_differences(_by_seed(here, arm, COMMON), _by_seed(here, other, COMMON)).values())
 
 
 def own_gaps(here: Sequence[Result], arm: str) -> list[float]:
     """The same to bytes, each arm with a vocabulary of its own, at the same compute."""
     return list(_differences(*(_by_seed(here, name, own_vocabulary(name)) for name in (arm, BYTES))).values())
-
-
-def _gaps_by_seed(here: Sequence[Result], arm: str, other: str) -> dict[int, float]:
-    return _differences(_by_seed(here, arm, COMMON), _by_seed(here, other, COMMON))
 
 
 def _differences(ones: Mapping[int, float], others: Mapping[int, float]) -> dict[int, float]:
@@ -179,11 +175,16 @@ class Trend:
         return f"{self.slope:+z.3f}" + ("" if self.error is None else f" ± {self.error:.3f}")
 
 
-def transfer(here: Sequence[Result], arm_of: Mapping[str, str]) -> dict[str, float]:
-    """By compressor, minus the mean gap of its arm to bytes, over the seeds that all arms with a gap have.
+def transfer(here: Sequence[Result], alone: BytesAlone, arm_of: Mapping[str, str]) -> dict[str, float]:
+    """By compressor, the mean gain of its arm over the seeds that all arms with a gain have.
 
     Else one with more seeds than another would be told from it by the seeds.
     """
-    by_seed = {name: found for name, arm in arm_of.items() if (found := _gaps_by_seed(here, arm, BYTES))}
+    by_seed = {}
+    for name, arm in arm_of.items():
+        runs = results.of(here, arm=arm, vocabulary=COMMON)
+        found = {one.cell.seed: gain for one in runs if (gain := alone.gain(one)) is not None}
+        if found:
+            by_seed[name] = found
     shared = set.intersection(*map(set, by_seed.values())) if by_seed else set()
-    return {name: -statistics.fmean(found[seed] for seed in shared) for name, found in by_seed.items() if shared}
+    return {name: statistics.fmean(found[seed] for seed in shared) for name, found in by_seed.items() if shared}

@@ -282,12 +282,12 @@ def _predictors(found: Sequence[Result], inspected: dict[str, dict[str, float]])
     yield "### Can it be known beforehand?"
     yield ""
     size, budget = MAIN
-    here = results.of(found, size=size, budget=budget)
+    here, alone = results.of(found, size=size, budget=budget), BytesAlone(results.of(found, size=size))
     arms = {
         "proxy": {name: f"proxy:{name}" for name in COMPRESSORS},
         "interleaved": {name: f"interleaved:{name}@0.5" for name in COMPRESSORS},
     }
-    transfers = {kind: measures.transfer(here, of) for kind, of in arms.items()}
+    transfers = {kind: measures.transfer(here, alone, of) for kind, of in arms.items()}
     names = [name for name in COMPRESSORS if name in inspected]
     head = ["compressor", *_PREDICTORS, *(f"transfer, {kind}" for kind in arms)]
     rows = []
@@ -295,8 +295,8 @@ def _predictors(found: Sequence[Result], inspected: dict[str, dict[str, float]])
         foretold = [f"{shown(inspected[name]):.3f}" for shown in _PREDICTORS.values()]
         rows.append([name, *foretold, *(_known(transfers[kind], name) for kind in arms)])
     yield (
-        f"What `inspect` tells of each compressor, and the transfer at {size} and {budget * IDS_PER_STEP:,} ids: minus "
-        "the mean gap to bytes, over the seeds that all have, so that more is better."
+        f"What `inspect` tells of each compressor, and the transfer at {size} and {budget * IDS_PER_STEP:,} ids: the "
+        "mean gain over the seeds that all have."
     )
     yield ""
     yield from table(head, rows)

@@ -90,18 +90,14 @@ def test_gaps_are_between_runs_of_one_seed_and_one_vocabulary():
     # A vocabulary as large as the common one: there is one run for both.
     assert (measures.gaps(here, "proxy:trie", "bytes"), measures.own_gaps(here, "proxy:trie")) == ([-0.75], [1.25])
     assert measures.gaps(here, "tokenizer:sentencepiece", "bytes") == []
-    arms = {"gzip": "proxy:gzip", "trie": "proxy:trie", "zstd": "proxy:zstd"}
-    assert measures.transfer(here, arms) == {"gzip": -1.5, "trie": 0.75}, "over the seed that both have"
-    assert measures.transfer(here[:5], arms) == {"gzip": -2.0}
-    assert measures.transfer(here[:2], arms) == {}
-    assert measures.transfer([*here[:4], result(3.0, arm="proxy:trie", seed=2)], arms) == {"gzip": -2.5, "trie": 2.0}
+
+
+def read(raw: float | None, raw_bytes: int, **cell) -> results.Result:
+    one = result(raw, **cell)
+    return replace(one, figures={**one.figures, "source_bytes": {"raw": raw_bytes, "compressed": 2_000}})
 
 
 def test_what_compressed_views_are_worth():
-    def read(raw, raw_bytes, **cell):
-        one = result(raw, **cell)
-        return replace(one, figures={**one.figures, "source_bytes": {"raw": raw_bytes, "compressed": 0}})
-
     here = [
         *(read(3.0 + gap, 1024, arm="bytes", seed=seed) for seed, gap in ((1, -0.25), (2, 0.25))),
         read(4.0, 256, arm="bytes", budget=120),
@@ -112,6 +108,12 @@ def test_what_compressed_views_are_worth():
     assert alone.gain(read(3.25, 512, arm="proxy:gzip")) == 0.25
     assert alone.gain(read(3.25, 100, arm="proxy:gzip")) is None
     assert alone.gain(read(None, 512, arm="tokenizer:gzip")) is None
+    arms = {"gzip": "proxy:gzip", "trie": "proxy:trie", "zstd": "proxy:zstd"}
+    runs = [read(3.0 + seed, 512, arm="proxy:gzip", seed=seed) for seed in (1, 2, 3)]
+    assert measures.transfer(runs, alone, arms) == {"gzip": -1.5}
+    runs.append(read(3.25, 512, arm="proxy:trie", seed=2))
+    assert measures.transfer(runs, alone, arms) == {"gzip": -1.5, "trie": 0.25}, "over the seed that both have"
+    assert measures.transfer([*runs, read(3.0, 512, arm="proxy:zstd", seed=1)], alone, arms) == {}
 
 
 def test_what_perturbed_prompts_add():
@@ -187,6 +189,7 @@ INSPECTED = {
 def test_the_page_of_made_up_results():
     found = [
         *(result(3.0, arm="bytes", seed=seed) for seed in (1, 2, 3)),
+        read(4.0, 500, arm="bytes", budget=120),
         *(
             result(3.25 + gap, arm=grid.INTERLEAVED, seed=seed)
             for seed, gap in zip((1, 2, 3), (-0.01, 0, 0.01), strict=True)
@@ -202,10 +205,8 @@ def test_the_page_of_made_up_results():
     ]
     lines = list(page.told(found, INSPECTED))
     assert "| `bytes` | 3.000 ± 0.000 (3) | - | - | - | - | 1,000 | 2,000 | - |" in lines
-    assert (
-        "| `interleaved:sentencepiece@0.5` | 3.250 ± 0.010 (3) | 0.250 ± 0.010 (3) | - | - | - | 1,000 | 2,000 | - |"
-        in lines
-    )
+    spreads = "3.250 ± 0.010 (3) | 0.250 ± 0.010 (3) | - | -0.250 ± 0.010 (3) | - |"
+    assert f"| `interleaved:sentencepiece@0.5` | {spreads} 1,000 | 2,000 | - |" in lines
     assert "| `tokenizer:sentencepiece` | - | - | - | - | - | 1,000 | 2,000 | 2.500 (1) |" in lines
     assert (
         "| interleaved to 0.5 less bytes | 0.3M | 1,024,000 | 0.250 ± 0.010 (3) | worse, by more than its spread |"
