@@ -110,7 +110,7 @@ MAIN: Final = (BYTES, INTERLEAVED, PAPER, GZIP)
 COMPRESSORS: Final = ("sentencepiece", "trie", "neural", "zstd", "halfbyte", "gzip")
 SEEDS: Final = (1, 2, 3)
 BUDGETS: Final = (250, 500, 1000, 2000)
-LESS_TEXT: Final = (120, 250)
+LESS_TEXT: Final = (50, 120, 250)
 """What bytes alone make of as few raw bytes as the other arms read."""
 SIZES: Final = ("0.3M", "1M", "5M")
 
@@ -131,13 +131,13 @@ def _cells() -> Iterator[Cell]:
     yield from (Cell(f"proxy:{name}") for name in ("zstd", "trie", "neural", "halfbyte"))
     yield from (Cell(arm, size=size, budget=min(BUDGETS)) for size in SIZES for arm in trend)
     for seed in SEEDS:
-        for name in ("zstd", "trie", "neural"):
+        for name in ("zstd", "trie", "neural", "halfbyte"):
             yield from (Cell(arm, seed=seed) for arm in (f"interleaved:{name}@0.5", f"proxy:{name}"))
-    for budget in BUDGETS:
-        yield from (Cell(arm, budget=budget) for arm in trend)
     yield Cell(TOKENIZER)
     yield from (Cell(f"interleaved:sentencepiece@{rate}") for rate in (0.75, 0.9))
     yield Cell(f"{INTERLEAVED}+")
+    for budget in BUDGETS:
+        yield from (Cell(arm, budget=budget) for arm in trend)
     yield from (Cell(arm, size="1M", budget=budget) for budget in (500, 1000) for arm in trend)
     yield from (Cell(arm, size="1M", budget=budget) for budget in (250, 2000) for arm in trend)
     yield from (Cell(arm, size="5M", budget=budget) for budget in (250, 500, 1000) for arm in trend)

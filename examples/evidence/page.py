@@ -218,6 +218,8 @@ def _placement(found: Sequence[Result]) -> Iterator[str]:
         ("interleaved to 0.5 less the paper's recipe", INTERLEAVED, PAPER),
         ("interleaved less the paper's placement, both to 0.9", interleaved_more, PAPER),
         ("interleaved less the paper's placement, both to 0.5", INTERLEAVED, paper_less),
+        ("zstd less SentencePiece, both interleaved to 0.5", "interleaved:zstd@0.5", INTERLEAVED),
+        ("zstd less SentencePiece, both by the paper's recipe", "proxy:zstd", PAPER),
         ("gzip less bytes", GZIP, BYTES),
         ("gzip less tokens, in the paper's placement", GZIP, PAPER),
     )
