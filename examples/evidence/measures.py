@@ -17,6 +17,8 @@ from results import Result
 INTERVAL: Final = 0.95
 FEWEST: Final = 5
 """Pairs from which a rank correlation is told."""
+_FEWEST_VALUES: Final = 3
+"""With two values, of which one is a single compressor's, a correlation says no more than that it is the first."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,9 @@ def rank_interval(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, floa
 
     Of few pairs all resamples can be counted: each choice of *n* pairs with repetition, as often as it can be drawn.
     Those in which nothing varies have no correlation and are left out. None of fewer than :data:`FEWEST` pairs: all
-    resamples of three or four in one order are in that order too, as if there were no doubt.
+    resamples of three or four in one order are in that order too, as if there were no doubt. None of two values either.
     """
-    if len(xs) < FEWEST:
+    if len(xs) < FEWEST or min(len(set(xs)), len(set(ys))) < _FEWEST_VALUES:
         return None
     weights: Counter[float] = Counter()
     for chosen in combinations_with_replacement(range(len(xs)), len(xs)):
@@ -176,15 +178,9 @@ class Trend:
 
 
 def transfer(here: Sequence[Result], alone: BytesAlone, arm_of: Mapping[str, str]) -> dict[str, float]:
-    """By compressor, the mean gain of its arm over the seeds that all arms with a gain have.
-
-    Else one with more seeds than another would be told from it by the seeds.
-    """
-    by_seed = {}
-    for name, arm in arm_of.items():
-        runs = results.of(here, arm=arm, vocabulary=COMMON)
-        found = {one.cell.seed: gain for one in runs if (gain := alone.gain(one)) is not None}
-        if found:
-            by_seed[name] = found
-    shared = set.intersection(*map(set, by_seed.values())) if by_seed else set()
-    return {name: statistics.fmean(found[seed] for seed in shared) for name, found in by_seed.items() if shared}
+    """By compressor, the mean gain of its arm over its seeds."""
+    gains = {
+        name: [gain for one in results.of(here, arm=arm, vocabulary=COMMON) if (gain := alone.gain(one)) is not None]
+        for name, arm in arm_of.items()
+    }
+    return {name: statistics.fmean(found) for name, found in gains.items() if found}

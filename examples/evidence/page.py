@@ -298,7 +298,7 @@ def _predictors(found: Sequence[Result], inspected: dict[str, dict[str, float]])
         rows.append([name, *foretold, *(_known(transfers[kind], name) for kind in arms)])
     yield (
         f"What `inspect` tells of each compressor, and the transfer at {size} and {budget * IDS_PER_STEP:,} ids: the "
-        "mean gain over the seeds that all have."
+        "mean gain over its seeds."
     )
     yield ""
     yield from table(head, rows)

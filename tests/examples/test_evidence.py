@@ -112,8 +112,7 @@ def test_what_compressed_views_are_worth():
     runs = [read(3.0 + seed, 512, arm="proxy:gzip", seed=seed) for seed in (1, 2, 3)]
     assert measures.transfer(runs, alone, arms) == {"gzip": -1.5}
     runs.append(read(3.25, 512, arm="proxy:trie", seed=2))
-    assert measures.transfer(runs, alone, arms) == {"gzip": -1.5, "trie": 0.25}, "over the seed that both have"
-    assert measures.transfer([*runs, read(3.0, 512, arm="proxy:zstd", seed=1)], alone, arms) == {}
+    assert measures.transfer(runs, alone, arms) == {"gzip": -1.5, "trie": 0.25}
 
 
 def test_what_perturbed_prompts_add():
@@ -143,6 +142,7 @@ def test_the_interval_is_that_of_all_resamples():
     assert measures.rank_interval([1, 2, 3, 4, 5], [10, 20, 30, 40, 50]) == (1.0, 1.0)
     assert measures.rank_interval([1, 2, 3, 4], [1, 2, 3, 4]) is None
     assert measures.rank_interval([1, 1, 1, 1, 1], [1, 2, 3, 4, 5]) is None
+    assert measures.rank_interval([1, 1, 1, 1, 2], [1, 2, 3, 4, 5]) is None, "one against the others"
 
 
 def test_a_trend():
