@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the compressed views to look at (default: all that are prepared)",
     )
-    parser.add_argument("--compare", action="store_true", help="the views beside each other, and which to try first")
+    parser.add_argument("--compare", action="store_true", help="one table with the views beside each other")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with plots")
     parser.add_argument("--document", type=int, metavar="N", help="the document to show side by side, from 0")

@@ -11,10 +11,6 @@ from .figures import Figures
 
 _SHOWN_PAIRS: Final = 48
 _SHOWN_CODES: Final = 24
-_FORETOLD: Final = (
-    "In small experiments (docs/evidence.md) one figure foretold what a view is worth to raw bytes: the fewer",
-    "bytes a code stands for, the more. Stability did not. Fewer bytes per code also mean less text at equal compute.",
-)
 
 Row = tuple[str, Callable[[Figures], str]]
 
@@ -71,22 +67,12 @@ def report(figures: Figures) -> str:
 
 
 def comparison(several: Sequence[Figures]) -> str:
-    """A table with one column per compressor, and what the figures say of which to take."""
+    """A table with one column per compressor."""
     columns = [["", *(label for label, _ in ROWS)]]
     columns += [[figures.compressor, *(value(figures) for _, value in ROWS)] for figures in several]
     widths = [max(map(len, column)) for column in columns]
     rows = zip(*columns, strict=True)
-    table = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*table, *_advice(several)])
-
-
-def _advice(several: Sequence[Figures]) -> list[str]:
-    """Which views to try first, of two or more that compress: the one figure that foretold transfer tells."""
-    compress = sorted((one for one in several if one.bytes_per_code > 1), key=lambda one: one.bytes_per_code)
-    if len(compress) < 2:
-        return []
-    ranked = ", ".join(f"{one.compressor} ({one.bytes_per_code:.2f})" for one in compress)
-    return ["", *_FORETOLD, f"So, the first to try first: {ranked}"]
+    return "\n".join("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _lengths(figures: Figures) -> list[str]:

@@ -136,14 +136,7 @@ def test_the_text_names_every_figure(trie):
 
 
 def test_the_table_has_a_column_for_each(prefix, trie):
-    gzip = inspect(prefix, "gzip", pieces=4)
-    table, _, advice = comparison([trie, gzip]).partition("\n\n")
-    first, second = sorted([trie, gzip], key=lambda one: one.bytes_per_code)
-    assert first.bytes_per_code > 1
-    ranked = ", ".join(f"{one.compressor} ({one.bytes_per_code:.2f})" for one in (first, second))
-    assert advice.endswith(f"\nSo, the first to try first: {ranked}")
-    assert "\n\n" not in comparison([trie]), "nothing to choose from"
-    table = table.splitlines()
+    table = comparison([trie, inspect(prefix, "gzip", pieces=4)]).splitlines()
     assert table[0].split() == ["trie", "gzip"]
     rows = {line[:30].strip(): line[30:].split() for line in table[1:]}
     assert rows["lossless"] == ["yes", "yes"]
