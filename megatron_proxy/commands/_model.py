@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..compressors import Compressor
     from ..model.checkpoint import Checkpoint
+    from ..model.generation import Drafting
     from ..model.network import ByteModel
 
 DTYPES: Final = ("float32", "bfloat16", "float16")
@@ -56,8 +57,8 @@ def dtype(args: argparse.Namespace) -> torch.dtype | None:
     return None if args.dtype is None else getattr(torch, args.dtype)
 
 
-def load(args: argparse.Namespace, *, looks_ahead: bool = False) -> tuple[Checkpoint, ByteModel]:
-    """The checkpoint and the model that the flags name, with its layer that looks ahead only where that is wanted.
+def load(args: argparse.Namespace, drafting: Drafting | None = None) -> tuple[Checkpoint, ByteModel]:
+    """The checkpoint and the model that the flags name, with its layer that looks ahead only where drafts are its own.
 
     Raises
     ------
@@ -76,7 +77,8 @@ def load(args: argparse.Namespace, *, looks_ahead: bool = False) -> tuple[Checkp
     computed = dtype(args) or (torch.float32 if device == "cpu" else torch.bfloat16)
     checkpoint = open_checkpoint(args.load, args.iteration)
     shape = Architecture.from_args(checkpoint.args)
-    shape = replace(shape, looks_ahead=shape.looks_ahead and looks_ahead)
+    if drafting is None or not drafting.by_model:
+        shape = replace(shape, looks_ahead=False)
     return checkpoint, ByteModel(shape, checkpoint.tensors, device, computed)
 
 

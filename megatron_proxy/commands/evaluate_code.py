@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
     tasks = _tasks(args)
     drafting = _drafts.drafting(args)
-    checkpoint, model = _model.load(args, looks_ahead=drafting is not None and drafting.by_model)
+    checkpoint, model = _model.load(args, drafting)
     limits = completions.standard_limits(Limits(args.max_bytes, tuple(map(os.fsencode, args.stop))))
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
     kept = completions.Completions(Path(args.samples), _settings(args, str(checkpoint.folder.resolve()), tasks))

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     limits = Limits(args.max_bytes, tuple(map(os.fsencode, args.stop)), not args.allow_invalid_utf8)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.seed)
     drafting = _drafts.drafting(args)
-    checkpoint, model = _model.load(args, looks_ahead=drafting is not None and drafting.by_model)
+    checkpoint, model = _model.load(args, drafting)
     if args.truncate_prompt:
         given = [prompt[-(model.architecture.context - 1) :] for prompt in given]
     prompts = [prompt for prompt in given for _ in range(args.num_samples)]

@@ -1,7 +1,6 @@
 """What commands that use a model refuse before, or in place of, any work with it."""
 
 import json
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,9 +84,9 @@ def loads(monkeypatch):
 
     def loads(*, sentinels=True, **changes):
         model = random_model.model(replace(random_model.LLAMA, **changes))
-        args = Namespace(proxy_compression="toy", padded_vocab_size=model.architecture.vocabulary)
-        checkpoint = Namespace(folder=Path("c"), iteration=1, args=args, sentinels=sentinels)
-        monkeypatch.setattr(_model, "load", lambda args, **_: (checkpoint, model))
+        mode = "sentinel" if sentinels else "vanilla"
+        checkpoint = random_model.checkpoint(model.architecture, proxy_compression="toy", proxy_mode=mode)
+        monkeypatch.setattr(_model, "load", lambda *args: (checkpoint, model))
         return checkpoint
 
     return loads
