@@ -139,8 +139,8 @@ def _cells() -> Iterator[Cell]:
     for budget in BUDGETS:
         yield from (Cell(arm, budget=budget) for arm in trend)
     yield from (Cell(arm, size="1M", budget=budget) for budget in (500, 1000) for arm in trend)
-    yield from (Cell(arm, size="1M", budget=budget) for budget in (250, 2000) for arm in trend)
-    yield from (Cell(arm, size="5M", budget=budget) for budget in (250, 500, 1000) for arm in trend)
+    yield from (Cell(arm, size="1M", budget=2000) for arm in trend)
+    yield from (Cell(arm, size="5M", budget=budget) for budget in (500, 1000) for arm in trend)
     for size in SIZES:
         yield from (
             Cell(arm, size=size, budget=budget, seed=seed) for seed in SEEDS for budget in BUDGETS for arm in trend
