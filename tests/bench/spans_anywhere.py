@@ -42,13 +42,14 @@ def prepare(folder: Path, steps: int) -> None:
     if done.exists():
         return
     compare_sh(folder, "prepare", STEPS=str(steps))
-    shutil.rmtree(folder / "data")
-    (folder / "data").mkdir()
+    data, beside = folder / "data", folder / "data-anywhere"
     TokenCompressor.encode_spans = encode_spans  # type: ignore[method-assign]
-    files = ["--input", str(folder / "corpus" / "train.jsonl"), "--output-prefix", str(folder / "data" / "corpus")]
-    flags = ["--compressor", RUN.partition(":")[2], "--sentencepiece-vocab-size", "960", "--workers", "0"]
+    files = ["--input", str(folder / "corpus" / "train.jsonl"), "--output-prefix", str(beside / "corpus")]
+    flags = ["--compressor", RUN.partition(":")[2], "--compressor-from", str(data / "corpus"), "--workers", "0"]
     if cli.main(["prepare", *files, *flags]) != 0:
         raise SystemExit("the corpus cannot be prepared")
+    shutil.rmtree(data)
+    beside.rename(data)
     done.touch()
 
 
