@@ -1,11 +1,13 @@
-"""What memory ``prepare`` takes: of a corpus of 10 GB, and of a document of 100 MB.
+"""What memory ``prepare`` takes of a corpus of 10 GB and of a document of 100 MB, and ``import`` of a large model.
 
-    python tests/bench/bench_memory.py [--quick] [--only corpus document] [--gigabytes 10] [--compressor trie]
+    python tests/bench/bench_memory.py [--quick] [--only corpus document import] [--gigabytes 10] [--compressor trie]
 
 *Corpus*: the sum over all processes of a command (proportional set size, sampled), its peak, and the peak of the last
 third of the run ÷ that of the middle third. The corpus repeats the standard library.
 
 *Document*: the peak of the largest process of a command with one worker.
+
+*Import*: the peak of what belongs to no file, which the kernel cannot have back, beside the size of the model.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.append(str(Path(__file__).parents[1] / "helpers"))
 
 import psutil
 from harness import RESULTS, Row, report
@@ -82,8 +86,22 @@ def bench_document(bench: Bench, names: Sequence[str], megabytes: int) -> list[R
     return rows
 
 
-def worker_memory(command: Sequence[str]) -> float:
-    """GiB: the largest peak (VmHWM) of any process that the command starts."""
+def bench_import(bench: Bench, layers: int) -> list[Row]:
+    """A Llama over tokens, in float32."""
+    import token_models
+
+    width = {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": layers}
+    folder = token_models.write(bench.folder / "hf", **width)
+    token_models.prepare(bench.folder / "tokens", folder)
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 2**30
+    tokens = ("--as-proxy", "--prefix", str(bench.folder / "tokens"))
+    command = [sys.executable, "-m", "megatron_proxy", "import", "--load", str(folder), *tokens]
+    peak = worker_memory([*command, "--output", str(bench.folder / "imported")], "RssAnon")
+    return [Row(f"memory of import, a model of {layers} layers of 2,048", peak, "GiB", size, "<= 0.5")]
+
+
+def worker_memory(command: Sequence[str], which: str = "VmHWM") -> float:
+    """GiB: the largest ``which`` of /proc's status, its peak by default, of any process that the command starts."""
     peak = 0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         parent = psutil.Process(process.pid)
@@ -91,7 +109,7 @@ def worker_memory(command: Sequence[str]) -> float:
             with suppress(psutil.Error, OSError):
                 for child in parent.children(recursive=True):
                     status = Path(f"/proc/{child.pid}/status").read_text()
-                    held = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+                    held = [line.split()[1] for line in status.splitlines() if line.startswith(which)]
                     peak = max([peak, *map(int, held)])
             time.sleep(0.05)
     if process.returncode:
@@ -101,8 +119,8 @@ def worker_memory(command: Sequence[str]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a document of 10 MB for one compressor, no large corpus")
-    parser.add_argument("--only", nargs="+", choices=("document", "corpus"))
+    parser.add_argument("--quick", action="store_true", help="a document of 10 MB for one compressor, nothing large")
+    parser.add_argument("--only", nargs="+", choices=("document", "corpus", "import"))
     parser.add_argument("--gigabytes", type=float, default=10.0, help="of JSONL, for the large corpus")
     parser.add_argument("--compressor", default="trie", help="for the large corpus")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -112,6 +130,7 @@ def main() -> None:
         names, megabytes = (("zstd",), 10) if args.quick else (("zstd", "gzip", "sentencepiece", "trie"), 100)
         groups = {"document": lambda: bench_document(bench, names, megabytes)}
         if not args.quick:
+            groups["import"] = lambda: bench_import(bench, 24)
             groups["corpus"] = lambda: bench_corpus(bench, args.gigabytes, args.compressor)
         for group, measure in groups.items():
             if group in (args.only or groups):

@@ -1,4 +1,4 @@
-"""Writing a checkpoint of given weights by Megatron itself, in a process that holds the whole model.
+"""Writing a checkpoint of given weights by Megatron itself, in a process that has the whole model in files.
 
 The checkpoint is a *release*, as Megatron calls weights that no run of its own has trained: ``--load`` takes it
 without an optimizer, and the run begins at iteration 0. As ``torch_dist`` it loads into any parallel layout.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from ..helpers import use_compiled_helpers
+from .file_backed import FileBacked
 from .model import build_gpt
 
 
@@ -41,11 +43,14 @@ def save_release(weights_for: Callable[[argparse.Namespace], Weights]) -> None:
     def provider(pre_process: bool = True, post_process: bool = True, **kwargs: Any) -> torch.nn.Module:
         return build_gpt(get_args(), pre_process, post_process, **kwargs)
 
-    model = get_model(provider, wrap_with_ddp=False)
+    # Megatron's writer copies what it does not store as it is: the parts of fused layers.
+    with FileBacked(Path(get_args().save).parent):
+        model = get_model(provider, wrap_with_ddp=False)
     weights = weights_for(get_args())
     for module in unwrap_model(model):
         fill(module, weights)
-    save_checkpoint(0, model, None, None, 0, release=True)
+    with FileBacked(Path(get_args().save).parent):
+        save_checkpoint(0, model, None, None, 0, release=True)
 
 
 def _initialize() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from .tokens import COMPRESSOR, Special, Tokens, tokens_of
 _DTYPE_FLAGS: Final = {torch.float32: [], torch.bfloat16: ["--bf16"], torch.float16: ["--fp16"]}
 _SAVING: Final = (
     *("--micro-batch-size", "1", "--train-iters", "1", "--lr", "0"),
-    *("--ckpt-format", "torch_dist", "--save-interval", "1", "--no-save-optim", "--no-save-rng"),
+    *("--no-initialization", "--ckpt-format", "torch_dist", "--save-interval", "1", "--no-save-optim", "--no-save-rng"),
 )
 # A normalizer that composes accents changes next to nothing; one that lowers all letters changes a third.
 _MOST_LITERALS: Final = 0.1
@@ -193,6 +194,12 @@ def _run_megatron(source: Path, tokens: Bytes | None, flags: Sequence[str]) -> N
         errors="replace",
         check=False,
     )
+    if done.returncode < 0:
+        raise ProxyError(
+            f"the process in which Megatron writes the checkpoint was ended by {signal.Signals(-done.returncode).name}",
+            where="import",
+            fix="if nobody did that, memory ran out: it needs that of two of the model's largest tensors, and 1 GB",
+        )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise ProxyError("Megatron did not write the checkpoint:\n" + "\n".join(lines[-8:]), where="import")

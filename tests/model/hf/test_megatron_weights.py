@@ -252,6 +252,19 @@ def test_what_megatron_says_is_passed_on_and_nothing_is_left(tmp_path, monkeypat
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_writer_that_is_killed_is_told_with_what_it_needs(tmp_path, monkeypatch):
+    folder = exported(tmp_path / "hf")
+    tiny_data.prepare(tmp_path / "data", [b"ab", b"abc", b"abcd"])
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(importing.sys, "executable", str(killed))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(ProxyError, match=r"(?s)was ended by SIGKILL.*memory ran out"):
+        importing.import_folder(folder, tmp_path / "new", prefix=str(tmp_path / "data"), compressor="trie")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_files_that_do_not_fit_together(tmp_path):
     folder = exported(tmp_path / "hf", shard_bytes=20_000)
     index = folder / "model.safetensors.index.json"
