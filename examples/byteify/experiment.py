@@ -6,8 +6,9 @@
 For each size and seed a Llama is trained over tokens by transformers' Trainer (``original.py``), and imported. Each arm
 goes on from it, or begins from nothing, for a share of the positions that the original was trained on: a window has as
 many ids in each, and so a step costs as much. What is done is not done again, and training goes on from its last
-checkpoint; after ``--hours`` nothing new is begun, so just run it again. Results are in ``FOLDER/results.json``; they
-are put between the marks of a page by ``--report``, with a figure beside it.
+checkpoint; after ``--hours`` nothing new is begun, so just run it again. A run adds a line to ``--results``, which is
+kept here: what has a line is not run (to make all of it again, name another file). ``--report`` puts the lines between
+the marks of a page, with a figure beside it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 EXAMPLES: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = Path(__file__).with_name("results.jsonl")
 BEGIN: Final = "<!-- results -->\n"
 END: Final = "<!-- end of results -->\n"
 CONTEXT: Final = 256
@@ -74,7 +76,7 @@ class Arm:
 
 SIZES: Final = {
     "small": Size(layers=3, hidden=96, heads=4, steps=1500, lr=3e-3),
-    "medium": Size(layers=4, hidden=192, heads=6, steps=1500, lr=2e-3),
+    "medium": Size(layers=4, hidden=192, heads=6, steps=1000, lr=2e-3),
 }
 SHARES: Final = (0.2, 1.0)
 SEEDS: Final = (1, 2, 3)
@@ -260,16 +262,29 @@ class Runner:
         return {**asdict(job), "steps": steps, "raw": raw, "tokens": tokens, "tokens before": before["bpb"]}
 
 
-def run_all(runner: Runner, chosen: list[Job]) -> None:
-    """Every run, as far as the hours go; the results are written after each."""
-    results = []
+def read(results: Path) -> list[dict[str, Any]]:
+    """The runs that are done, in the order of the table."""
+    lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+    order = {job: at for at, job in enumerate(jobs())}
+    return sorted(map(json.loads, lines), key=lambda one: order[_job(one)])
+
+
+def _job(result: dict[str, Any]) -> Job:
+    return Job(*(result[field.name] for field in fields(Job)))
+
+
+def run_all(runner: Runner, chosen: list[Job], results: Path) -> None:
+    """Every run that is not done, as far as the hours go; a line is added after each."""
+    done = {_job(one) for one in read(results)}
+    left = [job for job in chosen if job not in done]
     try:
         runner.prepare()
-        for job in chosen:
-            results.append(runner.run(job))
-            (runner.folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        for job in left:
+            line = json.dumps(runner.run(job)) + "\n"
+            with results.open("a", encoding="utf-8") as file:
+                file.write(line)
     except OutOfTime:
-        print(f"the hours are over, with {len(results)} of {len(chosen)} runs done; run it again to go on")
+        print("the hours are over; run it again to go on")
 
 
 def _spread(values: list[float]) -> str:
@@ -307,9 +322,8 @@ def figure(results: list[dict[str, Any]], size: str) -> str:
     return lines([one for one in series if one.points], "further steps", "raw BPB", log_y=True)
 
 
-def report(folder: Path, page: Path) -> None:
+def report(results: list[dict[str, Any]], page: Path) -> None:
     """Put the table, and a figure for each size, between the marks of a page."""
-    results = json.loads((folder / "results.json").read_text())
     pictures = []
     for size in dict.fromkeys(one["size"] for one in results):
         if len({one["steps"] for one in results if one["size"] == size and one["arm"] in ARMS}) < 2:
@@ -336,16 +350,18 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), help="only these")
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of steps, to try the script itself")
     parser.add_argument("--report", type=Path, metavar="PAGE", help="write what is done into a page, and run nothing")
+    parser.add_argument("--results", type=Path, help="lines of runs (default: those kept here; FOLDER's with --scale)")
     args = parser.parse_args()
+    results = args.results or (RESULTS if args.scale == 1.0 else args.folder / RESULTS.name)
     if args.report:
-        report(args.folder, args.report)
+        report(read(results), args.report)
         return
     chosen = [
         job
         for job in jobs()
         if job.size in args.sizes and job.arm in args.arms and job.share in args.shares and job.seed in args.seeds
     ]
-    run_all(Runner(args.folder, args.hours, args.scale), chosen)
+    run_all(Runner(args.folder, args.hours, args.scale), chosen, results)
 
 
 if __name__ == "__main__":

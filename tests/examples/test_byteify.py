@@ -1,5 +1,6 @@
 """examples/byteify.sh and its experiment: their commands are ones that we and Megatron take, and each is run once."""
 
+import dataclasses
 import functools
 import importlib.util
 import json
@@ -114,16 +115,17 @@ def test_results_are_put_into_a_page(experiment, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"before\n{experiment.BEGIN}old\n{experiment.END}after\n")
     one = {"size": "small", "share": 0.2, "steps": 300, "tokens before": 1.9}
+    kept = tmp_path / "results.jsonl"
     results = [
         {**one, "seed": seed, "arm": arm, "raw": raw, "tokens": tokens}
         for seed, arm, raw, tokens in (
-            (1, "bytes from scratch", 3.0, None),
-            (2, "bytes from scratch", 3.2, None),
             (1, "interleaved, 1/2 raw", 2.5, 2.0),
+            (2, "bytes from scratch", 3.2, None),
+            (1, "bytes from scratch", 3.0, None),
         )
     ]
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    experiment.report(tmp_path, page)
+    kept.write_text("".join(json.dumps(one) + "\n" for one in results))
+    experiment.report(experiment.read(kept), page)
     lines = page.read_text().splitlines()
     assert lines[4:6] == [
         "| small | 300 | bytes from scratch | 2 | 3.100 ± 0.141 | - | 1.900 ± 0.000 |",
@@ -133,6 +135,25 @@ def test_results_are_put_into_a_page(experiment, tmp_path):
     # Of one length there is no line to draw.
     figure = tmp_path / "figures" / "byteify-small.svg"
     assert not figure.exists()
-    (tmp_path / "results.json").write_text(json.dumps([*results, {**results[0], "steps": 1500, "raw": 2.0}]))
-    experiment.report(tmp_path, page)
+    experiment.report([*experiment.read(kept), {**results[0], "steps": 1500, "raw": 2.0}], page)
     assert figure.read_text().startswith("<svg")
+
+
+def test_what_is_done_is_not_run_again(experiment, tmp_path, monkeypatch):
+    runner, results = experiment.Runner(tmp_path, hours=1.0), tmp_path / "results.jsonl"
+    ran = []
+    monkeypatch.setattr(runner, "prepare", lambda: None)
+    monkeypatch.setattr(runner, "run", lambda job: ran.append(job) or {**dataclasses.asdict(job), "raw": 1.0})
+    chosen = list(experiment.jobs())[:3]
+    experiment.run_all(runner, chosen[1:2], results)
+    experiment.run_all(runner, chosen, results)
+    assert ran == [chosen[1], chosen[0], chosen[2]]
+    assert [one["arm"] for one in experiment.read(results)] == [job.arm for job in chosen]
+
+
+def test_the_results_that_are_kept_are_of_its_jobs(experiment):
+    jobs = {(job.size, job.seed, job.share, job.arm) for job in experiment.jobs()}
+    kept = [(one["size"], one["seed"], one["share"], one["arm"]) for one in experiment.read(experiment.RESULTS)]
+    assert kept
+    assert len(set(kept)) == len(kept)
+    assert set(kept) <= jobs
