@@ -57,8 +57,8 @@ PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: setup ## run the tests, on two cores: WORKERS=2
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-test-fast: setup ## those that neither start Megatron nor take long
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not megatron and not long and not slow' $(ARGS)
+test-fast: setup ## those that neither start Megatron nor take a quarter of a second of a core
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not megatron and not long and not slow' --durations=5 --durations-min=0.5 $(ARGS)
 
 faults: setup ## inject faults, the long way: kills, full disks, flipped bits; prints the counts
 	FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)

@@ -42,10 +42,12 @@ def test_help_loads_nothing_slow():
     assert loaded_after("--help") == "[]"
 
 
+@pytest.mark.long
 def test_help_of_every_command_loads_neither_torch_nor_numba():
     assert loaded_after(*(f"{name} --help" for name in cli.COMMANDS)) == "['numpy']"
 
 
+@pytest.mark.long
 def test_help_is_fast():
     def seconds(*argv):
         begin = time.perf_counter()
@@ -100,6 +102,7 @@ def test_what_a_command_raises_becomes_an_exit_code(monkeypatch, capsys, error, 
     assert capsys.readouterr().err == f"megatron-proxy: {message}\n"
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_is_no_traceback():
     shell = f"{sys.executable} -m megatron_proxy.cli prepare --help | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], check=True, capture_output=True, text=True)
@@ -107,6 +110,7 @@ def test_a_reader_that_goes_away_is_no_traceback():
     assert done.stdout.strip() in ("0", "141")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("prefix", "encoding", "shown"),
     [(b"caf\xe9", "utf-8", b"caf\\udce9"), ("café".encode(), "ascii", b"caf\\xe9")],
@@ -122,6 +126,7 @@ def test_names_that_the_output_has_no_letters_for_are_printed_all_the_same(tmp_p
     assert done.stdout == shown + b": 1 documents, 1 bytes in the raw view\n"
 
 
+@pytest.mark.long
 def test_standard_error_may_be_closed(tmp_path):
     """As it is in some daemons."""
     (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
@@ -142,6 +147,7 @@ words = st.sampled_from(
 ) | st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), max_size=6)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=150)
 def test_any_command_line_ends_with_an_exit_code(tmp_path_factory, data):

@@ -38,6 +38,7 @@ def command(environment, *argv):
     )
 
 
+@pytest.mark.long
 def test_a_view_is_prepared_and_verified_with_it(environment, tmp_path):
     (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     prefix = str(tmp_path / "data")
@@ -52,6 +53,7 @@ def test_a_view_is_prepared_and_verified_with_it(environment, tmp_path):
     assert "4 documents of the wordlist view decoded" in done.stdout
 
 
+@pytest.mark.long
 def test_its_errors_are_told_like_all_others(environment, tmp_path):
     (tmp_path / "c.jsonl").write_text('{"text": "some words"}\n')
     arguments = ["--input", str(tmp_path / "c.jsonl"), "--output-prefix", str(tmp_path / "data"), "--workers", "1"]
@@ -60,6 +62,7 @@ def test_its_errors_are_told_like_all_others(environment, tmp_path):
     assert "--wordlist-words: 0 words" in done.stderr
 
 
+@pytest.mark.long
 def test_is_unknown_where_it_is_not_installed(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = command(environment, "prepare", "--output-prefix", str(tmp_path / "data"), "--compressor", "wordlist")

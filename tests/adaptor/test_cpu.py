@@ -27,6 +27,7 @@ def answers(code: str) -> dict:
     return json.loads(printed.splitlines()[-1])
 
 
+@pytest.mark.long
 def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
     out = answers(
         """
@@ -56,6 +57,7 @@ def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
     assert out["to with dtype"][1] == out["to keyword"][1] == "torch.int64"
 
 
+@pytest.mark.long
 def test_megatrons_optimizers_find_the_types_of_a_gpu():
     out = answers(
         """
@@ -73,6 +75,7 @@ def test_megatrons_optimizers_find_the_types_of_a_gpu():
     }
 
 
+@pytest.mark.long
 def test_the_cpu_generator_and_the_cuda_generator_stay_apart():
     out = answers(
         """
@@ -107,6 +110,7 @@ def test_the_cpu_generator_and_the_cuda_generator_stay_apart():
     assert all(out.values()), out
 
 
+@pytest.mark.long
 def test_streams_and_events_do_nothing_but_tell_the_time():
     out = answers(
         """
@@ -126,6 +130,7 @@ def test_streams_and_events_do_nothing_but_tell_the_time():
     assert out["count"] == 1
 
 
+@pytest.mark.long
 def test_nccl_becomes_gloo_and_a_lone_process_a_group_of_one():
     out = answers(
         """
@@ -176,6 +181,7 @@ def test_what_is_the_default_already_is_not_told():
     assert defaults.set_defaults(chosen, ["--backend 1"], []) == []
 
 
+@pytest.mark.long
 def test_with_a_gpu_nothing_of_it_is_loaded():
     printed = run_python(
         """
@@ -235,6 +241,7 @@ def test_a_rank_does_not_take_the_cpu_while_others_may_have_a_gpu(tmp_path, envi
         choice.require_choice(environ, argv.split(), tmp_path)
 
 
+@pytest.mark.long
 def test_a_node_without_a_gpu_ends_instead_of_taking_gloo(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import megatron_proxy.adaptor\n")
@@ -244,6 +251,7 @@ def test_a_node_without_a_gpu_ends_instead_of_taking_gloo(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_launcher_runs_a_script_as_python_would(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import sys, torch\nprint(__name__, sys.argv[1:], sys.path[0], torch.cuda.is_available())\n")

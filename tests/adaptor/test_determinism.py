@@ -89,16 +89,19 @@ def test_batches_are_not_all_alike(expected):
     assert len({batch.tobytes() for batch in expected}) == len(expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_any_data_parallel_size(build, expected, tmp_path, ranks):
     assert_same(read(build(tmp_path / "cache"), ranks), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers(build, expected, tmp_path, workers):
     assert_same(read(build(tmp_path / "cache"), 1, workers=workers), expected)
 
 
+@pytest.mark.long
 def test_resuming_after_every_step_with_any_data_parallel_size(build, expected, tmp_path):
     samples = build(tmp_path / "cache")
     for step in range(len(expected)):
@@ -106,6 +109,7 @@ def test_resuming_after_every_step_with_any_data_parallel_size(build, expected, 
             assert_same(read(samples, ranks, consumed=step * BATCH), expected[step:])
 
 
+@pytest.mark.long
 def test_any_cache(build, expected, tmp_path):
     assert_same(read(build(tmp_path / "another"), 1), expected)
     # The cache of this very run, and one that holds a run with another seed too.

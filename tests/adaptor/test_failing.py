@@ -21,6 +21,7 @@ def test_an_error_names_its_rank_in_a_job_of_many():
     assert many == alone.replace("error:", f"error ({where}):")
 
 
+@pytest.mark.long
 def test_a_rank_that_fails_ends_the_others(tmp_path):
     """It has a thread that never ends, as the writer of a checkpoint may be; the other waits for it in a barrier."""
     pytest.importorskip("torch")

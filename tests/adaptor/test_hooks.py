@@ -34,6 +34,7 @@ def test_without_the_flag_nothing_is_imported(tmp_path):
     assert run_python(code, "--proxy-compressions", "x", "--seed", "--proxy-mode", cwd=tmp_path) == "[]\n"
 
 
+@pytest.mark.long
 def test_a_child_process_is_left_alone(tmp_path):
     code = """
         import multiprocessing, sys
@@ -84,6 +85,7 @@ HOOKED = """
 IMPORTS = "from megatron.core.tokenizers.utils.build_tokenizer import build_tokenizer; import megatron.training"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_the_order_of_imports_does_not_matter(place, tmp_path):
     code = HOOKED.format(**{"before": "", "after": "", place: IMPORTS})

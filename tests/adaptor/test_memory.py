@@ -19,6 +19,7 @@ print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's settings")
 @pytest.mark.parametrize(("variables", "kept"), [({}, "True"), ({"MALLOC_ARENA_MAX": "2"}, "False")])
 def test_pages_are_cleared_once(variables, kept):

@@ -239,6 +239,7 @@ def kernels_of_steps(current, micro_batches, steps, log_interval, monkeypatch):
     return ours - stock
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("micro_batches", "steps", "log_interval"), [(8, 1, 1), (64, 1, 1), (1, 10, 10), (1, 100, 100)]
 )

@@ -185,6 +185,7 @@ WAITS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rank", "expected"), WAITS.values(), ids=WAITS)
 def test_hooks_wait_where_a_line_is_written_and_nowhere_else(begun, waits, rank, expected):
     for mode in Mode:

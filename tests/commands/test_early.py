@@ -78,6 +78,7 @@ def test_somebody_elses_files_are_there(here, command):
     assert (code, "p_toy_document.bin: the file is there, but no manifest names it" in err) == (1, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -92,6 +92,7 @@ def test_input_may_be_several_files_of_every_kind(tmp_path, command):
     assert manifest.read(tmp_path / "p").source["inputs"] == ["a1.jsonl", "a2.jsonl.gz", "b.jsonl.zst"]
 
 
+@pytest.mark.long
 def test_the_views_are_the_same_in_later_calls(tmp_path, corpus, command):
     both = ["--compressor", "gzip,toy", "--input", corpus, "--workers", 0]
     command("prepare", *both, "--output-prefix", tmp_path / "p")
@@ -175,6 +176,7 @@ def test_a_shard_takes_what_was_learnt_once(tmp_path, corpus, command):
     assert manifest.read(tmp_path / "p_shard-00000-of-00002").compressed["toy"].config["shift"] == 7
 
 
+@pytest.mark.long
 def test_a_document_of_100_megabytes_goes_through(tmp_path, command):
     text = "0123456789abcdef\n" * 6_250_000 + "é"
     corpus = write_corpus(tmp_path / "c.jsonl", ["small", text, "small"])

@@ -137,6 +137,7 @@ def test_nothing_to_inspect(here, capsys):
     )
 
 
+@pytest.mark.long
 def test_drafts_change_no_line_of_the_answer(here, loads, capfd):
     loads(looks_ahead=True)
     small = ["--compressor", "trie", "--trie-symbols", "40"]

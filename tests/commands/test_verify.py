@@ -2,11 +2,13 @@
 
 import zlib
 
+import pytest
 from preparing import TEXTS, write_corpus
 
 from megatron_proxy.data.prepare import Job, Recipe, prepare
 
 
+@pytest.mark.long
 def test_tells_what_was_checked_and_what_is_wrong(tmp_path, command):
     prefix = str(tmp_path / "p")
     corpus = write_corpus(tmp_path / "c.jsonl", TEXTS)

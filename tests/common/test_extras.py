@@ -41,6 +41,7 @@ USING_A_MODEL = {
 }
 
 
+@pytest.mark.long
 def test_commands_without_torch_name_the_extra(tmp_path):
     """In one process that cannot import it."""
     corpus = tmp_path / "corpus.jsonl"

@@ -65,6 +65,7 @@ def test_numba_has_its_option_for_borrowing():
     assert jit_module.numba_borrows()
 
 
+@pytest.mark.long
 def test_the_first_compilation_is_told_once(tmp_path):
     """By whatever is compiled first, in one process; nothing is said of code that is found."""
     script = (
@@ -125,6 +126,7 @@ def test_it_is_pickled_by_name():
     assert pickle.loads(pickle.dumps(double)) is double
 
 
+@pytest.mark.long
 def test_numba_is_loaded_on_the_first_call():
     script = (
         "import sys\n"
@@ -137,6 +139,7 @@ def test_numba_is_loaded_on_the_first_call():
     assert done.stdout.split() == ["False", "True"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("preload", "ready"), [([], "False"), ([READY], "True")])
 def test_forked_workers_find_numba_ready(preload, ready):
     """In a process of its own: the server that workers are forked from is started once."""
@@ -171,6 +174,7 @@ print(total({name}(np.arange(4))), sum(total.dispatcher.stats.cache_hits.values(
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["a class is renamed", "cut off", "of no bytes"])
 def test_an_index_that_cannot_be_read_is_begun_anew(tmp_path, damage):
     """It names a class that is gone since, for example, which numba finds out while it unpickles."""

@@ -58,6 +58,7 @@ def test_other_kinds_arrive_as_they_are(ends):
     assert found == {"text": "é" * 50_000, "bytearray": bytearray(LARGE), "none": None}
 
 
+@pytest.mark.long
 @given(sizes=st.lists(st.integers(0, 3 * LARGE), max_size=6))
 def test_round_trip(sizes):
     message = [bytes([number]) * size for number, size in enumerate(sizes)]

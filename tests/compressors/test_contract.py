@@ -200,6 +200,7 @@ def test_symbol_bytes(small, name):
     assert total == len(TEXT) or not compressor.lossless
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -267,6 +268,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.long
 def test_another_process_makes_the_same_codes(small):
     requests = []
     for name in NAMES:

@@ -7,6 +7,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from megatron_proxy.common.extras import PACKAGES
 
 ROOT = Path(__file__).parents[2]
@@ -70,12 +72,14 @@ def there(target: str, file: Path) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_names_in_docstrings_are_there():
     named = [(file, target) for file in FILES for target in ROLE.findall(file.read_text(encoding="utf-8"))]
     assert len(named) > 100
     assert [(str(file), target) for file, target in named if not there(target, file)] == []
 
 
+@pytest.mark.long
 def test_names_that_scripts_import_are_there():
     """Benchmarks, docs, examples and the GPU path are run by hand only, but for what tests run of them."""
     imports = [
@@ -98,6 +102,7 @@ def comments_and_docstrings(file: Path) -> list[str]:
     return [*docstrings, *re.findall(r"^\s*#(.*)$", text, re.MULTILINE)]
 
 
+@pytest.mark.long
 def test_files_in_docstrings_are_there():
     named = []
     for file in FILES:

@@ -14,6 +14,7 @@ def drawn():
     return {f"{name}.svg": picture.alone() for name, picture in make_figures.figures().items()}
 
 
+@pytest.mark.long
 def test_the_files_are_up_to_date(drawn):
     kept = {name: (make_figures.FOLDER / name).read_text(encoding="utf-8") for name in drawn}
     assert kept == drawn, "run `make docs`"

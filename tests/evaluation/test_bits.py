@@ -53,6 +53,7 @@ def test_separate_documents_of_one_window(model):
     assert figures["bpb_of_bytes_alone"] < figures["bpb"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stride", [1, 5, 16, 32])
 def test_long_documents_slide(model, stride):
     """Each byte with the context that its window gives it."""
@@ -131,6 +132,7 @@ class Alone(Shares):
         return np.concatenate(sums)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_batches_change_nothing(model, batch):
     expected = bits.measure(DOCUMENTS * 5, bits.raw_view(), Scorer(model, 16, 7, batch=1)).total

@@ -48,6 +48,7 @@ def ours(texts: list[str], stride: int) -> float:
     return float(bits.figures(total)["bpb_of_bytes_alone"])
 
 
+@pytest.mark.long
 def test_bits_per_byte_are_those_of_evaluate(folder):
     lm_eval = pytest.importorskip("lm_eval")
     from lm_eval.models.huggingface import HFLM

@@ -55,6 +55,7 @@ def test_everything_stays_on_the_page():
     assert all(0 < begin <= end < width for begin, end in bars(tree))
 
 
+@pytest.mark.long
 def test_files_are_written_by_their_ending(tmp_path):
     robustness_plot.save(FOUND, tmp_path / "plot.svg")
     ElementTree.parse(tmp_path / "plot.svg")

@@ -25,6 +25,7 @@ def recorded(tmp_path):
     return functools.partial(example_scripts.calls_of, "byteify", folder=tmp_path, ORIGINAL="hf")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_our_commands_take_the_flags_and_each_runs_once(recorded, config):
     calls = recorded(config)
@@ -36,6 +37,7 @@ def test_our_commands_take_the_flags_and_each_runs_once(recorded, config):
     assert recorded(config) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_megatron_takes_the_flags_of_training(recorded, config):
     pytest.importorskip("megatron.training")
@@ -103,6 +105,7 @@ def test_every_arm_is_run_at_every_size_share_and_seed(experiment):
     assert len({(job.size, job.seed, job.folder) for job in jobs}) == len(jobs)
 
 
+@pytest.mark.long
 def test_megatron_takes_the_flags_of_every_arm(experiment):
     pytest.importorskip("megatron.training")
     import megatron_args

@@ -28,6 +28,7 @@ def of_kind(calls: list[list[str]], kind: str) -> list[list[str]]:
     return [call[3:] for call in calls if call[:3] == ["-m", "megatron_proxy", kind]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", CONFIGURATIONS)
 def test_our_commands_take_the_flags(recorded, config):
     calls = recorded(config)
@@ -41,6 +42,7 @@ def test_our_commands_take_the_flags(recorded, config):
     assert len(parsed[0].runs) == runs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", ["smoke", "cpu", "gpu", "cluster-14B"])
 def test_megatron_takes_the_flags_and_every_run_has_the_same_compute(recorded, config):
     pytest.importorskip("megatron.training", reason="megatron-core is not installed")
@@ -67,6 +69,7 @@ def test_megatron_takes_the_flags_and_every_run_has_the_same_compute(recorded, c
             assert mix == ((0.4, 0.9, Mode.SENTINEL) if name.startswith("proxy-") else (0.4, 0.5, Mode.INTERLEAVED))
 
 
+@pytest.mark.long
 def test_what_is_done_is_not_done_again(recorded, tmp_path):
     first = recorded("smoke")
     assert len(of_kind(first, "train")) == 3
@@ -78,6 +81,7 @@ def test_what_is_done_is_not_done_again(recorded, tmp_path):
     assert call[call.index("--load") + 1] == str(tmp_path / "out/runs/bytes/checkpoint")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("run", "flags", "missing"),
     [
@@ -103,6 +107,7 @@ def test_rates_and_format_embeddings(recorded, run, flags, missing):
     assert [flag for flag in missing if f"--proxy-{flag} " in given] == []
 
 
+@pytest.mark.long
 def test_several_comparisons_share_their_data(recorded, tmp_path, monkeypatch):
     monkeypatch.setenv("DATA", str(tmp_path / "shared"))
     (call,) = of_kind(recorded("smoke", "prepare"), "prepare")
@@ -112,6 +117,7 @@ def test_several_comparisons_share_their_data(recorded, tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_file()) == ["settings"]
 
 
+@pytest.mark.long
 def test_one_run_alone(recorded):
     assert [call[2] for call in recorded("smoke", "prepare")] == ["prepare"]
     calls = recorded("smoke", "bytes")

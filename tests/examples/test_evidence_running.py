@@ -97,6 +97,7 @@ def test_what_was_trained_must_be_what_the_grid_says(asked, monkeypatch):
     assert "other steps, vocabulary or ids than the grid's (500, 1280, 1024000)" in str(failure)
 
 
+@pytest.mark.long
 def test_time_that_is_over_ends_what_runs_and_its_seconds_count(asked, monkeypatch, tmp_path):
     monkeypatch.setenv("SLOW", "bytes")
     began = time.monotonic()
@@ -123,6 +124,7 @@ def test_a_cell_that_another_process_runs_is_left_to_it(asked, tmp_path):
     assert one.cell == CELLS[1]
 
 
+@pytest.mark.long
 def test_every_cell_is_a_run_that_the_script_knows(tmp_path):
     """A dry run of each arm, in the words that the grid gives the script."""
     for arm in dict.fromkeys(cell.arm for cell in grid.CELLS):

@@ -39,6 +39,7 @@ def test_any_symbols_are_decoded_or_refused(tried, name, data):
         assert isinstance(whole(name).decode(codes), bytes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WITH_FILES)
 @inputs(40)
 @given(data=st.data())

@@ -118,6 +118,7 @@ def train(prefix, name):
             assert len(windows[sample]) == 33
 
 
+@pytest.mark.long
 @inputs(40)
 @given(data=st.data())
 def test_any_manifest_is_used_or_refused(good, folder, tried, data):
@@ -133,6 +134,7 @@ def test_any_manifest_is_used_or_refused(good, folder, tried, data):
     use(folder / "p")
 
 
+@pytest.mark.long
 @inputs(40)
 @given(data=st.data())
 def test_any_index_is_used_or_refused(good, folder, tried, data):
@@ -149,6 +151,7 @@ def test_any_index_is_used_or_refused(good, folder, tried, data):
     use(folder / "p")
 
 
+@pytest.mark.long
 @inputs(40)
 @given(data=st.data())
 def test_any_content_is_used_or_refused(good, folder, tried, data):

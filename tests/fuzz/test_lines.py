@@ -62,6 +62,7 @@ def check_documents_and_bad_lines(path, size):
         assert refused.value.where == bad[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", list(PACK))
 @inputs(60)
 @given(content=st.lists(lines, max_size=6).map(b"\n".join), edits=edits, size=st.integers(1, 200))

@@ -53,6 +53,7 @@ def head_of(content):
     return json.loads(content[plan_file._HEAD.size : plan_file._HEAD.size + size])
 
 
+@pytest.mark.long
 @inputs(150)
 @given(data=st.data())
 def test_what_is_opened_is_the_plan(folder, whole, tried, data):

@@ -35,6 +35,7 @@ def tables(tmp_path_factory):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["Parquet", "Arrow", "an Arrow stream"])
 @inputs(60)
 @given(edits=edits, size=st.integers(1, 500), keep=st.floats(0, 1))
@@ -47,6 +48,7 @@ def test_any_table_is_read_or_refused(tmp_path_factory, tables, tried, kind, edi
             read(path, Taking(), size)
 
 
+@pytest.mark.long
 @inputs(60)
 @given(edits=edits, size=st.integers(1, 500), pattern=st.sampled_from([None, "*", "*.txt"]))
 def test_any_archive_is_read_or_refused(tmp_path_factory, tried, edits, size, pattern):

@@ -25,6 +25,7 @@ def files(tmp_path_factory):
     return folder, (folder / "ids.bin").read_bytes(), (folder / "ids.idx").read_bytes()
 
 
+@pytest.mark.long
 @inputs(100)
 @given(
     edits=st.tuples(edits, edits), keep=st.sampled_from([1.0, 1.0, 0.9, 0.5, 0.0]), drop=st.booleans(),

@@ -15,6 +15,8 @@ pytest.importorskip("megatron.training", reason="megatron-core is not installed"
 import torch
 from processes import still_running
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 # Only with a GPU: Transformer Engine, and a second shape.
 SKIPPED_ON_A_CPU = {"speed-large": "on the CPU one shape is enough", "fp8": "Transformer Engine needs a GPU"}
@@ -26,7 +28,6 @@ def told(folder):
 
 
 @pytest.mark.megatron
-@pytest.mark.long
 def test_every_step_runs_on_the_cpu(tmp_path):
     done = subprocess.run(
         ["tests/gpu/run.sh", "--cpu", "--minutes", "12", "--output", tmp_path / "results"],

@@ -40,6 +40,7 @@ def test_the_guard_refuses_and_notes(guarded):
     assert attempts == "socket.getaddrinfo 192.0.2.1\n"
 
 
+@pytest.mark.long
 def test_preparing_and_looking_reach_nowhere(guarded, tmp_path):
     corpus = write_corpus(tmp_path / "c.jsonl", TEXTS * 40)
     prefix = str(tmp_path / "p")

@@ -42,6 +42,7 @@ def told(content):
     return {name: dataset[name] for name in ("documents", "bytes", "disk_bytes")} | {"codes": codes}
 
 
+@pytest.mark.long
 def test_a_small_corpus_of_every_kind_is_told_exactly(tmp_path, monkeypatch):
     found = write_all(tmp_path, TEXTS)
     recipes = [Recipe("gzip"), Recipe("trie", {"symbols": 300, "longest": 8})]
@@ -62,6 +63,7 @@ def test_a_small_corpus_of_every_kind_is_told_exactly(tmp_path, monkeypatch):
     assert told(look(tmp_path / "p", inputs=["-"])[1])["documents"] == len(TEXTS)
 
 
+@pytest.mark.long
 def test_of_a_long_one_the_rest_is_taken_to_be_like_its_beginning(tmp_path, monkeypatch):
     monkeypatch.setattr(estimate_module, "_READ_BYTES", 5_000)
     found = write_all(tmp_path, TEXTS * 4)

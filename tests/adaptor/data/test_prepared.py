@@ -120,6 +120,7 @@ print(len(held))
 """
 
 
+@pytest.mark.long
 def test_a_blend_of_256_prefixes_is_opened_under_the_limits_of_a_system(tmp_path):
     small = compressors.get("trie").all_options({"symbols": 100})
     made = compressors.get("trie").build(small, lambda: iter(TEXTS))

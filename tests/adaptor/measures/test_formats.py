@@ -85,6 +85,7 @@ def by_walking(ids):
     return found
 
 
+@pytest.mark.long
 @given(ids_of_windows)
 def test_all_at_once_is_one_after_the_other(ids):
     found = formats.is_compressed(torch.tensor([ids, ids]))

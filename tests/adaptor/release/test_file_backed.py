@@ -49,6 +49,7 @@ def test_what_is_made_empty_or_cloned_and_large_lies_in_a_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_written_to_it_takes_no_memory_of_the_process_alone(tmp_path):
     size = 64 << 20
     with FileBacked(tmp_path):

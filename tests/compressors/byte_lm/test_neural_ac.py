@@ -65,6 +65,7 @@ def test_the_trie_says_what_counts_and_coder_say(bits, border):
         assert compressor.encode(document).tolist() == reference(compressor, counts(), document, border)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("border", [None, 3.0])
 def test_the_trie_says_what_the_model_and_coder_say(bits, border):
@@ -77,6 +78,7 @@ def test_the_trie_says_what_the_model_and_coder_say(bits, border):
     assert compressor.trie.lengths.max() > 3
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from([*b"the catdogson", 0xFF]), max_size=60).map(bytes))
 def test_they_agree_on_any_string(document):
@@ -145,6 +147,7 @@ def test_spans_are_encoded_on_their_own():
         assert codes.tolist() == compressor.encode(part).tolist()
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.lists(st.integers(-2, 5_000), max_size=20))
 def test_decode_never_crashes(codes):

@@ -42,6 +42,7 @@ def test_segments_are_the_document(document, kind, max_bytes):
         assert max(map(len, segments), default=0) <= max_bytes
 
 
+@pytest.mark.long
 @settings(deadline=None)  # compiles on its first call
 @given(documents | texts, st.integers(1, 50))
 def test_sentences_are_the_document(sentences, document, max_bytes):
@@ -104,6 +105,7 @@ def test_stretches_of_a_long_document_leave_no_gap(monkeypatch):
     assert len(shared) > 0.8 * len(whole)
 
 
+@pytest.mark.long
 def test_punkt_knows_the_abbreviations_of_its_corpus(sentences):
     assert [PROSE[0][a:b] for a, b in pairwise([0, *sentences.ends(PROSE[0]).tolist()])] == [
         b"Dr. Smith went home. ",

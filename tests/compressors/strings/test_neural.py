@@ -173,6 +173,7 @@ def held_out_losses(lines):
     return [float(line.split("held out ")[1].split()[0]) for line in lines]
 
 
+@pytest.mark.long
 def test_training_learns():
     data = np.frombuffer(b"abcdefgh" * 40, np.uint8)
     lines = []
@@ -201,6 +202,7 @@ def test_training_stops_when_nothing_is_gained():
     assert training._held_out_loss(model, held_out, how) == pytest.approx(best, abs=1e-3)
 
 
+@pytest.mark.long
 def test_an_interrupted_training_ends_the_same(tmp_path, monkeypatch):
     data = np.frombuffer(b"".join(CORPUS), np.uint8)
     sample = Sample(data, np.array([len(data)]), np.arange(len(data)))

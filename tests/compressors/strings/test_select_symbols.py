@@ -61,6 +61,7 @@ texts = st.text("ab_ .\néż語", max_size=30).map(str.encode) | st.lists(
 ).map(bytes)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.lists(texts.map(lambda text: text[:8]).filter(lambda text: len(text) > 1), max_size=12), texts, st.booleans())
 def test_the_walk_agrees_with_a_plain_loop(symbols, document, words):

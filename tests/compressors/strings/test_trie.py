@@ -46,6 +46,7 @@ def test_counts_by_hand():
 few_bytes = st.lists(st.sampled_from([97, 98, 99]), max_size=40).map(bytes)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.lists(few_bytes, max_size=4), st.integers(1, 30), st.integers(2, 6))
 def test_counting_agrees_with_brute_force(segments, size, longest):
@@ -68,6 +69,7 @@ def plain_matches(strings, data):
     return found
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.lists(few_bytes.filter(lambda s: len(s) > 1), max_size=20), st.lists(few_bytes, max_size=3))
 def test_walk_agrees_with_a_plain_loop(strings, segments):
@@ -130,6 +132,7 @@ def test_spans_are_encoded_on_their_own():
         assert compressor.trie.spell(codes) == part
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.lists(st.integers(-2, 400), max_size=20))
 def test_decode_takes_only_what_encode_makes(codes):
@@ -219,6 +222,7 @@ def test_a_file_that_is_no_trie_is_refused(content):
         from_bytes(content, "here")
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.data())
 def test_any_changed_byte_is_noticed(data):

@@ -88,6 +88,7 @@ def test_literals_are_few(name, share):
     assert np.count_nonzero(codes < 256) < share * 3 * len(TEXT)
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(document=documents)
 def test_lines_make_spans(document):

@@ -122,6 +122,7 @@ def test_a_failed_lookup_leaves_nothing_behind():
     assert calls[1] == ["one", " two", " one"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["ours", "unigram, as it is"])
 @settings(max_examples=60, deadline=None)
 @given(document=documents)
@@ -146,6 +147,7 @@ def test_endless_lines_are_cut():
     assert np.diff(encoded.code_ends, prepend=0).max() <= 65_535
 
 
+@pytest.mark.long
 def test_long_documents_go_in_parts(monkeypatch):
     monkeypatch.setattr("megatron_proxy.compressors.tokenizers.tokens.PART_BYTES", 70_000)
     for name in ("ours", "defaults"):
@@ -154,6 +156,7 @@ def test_long_documents_go_in_parts(monkeypatch):
 
 
 class TestIdsInBytes:
+    @pytest.mark.long
     @pytest.mark.parametrize("symbols", ["bytes", "gray"])
     @settings(max_examples=60, deadline=None)
     @given(document=documents)

@@ -43,6 +43,7 @@ def test_ids_are_the_librarys():
     assert COMPRESSOR.encode(b" the").tolist() == [256 + TOKENS.index(b" the")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("symbols", ["ids", "bytes", "gray"])
 @pytest.mark.parametrize("split", ["none", "lines"])
 @settings(max_examples=50, deadline=None)

@@ -76,6 +76,7 @@ def split_by(pattern: str):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), byte_level])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pattern", PATTERNS)
 @settings(max_examples=400, deadline=None)
 @given(text=texts)
@@ -87,6 +88,7 @@ def test_ids_are_those_of_the_whole_text(pattern, text):
     assert [code - 256 for code in codes.tolist()] == library.encode_ordinary(text)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["gpt2", "cl100k"])
 @settings(max_examples=400, deadline=None)
 @given(text=texts)

@@ -66,6 +66,7 @@ texts = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(parts=texts, level=st.sampled_from([-7, 1, 3, 6, 12, 19, 22]))
 def test_what_is_read_rebuilds_the_text(parts, level):
@@ -80,6 +81,7 @@ def test_what_is_read_rebuilds_the_text(parts, level):
     assert len(out) <= len(text)
 
 
+@pytest.mark.long
 def test_tables_of_every_kind_are_read():
     """Long texts give literals and sequences in all their encodings: Huffman in one stream and in four, FSE, RLE."""
     random = np.random.default_rng(3)
@@ -217,6 +219,7 @@ def test_without_a_dictionary_only_the_segment_is_matched():
     assert compressor.vocab_size == 2 * 256 + 1
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_codes_never_crash(compressor, data):
@@ -231,6 +234,7 @@ def test_damaged_codes_never_crash(compressor, data):
         compressor.decode(codes.astype(np.int64))
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_damaged_dictionaries_never_crash(compressor, data):
@@ -259,6 +263,7 @@ def test_phrases_are_ranked_by_use_then_alphabet():
     assert choose_phrases([b"b", b"a", b"b", b"a", b"c", b"d" * 256, b"d" * 256], 5) == [b"a", b"b"]
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.binary(min_size=1, max_size=40), st.binary(max_size=3), st.integers(0, 60))
 def test_strings_are_compared_to_their_last_byte_and_no_further(string, before, changed):

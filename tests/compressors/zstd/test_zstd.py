@@ -117,6 +117,7 @@ def test_every_kind_comes_back(segment, segment_bytes, level):
         assert np.diff(encoded.byte_ends, prepend=0).max() <= segment_bytes
 
 
+@pytest.mark.long
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=600) | st.lists(st.sampled_from(CORPUS[0].split(b" "))).map(b" ".join))
 def test_everything_comes_back(compressor, document):
@@ -180,6 +181,7 @@ def test_forged_codes_are_refused(compressor, codes):
         compressor.decode(np.array(codes))
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_codes_never_crash(compressor, data):

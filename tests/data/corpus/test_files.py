@@ -214,6 +214,7 @@ LINES = st.lists(
 )
 
 
+@pytest.mark.long
 @given(LINES, st.booleans(), st.integers(1, 60), st.integers(1, 7))
 def test_stretches_and_shards_lose_and_double_nothing(tmp_path_factory, lines, last_newline, size, shards):
     content = b"".join(lines) if last_newline else b"".join(lines)[:-1]
@@ -272,6 +273,7 @@ def test_standard_input_is_read_once(tmp_path, monkeypatch, ending):
         list(documents(["-"]))
 
 
+@pytest.mark.long
 def test_a_little_xz_that_stands_for_much_comes_in_pieces(tmp_path):
     path = write(tmp_path / "c.xz", bytes(50 << 20))
     assert os.path.getsize(path) < 10_000

@@ -34,6 +34,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.long
 def test_a_process_without_pyarrow_prepares_all_but_tables(tmp_path):
     (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "c.parquet").write_bytes(b"PAR1")
@@ -81,6 +82,7 @@ def arrow_file(path, table, new=pa.ipc.new_file, **options):
     return str(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [1, 500, 1 << 20])
 def test_groups_and_batches_of_any_size(tmp_path, size):
     table = pa.table({"text": TEXTS, "n": range(len(TEXTS))})

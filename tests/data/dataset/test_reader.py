@@ -165,6 +165,7 @@ def test_a_missing_file_is_named(path, ending):
         ViewReader(path)
 
 
+@pytest.mark.long
 def test_every_bit_flip_of_an_index_is_found_or_harmless_until_checked(path):
     file = Path(f"{path}.idx")
     good = file.read_bytes()

@@ -40,6 +40,7 @@ def write(writer, dtype, blocks):
 sequences = st.lists(st.lists(st.integers(0, 255), max_size=5), max_size=8)
 
 
+@pytest.mark.long
 @given(st.lists(sequences, max_size=4), st.sampled_from(list(DTYPES)))
 def test_a_view_is_what_megatrons_builder_writes(tmp_path_factory, megatron, blocks, name):
     folder = tmp_path_factory.mktemp("writers")
@@ -159,6 +160,7 @@ def enter(prefix):
         return lock.cut_off
 
 
+@pytest.mark.long
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
     prefix = str(tmp_path / "p")
     script = (

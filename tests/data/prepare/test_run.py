@@ -50,6 +50,7 @@ def test_views_spans_and_manifest(tmp_path, corpus, run):
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.long
 def test_any_number_of_workers_partitions_and_calls_gives_the_same_bytes(tmp_path, run, monkeypatch):
     corpus = write_corpus(tmp_path / "c.jsonl", [f"line {number}\n" * (number % 50) for number in range(300)])
     monkeypatch.setattr(encode_module, "_SMALLEST_RANGE", 500)

@@ -27,6 +27,7 @@ def make(folder, prefix, path, taking, **job):
     return report
 
 
+@pytest.mark.long
 def test_a_thousand_documents_of_every_kind_give_the_same_raw_view(tmp_path, monkeypatch):
     found = write_all(tmp_path, TEXTS)
     monkeypatch.setattr(corpus_module.chunks, "__kwdefaults__", {"shard": (0, 1), "size": 5000})
@@ -80,6 +81,7 @@ def test_shards_cannot_share_standard_input(tmp_path):
         make(tmp_path, "p", "-", Taking(), shard=(0, 2))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [0, 2])
 def test_bad_ones_are_listed_with_their_places_and_errors_leave_nothing(tmp_path, workers):
     pa = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")

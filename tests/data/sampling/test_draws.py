@@ -59,6 +59,7 @@ def test_interleaved_draws_are_all_alike():
     assert set(forms(0.3, Mode.INTERLEAVED)) == {Form.INTERLEAVED}
 
 
+@pytest.mark.long
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=20), st.sampled_from(list(Mode)), st.floats(0, 1))
 def test_a_form_depends_on_its_draw_alone(numbers, mode, rate):
     setting = Setting(rate, mode)

@@ -108,6 +108,7 @@ def test_more_ids_than_32_bits_can_count(mode):
     assert plan.source_bytes_after(samples)[0] > 2**32
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 7))
 def test_a_longer_run_begins_with_the_shorter_one(samples, more, block):

@@ -43,6 +43,7 @@ def test_without_phases_the_final_setting_holds_from_the_start():
 fractions = st.just(0.0) | st.floats(1e-9, 0.5)
 
 
+@pytest.mark.long
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), fractions, st.none() | st.floats(0, 0.01), fractions)
 def test_steps_cover_everything_and_agree_with_at(initial, peak, final, warmup, steady, decay):
     if warmup + (steady or 0.0) + decay > 1.0:

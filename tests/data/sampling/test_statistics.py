@@ -57,6 +57,7 @@ def test_the_share_of_compressed_draws_is_the_rate(mode):
         assert close(compressed[stretch == part], rates[stretch == part])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", [mode for mode in Mode if mode.pairs])
 def test_pairing_modes(mode):
     forms, rates, stretch = planned(mode)
@@ -76,6 +77,7 @@ def test_pairing_modes(mode):
         assert abs(compressed[here].sum() / segments - expected) <= 5 * 0.5 / np.sqrt(segments)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", [Mode.TRANSLATION_RANDOM, Mode.PARALLEL_RANDOM])
 def test_random_order_is_fair_and_independent_of_the_form(mode):
     forms, _, stretch = planned(mode)
@@ -85,6 +87,7 @@ def test_random_order_is_fair_and_independent_of_the_form(mode):
         assert close(raw_first, np.full(len(order), 0.5))
 
 
+@pytest.mark.long
 def test_interleaved_spans_follow_the_rate():
     raw = np.full(DOCUMENTS, SPANS * SPAN_BYTES, np.int32)
     codes = np.full(DOCUMENTS, SPANS * SPAN_CODES, np.int32)

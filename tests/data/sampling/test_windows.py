@@ -262,6 +262,7 @@ def specs(documents):
     )
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_windows_are_the_stream(data):
@@ -304,6 +305,7 @@ class OneArray(MemoryView):
         return np.concatenate(self.documents[begin:end])
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_both_ways_of_reading_views_agree(data):

@@ -43,6 +43,7 @@ def put_together(tmp_path, **settings):
     return report
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_merged_shards_are_the_bytes_of_one_run(tmp_path, run, inputs, whole, count):
     for index in range(count):

@@ -31,6 +31,7 @@ def look(prefix, tokenizer, options=None, eod=None):
     return open_tokens([str(prefix)], tokenizer and str(tokenizer), options or {}, eod=eod, drop=False)[0]
 
 
+@pytest.mark.long
 def test_another_tokenizer_is_found_out(tokenizers, tmp_path):
     folder, ids = tokenizers
     prefix = write_tokens(tmp_path / "ids", [[one] for one in ids])
@@ -83,6 +84,7 @@ def test_flags_that_do_not_go_together(tokenizers, tmp_path):
         open_tokens([prefix, f"{prefix}.bin"], str(folder), {}, eod=None, drop=False)
 
 
+@pytest.mark.long
 def test_damaged_files(tokenizers, tmp_path):
     folder, ids = tokenizers
     prefix = write_tokens(tmp_path / "ids", [[one, one] for one in ids])

@@ -74,6 +74,7 @@ def views(folder, prefix):
     return {name: content for name, content in files_of(folder, prefix).items() if name != "_manifest.json"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["hf", "spaced", "plain"])
 def test_the_views_are_those_of_the_text(kind, request, tmp_path):
     made = request.getfixturevalue(kind)
@@ -100,6 +101,7 @@ def test_the_views_are_those_of_the_text(kind, request, tmp_path):
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.long
 def test_any_workers_shards_and_chunks_give_the_same(hf, tmp_path, monkeypatch):
     parts = [TEXTS[:20], [""], TEXTS[20:], ["", ""]]
     prefixes = [

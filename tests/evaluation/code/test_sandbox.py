@@ -47,6 +47,7 @@ def test_programs_that_fail_in_any_way_do_not_pass(program, reason):
     assert reason in found
 
 
+@pytest.mark.long
 def test_time_is_limited():
     begin = time.monotonic()
     assert Sandbox(1.0).run("while True: pass") == (False, "timeout")
@@ -54,6 +55,7 @@ def test_time_is_limited():
     assert time.monotonic() - begin < 30
 
 
+@pytest.mark.long
 def test_no_program_outlives_its_time():
     # It leaves its session, and takes back what ends it with its parent.
     program = "import ctypes, os, time\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\nos.setsid()\ntime.sleep(20)"
@@ -142,6 +144,7 @@ def test_confinement_cannot_be_taken_back(program):
     assert not PATIENT.run(program).passed
 
 
+@pytest.mark.long
 def test_outcomes_keep_the_order_of_the_programs():
     programs = [f"assert {number} % 3" for number in range(9)]
     assert [outcome.passed for outcome in PATIENT.run_all(programs, 3)] == [bool(number % 3) for number in range(9)]

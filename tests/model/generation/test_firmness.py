@@ -24,6 +24,7 @@ SAMPLINGS = [
 ]
 
 
+@pytest.mark.long
 @settings(max_examples=200)
 @given(
     sampling=st.sampled_from(SAMPLINGS),
@@ -58,6 +59,7 @@ def test_of_twins_neither_is_firm(sampling):
     assert not any(sampling.choose(logits, 0, step, 1e-6).firm for step in range(20))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_slack_is_more_than_what_shapes_make(dtype):
     """Each id read in passes of 1, 3 and 9, alone and beside another row, against all at once."""

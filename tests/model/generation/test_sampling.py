@@ -20,10 +20,12 @@ def test_temperature_zero_takes_the_likeliest():
     assert chosen(Sampling(0.0, top_k=3, seed=5)).tolist() == [0, 1, 0, 0, 0]
 
 
+@pytest.mark.long
 def test_frequencies_are_the_probabilities():
     np.testing.assert_allclose(chosen(Sampling(1.0), 4000), [0.1, 0.4, 0.3, 0, 0.2], atol=0.03)
 
 
+@pytest.mark.long
 def test_temperature_divides_the_logits():
     powered = np.array([0.1, 0.4, 0.3, 0, 0.2]) ** 2
     np.testing.assert_allclose(chosen(Sampling(0.5), 4000), powered / powered.sum(), atol=0.03)

@@ -131,6 +131,7 @@ def model():
     return random_model.model(replace(random_model.LLAMA, context=24, formats=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(1.0, seed=3), Sampling(0.8, top_k=40, top_p=0.9)])
 def test_cache_batches_and_single_prompts_write_the_same(model, sampling):
     # 60 bytes, so that windows of 24 slide several times, at different steps in each row.

@@ -41,6 +41,7 @@ def follow(content: bytes) -> int | None:
     return state
 
 
+@pytest.mark.long
 def test_every_sequence_of_two_bytes_is_judged_as_python_does():
     for first in range(256):
         for second in range(256):

@@ -82,6 +82,7 @@ def gguf():
     return pytest.importorskip("gguf")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["sentinel", "vanilla"])
 def test_the_file_says_what_the_model_is(gguf, tmp_path, mode):
     ours.export(random_model.checkpoint(proxy_mode=mode), tmp_path / "g", dtype=torch.float32)

@@ -47,6 +47,7 @@ def evaluation(tmp_path, **changes):
     return card.read_evaluation(path)
 
 
+@pytest.mark.long
 def test_its_code_loads_the_model_and_writes(write, tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", write(), re.DOTALL)
     monkeypatch.chdir(tmp_path)

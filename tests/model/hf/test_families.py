@@ -62,6 +62,7 @@ def some_tokens(count: int) -> torch.Tensor:
     return torch.randint(2, count, (2, 24), generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", token_models.MODELS)
 def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path):
     folder = token_models.write(tmp_path / "hf", kind)

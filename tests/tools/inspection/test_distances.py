@@ -44,6 +44,7 @@ def test_symbols_may_be_any_integers():
     assert edit_distance(np.array([1, 2], np.uint16), np.array([1, 70_000], np.int32)) == 1
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(st.data())
 def test_agrees_with_the_textbook(data):

@@ -37,6 +37,7 @@ def trie(prefix):
     return inspect(prefix, "trie", pieces=4)
 
 
+@pytest.mark.long
 def test_bytes_are_one_code_each(prefix):
     figures = inspect(prefix, "identity")
     total = sum(len(text.encode()) for text in TEXTS)

@@ -259,6 +259,7 @@ NUMBERS = st.sampled_from(["0", "-3", "5", "1E+308", "nan", "inf", "2.5", "7e-9"
 FIELDS = st.lists(st.tuples(st.sampled_from(NAMES), NUMBERS), max_size=8)
 
 
+@pytest.mark.long
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(-1, 40), FIELDS, st.booleans()), min_size=1, max_size=6))
 def test_any_numbers_give_a_page_or_a_clear_error(tmp_path_factory, lines):

@@ -17,6 +17,7 @@ SHAPE = replace(random_model.LLAMA, context=48, formats=True, looks_ahead=True)
 PROMPTS = [b"abc abc", b"x", b"hello wor" * 3, b"1\n2\n3\n", "größe".encode()[:4]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.8, top_k=40, seed=4)], ids=["greedy", "drawn"])
 @pytest.mark.parametrize("draft", [None, Lookup()], ids=["alone", "after lookup"])
 @pytest.mark.parametrize("kind", ["formats", "windows", "half rope"])
@@ -57,6 +58,7 @@ class Watched:
         return found, probable
 
 
+@pytest.mark.long
 def test_guesses_go_on_from_all_that_was_read(monkeypatch):
     monkeypatch.setattr(reading, "_SURE", 0.02)
     model = random_model.model(SHAPE)

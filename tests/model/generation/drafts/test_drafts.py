@@ -70,6 +70,7 @@ def prompts_of(count, seed=0):
     return [prompt[: len(prompt) - number % 3] for number, prompt in enumerate(prompts)]
 
 
+@pytest.mark.long
 def test_the_same_bytes_over_two_hundred_prompts():
     model = random_model.model(replace(random_model.LLAMA, context=96), torch.float32)
     # Said twice, so that there is something to look up; the second time cut off, at times inside a character.
@@ -84,6 +85,7 @@ def test_the_same_bytes_over_two_hundred_prompts():
     assert known.passes < sum(len(one.text) for one in expected) / 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
 @pytest.mark.parametrize("sampling", SAMPLINGS.values(), ids=SAMPLINGS)
 def test_the_same_bytes_with_all_limits_and_samplings(model, sampling, limits):
@@ -97,6 +99,7 @@ def test_the_same_bytes_with_all_limits_and_samplings(model, sampling, limits):
         assert found == expected
 
 
+@pytest.mark.long
 @settings(max_examples=15)
 @given(
     prompts=st.lists(st.binary(max_size=31), min_size=1, max_size=3),
@@ -117,6 +120,7 @@ def test_the_same_bytes_of_any_prompts(prompts, temperature, most, use_cache, wr
     assert shown == [one.text for one in expected]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in golden_compressors.NAMES if compressors.get(name).spans])
 @settings(max_examples=8)
 @given(prompts=st.lists(st.binary(max_size=24), min_size=1, max_size=3))
@@ -150,6 +154,7 @@ class NearTies(random_model.RandomTensors):
         return tensor
 
 
+@pytest.mark.long
 def test_choices_that_rounding_could_turn():
     shape = replace(random_model.LLAMA, context=48)
     torch.manual_seed(1)
@@ -230,6 +235,7 @@ class Always:
         return (self._proposal * most)[:most]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draft", [None, Always(b"a"), Always(b"ca"), Lookup()], ids=["none", "a", "ca", "lookup"])
 @pytest.mark.parametrize("temperature", [0.8])
 def test_frequencies_of_sampled_texts_are_the_models(draft, temperature):
@@ -261,6 +267,7 @@ def test_frequencies_of_sampled_texts_are_the_models(draft, temperature):
     assert min(count * share for share in expected.values()) > 5
 
 
+@pytest.mark.long
 def test_a_drafted_byte_is_kept_with_its_probability():
     limits, sampling = Limits(max_bytes=2), Sampling(1.0, seed=5)
     drafting = Drafting(Always(b"b"), 1)
