@@ -43,7 +43,7 @@ class Hook(NamedTuple):
 
 def table() -> list[Hook]:
     """Every hook. The rooms are imported here, once Megatron's version is known to be a supported one."""
-    from . import arguments, embedding, resume, vocabulary
+    from . import arguments, embedding, positions, resume, vocabulary
     from .data import blend_index, dataset, needs
     from .measures import reporting
 
@@ -78,6 +78,12 @@ def table() -> list[Hook]:
         Hook(training, "evaluate_and_print_results", ("iteration", "write_to_tensorboard"), reporting.log_validation),
         Hook(training, "print_rank_last", ("message",), reporting.extend_line),
         Hook("megatron.training.checkpointing", "check_checkpoint_args", ("checkpoint_args",), resume.compare_settings),
+        Hook(
+            "megatron.core.models.gpt.gpt_model",
+            "GPTModel.__init__",
+            ("config", "rope_scaling_factor"),
+            positions.with_factor,
+        ),
         *(
             Hook(
                 f"megatron.core.models.{model}.{model}_model",

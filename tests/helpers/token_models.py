@@ -25,22 +25,26 @@ SMALL = {
     "eos_token_id": 1,
     "initializer_range": 0.2,
 }
-STRETCHED = {
-    "rope_type": "llama3",
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 8192,
-}
-# Release 4 of transformers has two settings where release 5 has one.
-LLAMA3 = (
-    {"rope_parameters": {"rope_theta": 500000.0, **STRETCHED}}
-    if int(transformers.__version__.partition(".")[0]) >= 5
-    else {"rope_theta": 500000.0, "rope_scaling": STRETCHED}
-)
+
+
+def stretched(factor: float) -> dict:
+    """Positions of Llama 3, in the two settings of release 4 of transformers or the one of release 5."""
+    kind = {
+        "rope_type": "llama3",
+        "factor": factor,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    if int(transformers.__version__.partition(".")[0]) >= 5:
+        return {"rope_parameters": {"rope_theta": 500000.0, **kind}}
+    return {"rope_theta": 500000.0, "rope_scaling": kind}
+
+
 _MODELS = {
     "Llama 2": ("LlamaConfig", {"num_key_value_heads": 4}),
-    "Llama 3": ("LlamaConfig", {**LLAMA3, "rms_norm_eps": 1e-5}),
+    "Llama 3": ("LlamaConfig", {**stretched(8.0), "rms_norm_eps": 1e-5}),
+    "Llama 3.2": ("LlamaConfig", {**stretched(32.0), "tie_word_embeddings": True, "rms_norm_eps": 1e-5}),
     "Llama, tied": ("LlamaConfig", {"tie_word_embeddings": True, "head_dim": 16}),
     "SmolLM": ("LlamaConfig", {"tie_word_embeddings": True, "eos_token_id": 0}),
     "Mistral": ("MistralConfig", {"sliding_window": 8}),

@@ -53,8 +53,8 @@ def reordered(name: str, tensor: Tensor, shape: Architecture) -> Tensor:
 
 def rope_factors(shape: Architecture) -> Tensor | None:
     """By how much the wavelengths of positions are stretched: float32, shape (dimensions / 2,); None if by nothing."""
-    if shape.rope is None or not shape.rope.llama3:
+    if shape.rope is None or shape.rope.stretch is None:
         return None
     dimensions = shape.rope.dimensions
     frequencies = shape.rope.base ** -(torch.arange(0, dimensions, 2, dtype=torch.float64) / dimensions)
-    return (frequencies / stretched(frequencies)).float()
+    return (frequencies / stretched(frequencies, shape.rope.stretch)).float()

@@ -15,7 +15,10 @@ from ..network.transformer import LLAMA3_SCALING
 from .families import Family, biased_layers
 
 _FILE: Final = "config.json"
-_LLAMA3_KEYS: Final = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+_LLAMA3: Final = dict(
+    zip(("low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), LLAMA3_SCALING, strict=True)
+)
+_STOCK_FACTOR: Final = 8.0
 
 
 def architecture(config: dict[str, Any], family: Family, *, biases: bool) -> Architecture:
@@ -110,23 +113,25 @@ def _rope(config: dict[str, Any], head_dim: int) -> Rope:
     kind = found.get("rope_type", found.get("type", "default"))
     theta = found.get("rope_theta", config.get("rope_theta", 10000.0))
     partial = found.get("partial_rotary_factor", config.get("partial_rotary_factor"))
-    llama3 = kind == "llama3" and tuple(found.get(key) for key in _LLAMA3_KEYS) == LLAMA3_SCALING
-    if (kind != "default" and not llama3) or partial not in (None, 1, 1.0):
+    factor = found.get("factor")
+    llama3 = kind == "llama3" and found.items() >= _LLAMA3.items()
+    stretch = float(factor) if llama3 and isinstance(factor, int | float) and factor >= 1 else None
+    if (kind != "default" and stretch is None) or partial not in (None, 1, 1.0):
         raise UnsupportedError(
-            f"rotary positions of the kind {found} are not supported; the default and Llama 3's "
-            f"{dict(zip(_LLAMA3_KEYS, LLAMA3_SCALING, strict=True))} are",
+            f"rotary positions of the kind {found} are not supported; the default and Llama 3's {_LLAMA3} are, with "
+            "any factor",
             where=_FILE,
         )
     if not isinstance(theta, int | float) or not math.isfinite(theta) or theta != int(theta):
         raise UnsupportedError(
             f"Megatron takes whole numbers as the base of rotary positions, not {theta}", where=_FILE
         )
-    return Rope(head_dim, float(theta), llama3=llama3)
+    return Rope(head_dim, float(theta), stretch=stretch)
 
 
 def megatron_flags(shape: Architecture) -> list[str]:
     """The flags of training that describe the model, its vocabulary left out."""
-    base = shape.rope.base if shape.rope is not None else 10000.0
+    base, stretch = (shape.rope.base, shape.rope.stretch) if shape.rope is not None else (10000.0, None)
     flags = {
         "--num-layers": shape.layers,
         "--hidden-size": shape.hidden,
@@ -150,11 +155,13 @@ def megatron_flags(shape: Architecture) -> list[str]:
         "--disable-bias-linear": not shape.linear_bias,
         "--add-qkv-bias": shape.qkv_bias and not shape.linear_bias,
         "--untie-embeddings-and-output-weights": not shape.tied,
-        "--use-rope-scaling": shape.rope is not None and shape.rope.llama3,
+        "--use-rope-scaling": stretch is not None,
         "--qk-layernorm": shape.qk_norm,
     }
     if shape.window is not None:
         words += ["--window-size", f"{shape.window - 1},0"]
+    if stretch not in (None, _STOCK_FACTOR):
+        words += ["--rope-scaling-factor", str(stretch)]
     return words + [flag for flag, given in switches.items() if given]
 
 
@@ -163,8 +170,8 @@ def config(
 ) -> dict[str, Any]:
     """``config.json``, readable by releases 4 and 5 of transformers; ``special`` are ``bos_token_id`` and the like."""
     rope: dict[str, Any] = {"rope_type": "default"}
-    if shape.rope is not None and shape.rope.llama3:
-        rope = {"rope_type": "llama3", **dict(zip(_LLAMA3_KEYS, LLAMA3_SCALING, strict=True))}
+    if shape.rope is not None and shape.rope.stretch is not None:
+        rope = {"rope_type": "llama3", "factor": shape.rope.stretch, **_LLAMA3}
     base = shape.rope.base if shape.rope is not None else 10000.0
     return {
         "architectures": [family.class_name],

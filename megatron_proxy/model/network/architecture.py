@@ -22,14 +22,14 @@ class Rope:
         Base of the geometric series of wavelengths.
     interleaved
         Whether pairs are neighbours; else the first half pairs with the second.
-    llama3
-        Whether long wavelengths are stretched as in Llama 3.
+    stretch
+        By what factor long wavelengths are stretched, as in Llama 3; None: they are not.
     """
 
     dimensions: int
     base: float
     interleaved: bool = False
-    llama3: bool = False
+    stretch: float | None = None
 
 
 @dataclass(frozen=True)
@@ -204,5 +204,5 @@ def _rope(args: argparse.Namespace) -> Rope:
         dimensions=int(args.kv_channels * percent) if percent < 1.0 else args.kv_channels,
         base=float(_get(args, "rotary_base", 10000)),
         interleaved=bool(_get(args, "rotary_interleaved", False)),
-        llama3=bool(_get(args, "use_rope_scaling", False)),
+        stretch=float(_get(args, "rope_scaling_factor", 8.0)) if _get(args, "use_rope_scaling", False) else None,
     )

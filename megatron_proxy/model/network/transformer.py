@@ -25,8 +25,8 @@ _ACTIVATIONS: Final[dict[str, Callable[[Tensor], Tensor]]] = {
 }
 
 
-LLAMA3_SCALING: Final = (8.0, 1.0, 4.0, 8192)
-"""Factor, low and high frequency factor, trained context: Megatron's script keeps to these whatever its flags say."""
+LLAMA3_SCALING: Final = (1.0, 4.0, 8192)
+"""Low and high frequency factor, trained context: Megatron has no others."""
 
 
 # On a CPU 16 MiB of logits: what is larger the allocator gets from the system and gives back, page by page, every time.
@@ -375,16 +375,16 @@ def _formats(ids: Tensor, before: Tensor) -> Tensor:
 def _rope_table(rope: Rope, size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Cosine and sine for each place below ``size`` and each rotated dimension."""
     frequencies = rope.base ** -(torch.arange(0, rope.dimensions, 2, dtype=torch.float32) / rope.dimensions)
-    if rope.llama3:
-        frequencies = stretched(frequencies)
+    if rope.stretch is not None:
+        frequencies = stretched(frequencies, rope.stretch)
     angles = torch.outer(torch.arange(size, dtype=torch.float32), frequencies)
     angles = angles.repeat_interleave(2, dim=1) if rope.interleaved else torch.cat([angles, angles], dim=1)
     return angles.cos().to(device, dtype), angles.sin().to(device, dtype)
 
 
-def stretched(frequencies: Tensor) -> Tensor:
+def stretched(frequencies: Tensor, factor: float) -> Tensor:
     """Llama 3's scaling: long wavelengths are stretched by a factor, short ones kept, those between blended."""
-    factor, low, high, trained = LLAMA3_SCALING
+    low, high, trained = LLAMA3_SCALING
     wavelengths = 2 * math.pi / frequencies
     blend = ((trained / wavelengths - low) / (high - low)).clamp(0.0, 1.0)
     return (1 - blend) * frequencies / factor + blend * frequencies

@@ -59,7 +59,7 @@ def test_rows_of_queries_and_keys_are_interleaved():
 
 def test_stretched_positions_come_as_factors():
     assert rope_factors(random_model.LLAMA) is None
-    factors = rope_factors(replace(random_model.LLAMA, rope=Rope(8, 500000.0, llama3=True)))
+    factors = rope_factors(replace(random_model.LLAMA, rope=Rope(8, 500000.0, stretch=8.0)))
     # Wavelengths 2 pi, 167, 4443 and 118143: those below 2048 stay, those above 8192 are stretched by 8.
     assert factors[[0, 1, 3]].tolist() == [1.0, 1.0, 8.0]
     assert factors[2].item() == pytest.approx(
@@ -106,7 +106,7 @@ SHAPES = {
     "tied": replace(random_model.LLAMA, tied=True),
     "biases and formats": replace(random_model.LLAMA, linear_bias=True, qkv_bias=True, formats=True),
     "biases of queries, keys and values": replace(random_model.LLAMA, qkv_bias=True),
-    "llama 3 positions": replace(random_model.LLAMA, rope=Rope(8, 500000.0, llama3=True)),
+    "llama 3 positions": replace(random_model.LLAMA, rope=Rope(8, 500000.0, stretch=8.0)),
 }
 
 
@@ -119,7 +119,7 @@ def test_weights_come_back_as_they_were(gguf, tmp_path, shape, dtype):
     weights = HfWeights(made.tensors, shape, families.of_shape(shape), RawView(True), torch.float32)
     expected = {renamed(name): tensor for name, tensor in weights}
     found = {tensor.name: tensor for tensor in reader.tensors}
-    assert set(found) - set(expected) == ({"rope_freqs.weight"} if shape.rope.llama3 else set())
+    assert set(found) - set(expected) == ({"rope_freqs.weight"} if shape.rope.stretch else set())
     for name, tensor in expected.items():
         stored = gguf.dequantize(found[name].data, found[name].tensor_type)
         rounded = tensor if tensor.ndim == 1 else tensor.to(dtype).float()

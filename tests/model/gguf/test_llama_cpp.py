@@ -27,7 +27,7 @@ SHAPES = {
     "tied": replace(random_model.LLAMA, context=256, tied=True),
     "biases and formats": replace(random_model.LLAMA, context=256, linear_bias=True, qkv_bias=True, formats=True),
     "biases of queries, keys and values": replace(random_model.LLAMA, context=256, qkv_bias=True),
-    "llama 3 positions": replace(random_model.LLAMA, context=256, rope=Rope(8, 500000.0, llama3=True)),
+    "llama 3 positions": replace(random_model.LLAMA, context=256, rope=Rope(8, 500000.0, stretch=8.0)),
 }
 
 

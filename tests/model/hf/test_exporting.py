@@ -34,7 +34,7 @@ KINDS = {
     "windows": replace(LLAMA, window=9),
     "windows and query biases": replace(LLAMA, qkv_bias=True, window=9),
     "zero-centred norms, llama 3 positions": replace(
-        LLAMA, zero_centered_norm=True, groups=4, rope=Rope(8, 500000.0, llama3=True)
+        LLAMA, zero_centered_norm=True, groups=4, rope=Rope(8, 500000.0, stretch=8.0)
     ),
 }
 CLASSES = {

@@ -31,7 +31,7 @@ KINDS = {
     "norms of queries and keys": replace(LLAMA, qk_norm=True),
     "windows": replace(LLAMA, window=9),
     "windows and query biases": replace(LLAMA, qkv_bias=True, window=9),
-    "llama 3 positions": replace(LLAMA, groups=4, rope=Rope(8, 500000.0, llama3=True)),
+    "llama 3 positions": replace(LLAMA, groups=4, rope=Rope(8, 500000.0, stretch=8.0)),
 }
 WORDS, OUTPUT = "embedding.word_embeddings.weight", "output_layer.weight"
 
@@ -105,7 +105,7 @@ def test_new_rows_are_normal():
 
 
 def test_flags_are_those_of_the_model():
-    flags = shape.megatron_flags(replace(LLAMA, qkv_bias=True, rope=Rope(8, 500000.0, llama3=True)))
+    flags = shape.megatron_flags(replace(LLAMA, qkv_bias=True, rope=Rope(8, 500000.0, stretch=8.0)))
     pairs = dict(itertools.pairwise(flags))
     assert (pairs["--num-query-groups"], pairs["--rotary-base"], pairs["--kv-channels"]) == ("2", "500000", "8")
     assert {"--swiglu", "--disable-bias-linear", "--add-qkv-bias", "--use-rope-scaling"} < set(flags)

@@ -23,7 +23,7 @@ KINDS = {
     "llama": LLAMA,
     "formats": replace(LLAMA, formats=True),
     "interleaved half": replace(LLAMA, rope=Rope(4, 500.0, interleaved=True), qk_norm=True),
-    "llama 3": replace(LLAMA, rope=Rope(8, 500000.0, llama3=True), qkv_bias=True, zero_centered_norm=True),
+    "llama 3": replace(LLAMA, rope=Rope(8, 500000.0, stretch=8.0), qkv_bias=True, zero_centered_norm=True),
     "gpt": replace(
         LLAMA,
         norm="LayerNorm",
