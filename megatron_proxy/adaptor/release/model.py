@@ -54,7 +54,6 @@ def build_gpt(
         rotary_percent=args.rotary_percent,
         rotary_base=args.rotary_base,
         rope_scaling=args.use_rope_scaling,
-        rope_scaling_factor=args.rope_scaling_factor,
         mtp_block_spec=_multi_token_prediction(config, shape),
         vp_stage=vp_stage,
         pg_collection=pg_collection,

@@ -95,9 +95,9 @@ def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path):
 
 
 @pytest.mark.megatron
-@pytest.mark.parametrize("kind", ["Qwen 2, tied", "Qwen 3", "Mistral"])
+@pytest.mark.parametrize("kind", ["Llama 3.2", "Qwen 2, tied", "Qwen 3", "Mistral"])
 def test_megatron_loads_what_was_imported_and_gives_these_logits(kind, training, tmp_path, monkeypatch, capsys):
-    """Its own model and loading: windows, biases and norms mean in Megatron what they mean in transformers."""
+    """Its own model and loading: positions, windows, biases and norms mean there what they mean in transformers."""
     folder = token_models.write(tmp_path / "hf", kind)
     compressor = token_models.prepare(tmp_path / "data", folder)
     command = ["import", "--load", str(folder), "--as-proxy", "--prefix", str(tmp_path / "data")]
