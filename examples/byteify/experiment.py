@@ -26,6 +26,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from megatron_proxy.common.pages import plots
+
 EXAMPLES: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = Path(__file__).with_name("results.jsonl")
 BEGIN: Final = "<!-- results -->\n"
@@ -308,30 +310,25 @@ def table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figure(results: list[dict[str, Any]], size: str) -> str:
-    """Raw BPB over further steps, a line for each arm."""
-    from megatron_proxy.common.pages.plots import Series, lines
-
-    series = []
-    for arm in ARMS:
-        points: dict[int, list[float]] = {}
-        for one in results:
-            if one["size"] == size and one["arm"] == arm:
-                points.setdefault(one["steps"], []).append(one["raw"])
-        series.append(Series(arm, [(steps, statistics.fmean(raw)) for steps, raw in sorted(points.items())]))
-    return lines([one for one in series if one.points], "further steps", "raw BPB", log_y=True)
+def figure(results: list[dict[str, Any]]) -> str:
+    """Raw BPB of every run, by arm: of runs of one size and length."""
+    rows: dict[str, list[float]] = {}
+    for one in results:
+        rows.setdefault(one["arm"], []).append(one["raw"])
+    return plots.dots(rows, "Raw BPB by arm", "bits per raw byte, held out", marked="bytes from scratch").alone()
 
 
 def report(results: list[dict[str, Any]], page: Path) -> None:
-    """Put the table, and a figure for each size, between the marks of a page."""
+    """Put the table, and a figure for each size and length, between the marks of a page."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for one in results:
+        groups.setdefault((one["size"], one["steps"]), []).append(one)
     pictures = []
-    for size in dict.fromkeys(one["size"] for one in results):
-        if len({one["steps"] for one in results if one["size"] == size and one["arm"] in ARMS}) < 2:
-            continue  # one length makes no line
-        path = page.parent / "figures" / f"byteify-{size}.svg"
+    for (size, steps), found in groups.items():
+        path = page.parent / "figures" / f"byteify-{size}-{steps}.svg"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(figure(results, size) + "\n", encoding="utf-8")
-        pictures.append(f"![raw BPB over further steps, {size}](figures/{path.name})")
+        path.write_text(figure(found), encoding="utf-8")
+        pictures.append(f"![raw BPB by arm, {size}, {steps:,} further steps](figures/{path.name})")
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     told = "\n\n".join([table(results).rstrip("\n"), *pictures])

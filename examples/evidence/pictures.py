@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 import results
 from grid import BYTES, CELLS, COMMON, IDS_PER_STEP, INTERLEAVED, PAPER, SIZES
 from measures import Spread
 from results import Result
 
-from megatron_proxy.common.pages import svg
-from megatron_proxy.common.pages.svg import COLOURS, Axis, Picture, Plot
+from megatron_proxy.common.pages import plots, svg
+from megatron_proxy.common.pages.svg import COLOURS, Axis, Picture
 
-_INK: Final = "#222222"
-_LETTERS: Final[dict[str, svg.Attribute]] = {"font_family": "sans-serif", "font_size": 12, "fill": _INK}
-_NUMBERS: Final[dict[str, svg.Attribute]] = {"font_family": "sans-serif", "font_size": 11, "fill": _INK}
-_ROW: Final = 22
 _SIZE, _BUDGET = "0.3M", 500
 
 
@@ -33,21 +27,10 @@ def arms(found: Sequence[Result], *, seeds: int = 1) -> Picture | None:
     names = dict.fromkeys(cell.arm for cell in CELLS)
     values = {arm: [one.raw for one in results.of(here, arm=arm) if one.raw is not None] for arm in names}
     enough = ((arm, of) for arm, of in values.items() if len(of) >= seeds)
-    rows = sorted(enough, key=lambda row: math.fsum(row[1]) / len(row[1]))
+    rows = dict(enough)
     if not rows:
         return None
-    several = [value for _, of in rows for value in of]
-    picture = Picture(760, 66 + _ROW * len(rows), "Bits per raw byte of each run, by arm")
-    plot = _plot(230, 740, 12, 12 + _ROW * len(rows), Axis(min(several), max(several), False, 250, 720))
-    picture.add(*plot.columns(), *plot.numbers_below(marks=False), plot.name_below("bits per raw byte, held out", 34))
-    for number, (arm, of) in enumerate(rows):
-        y = 12 + _ROW * (number + 0.5)
-        colour = COLOURS[0] if arm == BYTES else COLOURS[1]
-        mean = plot.x.place(math.fsum(of) / len(of))
-        picture.add(svg.text(220, y + 4, arm, **_LETTERS, text_anchor="end"))
-        picture.add(svg.line([(mean, y - 7), (mean, y + 7)], colour, 2))
-        picture.add(*(svg.circle(plot.x.place(value), y, 4, fill=colour, fill_opacity=0.6) for value in of))
-    return picture
+    return plots.dots(rows, "Bits per raw byte of each run, by arm", "bits per raw byte, held out", marked=BYTES)
 
 
 def budgets(found: Sequence[Result]) -> Picture | None:
@@ -59,7 +42,7 @@ def budgets(found: Sequence[Result]) -> Picture | None:
     values = [one.mean for points in lines.values() for _, one in points]
     picture = Picture(760, 340, "Bits per raw byte against ids")
     across = Axis(min(places), max(places), True, 70, 480)
-    plot = _plot(60, 500, 20, 290, across, Axis(min(values) - 0.1, max(values) + 0.1, False, 290, 20))
+    plot = plots.on_white(across, Axis(min(values) - 0.1, max(values) + 0.1, False, 290, 20))
     picture.add(*plot.rows(), plot.corner(), plot.name_below("ids of the common vocabulary", 34))
     picture.add(*plot.numbers_below(sorted(set(places))), plot.name_beside("bits per raw byte, held out", 40))
     for number, (name, points) in enumerate(lines.items()):
@@ -71,7 +54,7 @@ def budgets(found: Sequence[Result]) -> Picture | None:
                 ends = [plot.at(x, one.mean + sign * one.deviation) for sign in (-1, 1)]
                 picture.add(svg.line(ends, colour, 1.2))
         picture.add(svg.rectangle(515, 30 + 20 * number, 12, 12, fill=colour))
-        picture.add(svg.text(533, 40 + 20 * number, name, **_LETTERS))
+        picture.add(svg.text(533, 40 + 20 * number, name, **plots.LETTERS))
     return picture
 
 
@@ -86,8 +69,3 @@ def _lines(found: Sequence[Result]) -> Iterator[tuple[str, list[tuple[float, Spr
                 if spread is not None:
                     points.append((float(budget * IDS_PER_STEP), spread))
             yield f"{arm}, {size}", points
-
-
-def _plot(left: float, right: float, top: float, bottom: float, x: Axis, y: Axis | None = None) -> Plot:
-    y = y or Axis(0, 1, False, bottom, top)
-    return Plot(x, y, _INK, "#dddddd", lettering=_LETTERS, numbers=_NUMBERS)

@@ -135,11 +135,10 @@ def test_results_are_put_into_a_page(experiment, tmp_path):
         "| small | 300 | interleaved, 1/2 raw | 1 | 2.500 | 2.000 | 1.900 |",
     ]
     assert lines[-2:] == [experiment.END.strip(), "after"]
-    # Of one length there is no line to draw.
-    figure = tmp_path / "figures" / "byteify-small.svg"
-    assert not figure.exists()
-    experiment.report([*experiment.read(kept), {**results[0], "steps": 1500, "raw": 2.0}], page)
-    assert figure.read_text().startswith("<svg")
+    assert "![raw BPB by arm, small, 300 further steps](figures/byteify-small-300.svg)" in lines
+    figure = (tmp_path / "figures" / "byteify-small-300.svg").read_text()
+    assert figure.startswith("<svg")
+    assert figure.count("<circle") == 3
 
 
 def test_what_is_done_is_not_run_again(experiment, tmp_path, monkeypatch):

@@ -1,8 +1,9 @@
-"""Small plots for pages: lines and groups of bars, of one size."""
+"""Small plots inside pages: lines and groups of bars, of one size. What stands by itself, on white: rows of dots."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -16,6 +17,9 @@ _LEFT: Final = 58
 _RIGHT: Final = _WIDTH - 14
 _TOP: Final = 14
 _BOTTOM: Final = _HEIGHT - 44
+_ROW: Final = 22
+LETTERS: Final[dict[str, svg.Attribute]] = {"font_family": "sans-serif", "font_size": 12, "fill": "#222222"}
+"""Of names in a picture that stands by itself."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,33 @@ def bars(groups: Sequence[str], series: Sequence[Series], y_label: str) -> str:
     for place, group in enumerate(groups):
         picture.add(svg.text(plot.x.place(place + 0.5), _BOTTOM + 16, group, text_anchor="middle"))
     return picture.inline()
+
+
+def dots(rows: Mapping[str, Sequence[float]], title: str, x_label: str, marked: str) -> Picture:
+    """A row for each name, the lowest mean first: a dot for each value, and a stroke at their mean.
+
+    The row called ``marked``, which the others are compared with, has a colour of its own.
+    """
+    means = {name: math.fsum(values) / len(values) for name, values in rows.items()}
+    several = [value for values in rows.values() for value in values]
+    bottom = 12 + _ROW * len(rows)
+    picture = Picture(760, bottom + 54, title)
+    plot = on_white(Axis(min(several), max(several), False, 250, 720), Axis(0, 1, False, bottom, 12))
+    picture.add(*plot.columns(), *plot.numbers_below(marks=False), plot.name_below(x_label, 34))
+    for number, name in enumerate(sorted(rows, key=means.__getitem__)):
+        y = 12 + _ROW * (number + 0.5)
+        colour = COLOURS[0] if name == marked else COLOURS[1]
+        mean = plot.x.place(means[name])
+        picture.add(svg.text(220, y + 4, name, **LETTERS, text_anchor="end"))
+        picture.add(svg.line([(mean, y - 7), (mean, y + 7)], colour, 2))
+        picture.add(*(svg.circle(plot.x.place(value), y, 4, fill=colour, fill_opacity=0.6) for value in rows[name]))
+    return picture
+
+
+def on_white(x: Axis, y: Axis) -> Plot:
+    """Axes of a picture that stands by itself."""
+    numbers = {**LETTERS, "font_size": 11}
+    return Plot(x, y, "#222222", "#dddddd", lettering=LETTERS, numbers=numbers)
 
 
 def legend(names: Sequence[str]) -> str:
