@@ -31,10 +31,8 @@ def test_forked_ranks_are_those_of_torchrun(training, tmp_path):
     """The one test that starts torchrun itself; the other kind of start is in test_training.py."""
     tiny_data.prepare(tmp_path / "data", tiny_data.documents(200, words=8))
     (tmp_path / "script.py").write_text(SCRIPT)
-    flags = (
-        f"{training.SCRIPT} {training.TINY} {training.LLAMA} --tensor-model-parallel-size 2 --proxy-compression trie "
-    )
-    flags += f"--data-path {tmp_path / 'data'} --split 90,5,5"
+    flags = f"{training.SCRIPT} {training.TINY} {training.LLAMA} --tensor-model-parallel-size 2 --num-workers 2 "
+    flags += f"--proxy-compression trie --data-path {tmp_path / 'data'} --split 90,5,5"
     runs, told = [], []
     for anew in (True, False):
         runs.append(training.train(flags, processes=2, script=tmp_path / "script.py", cwd=tmp_path, anew=anew))
