@@ -127,6 +127,7 @@ def test_spans(small, name, document):
         ("zstd", {"segment-bytes": 65_535}),
         ("trie", {"segment-bytes": 65_535}),
         ("hf", {"symbols": "bytes", "split": "lines"}),
+        ("hf", {"symbols": "bytes", "split": "tokens"}),
         ("tiktoken", {"symbols": "gray", "split": "lines"}),
         ("sentencepiece", {"symbols": "bytes"}),
     ],

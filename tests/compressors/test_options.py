@@ -71,7 +71,7 @@ def test_the_configuration_and_the_way_back():
 
 DAMAGED = [
     ("gzip", "level", 10, "10 is not a whole number from 1 to 9"),
-    ("hf", "split", "sometimes", "'sometimes' is none of none, lines"),
+    ("hf", "split", "sometimes", "'sometimes' is none of none, lines, tokens"),
     ("neural", "ends", None, "None is none of anywhere, words"),
     ("neural", "ends", "nowhere", "'nowhere' is none of anywhere, words"),
     ("neural-ac", "bits", 9, "9 is none of 8, 12, 16"),

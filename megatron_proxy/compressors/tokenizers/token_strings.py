@@ -41,6 +41,10 @@ class TokenStrings:
         sizes[symbols] = self.sizes[codes[symbols] - NUM_BYTES]
         return sizes
 
+    def spoken(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Those of the codes that stand for something, which control tokens do not."""
+        return codes[self.sizes_of(codes) > 0]
+
     def bytes_of(self, codes: NDArray[np.int32]) -> bytes:
         """What codes that there are stand for."""
         size = _total_bytes(codes, self.sizes)

@@ -51,8 +51,9 @@ class TokenOptions(Options):
     split: Annotated[
         str,
         Setting(
-            "encode spans of lines on their own, which the mode interleaved needs, or leave texts whole",
-            choices=("none", "lines"),
+            "spans, which the mode interleaved needs: lines encodes them on their own, tokens leaves texts whole and "
+            "cuts between tokens at line ends",
+            choices=("none", "lines", "tokens"),
             stored=True,
         ),
     ] = "none"
@@ -98,8 +99,11 @@ class TokenCompressor(Compressor):
         self.symbols: str = settings.symbols
         self.control = self.symbols != "ids"
         # Spans that are encoded on their own although the tokenizer would look across their borders.
-        self.split = self.spans = getattr(settings, "split", "none") == "lines"
-        self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split lines"
+        self.split = getattr(settings, "split", "none") == "lines"
+        # Spans that end where tokens do.
+        self.cut = getattr(settings, "split", "none") == "tokens"
+        self.spans = self.split or self.cut
+        self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split tokens"
         self.code_of_id = code_of_id
         """int32: the code of each of the tokenizer's ids."""
         self._words = None if borders is None else WordEncoder(self._encode_whole, borders)
@@ -186,7 +190,7 @@ class TokenCompressor(Compressor):
         if not self.spans:
             return super().encode_spans(document)
         codes = self._tokenize(document)
-        ends = self._span_ends(document)
+        ends = self._cut_ends(codes, document)[:, 0].copy() if self.cut else self._span_ends(document)
         code_ends = np.empty(len(ends), dtype=np.int64)
         _find_code_ends(codes, self.strings.sizes, self._width, ends, code_ends)
         return Encoded(self._written(codes), ends, code_ends)
@@ -194,13 +198,18 @@ class TokenCompressor(Compressor):
     def with_spans(self, codes: NDArray[np.int32], document: bytes) -> Encoded:
         """Codes of a document that are there already, with spans where :meth:`encode_spans` would have them.
 
-        A border is left out where no code ends, and one is put in where a span would get too long without it.
+        A border where no code ends is moved behind the code, and one is put in where a span would get too long.
         """
         if not self.spans:
             return Encoded.as_a_whole(codes, document)
+        found = self._cut_ends(codes, document)
+        return Encoded(codes, found[:, 0].copy(), found[:, 1].copy())
+
+    def _cut_ends(self, codes: NDArray[np.int32], document: bytes) -> NDArray[np.int64]:
+        """Where spans of codes end, in bytes and in codes: int64, shape (spans, 2)."""
         found = np.empty((len(codes), 2), dtype=np.int64)
-        count = _cut(self.strings.sizes_of(codes), self._span_ends(document), MAX_BYTES_LIMIT, found)
-        return Encoded(codes, found[:count, 0].copy(), found[:count, 1].copy())
+        longest = MAX_BYTES_LIMIT // self._width
+        return found[: _cut(self.strings.sizes_of(codes), self._span_ends(document), longest, found)]
 
     def _tokenize(self, document: bytes) -> NDArray[np.int32]:
         found = [np.empty(0, dtype=np.int32)]
@@ -214,7 +223,7 @@ class TokenCompressor(Compressor):
         """Where the parts of a document end that are encoded on their own."""
         if not self.split and len(document) <= self._long_lines.max_bytes:
             return [len(document)] if document else []
-        if not self.spans:
+        if not self.spans or self.cut:
             return _ends_of_parts(document)
         # Where lines are independent these are line ends, but for lines too long for a span.
         ends: list[int] = (self._span_ends(document) if self.split else self._long_lines.ends(document)).tolist()
@@ -283,18 +292,22 @@ class TokenCompressor(Compressor):
     def _exactly(self, text: str, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """``codes`` if they stand for ``text``, else with literals where they do not."""
         expected = text.encode("utf-8")
+        codes = self.strings.spoken(codes)
         found = self.strings.bytes_of(codes)
         if found == expected:
             return codes
         if self.space_before and found == b" " + expected:
             # A space put before the text belongs to the first token, and that one goes.
             return np.concatenate([literals(self.strings.bytes_of(codes[:1])[1:]), codes[1:]])
-        codes = np.concatenate([np.empty(0, dtype=np.int32), *self._where_exact(text)])
+        codes = self.strings.spoken(np.concatenate([np.empty(0, dtype=np.int32), *self._where_exact(text)]))
         return codes if self.strings.bytes_of(codes) == expected else literals(expected)
 
     def _all_exact(self, texts: list[str], codes: NDArray[np.int32], ends: NDArray[np.int64]) -> bool:
-        """Whether every text's codes stand for that text."""
-        byte_ends = np.concatenate(([0], np.cumsum(self.strings.sizes_of(codes))))[ends]
+        """Whether every text's codes stand for that text, and each of them for something."""
+        own = self.strings.sizes_of(codes)
+        if not own.all():
+            return False
+        byte_ends = np.concatenate(([0], np.cumsum(own)))[ends]
         joined = "".join(texts)
         sizes = map(len, texts if joined.isascii() else [text.encode("utf-8") for text in texts])
         expected = np.cumsum(np.fromiter(sizes, dtype=np.int64, count=len(texts)))
@@ -336,7 +349,7 @@ def _find_code_ends(
 
 @jit
 def _cut(sizes: NDArray[np.int64], ends: NDArray[np.int64], longest: int, found: NDArray[np.int64]) -> int:
-    """Where spans end in bytes and in codes, at ``ends`` if a code ends there; returns how many there are."""
+    """Where spans end in bytes and in codes, with the first code at or behind each of ``ends``; how many there are."""
     count = begin = first = end = place = 0
     for at in range(len(sizes)):
         if at > first and (place + sizes[at] - begin > longest or at - first == longest):
@@ -344,9 +357,11 @@ def _cut(sizes: NDArray[np.int64], ends: NDArray[np.int64], longest: int, found:
             count += 1
             begin, first = place, at
         place += sizes[at]
-        while end < len(ends) and ends[end] < place:
+        reached = at == len(sizes) - 1
+        while end < len(ends) and ends[end] <= place:
+            reached = True
             end += 1
-        if at == len(sizes) - 1 or (end < len(ends) and ends[end] == place):
+        if reached:
             found[count, 0], found[count, 1] = place, at + 1
             count += 1
             begin, first = place, at + 1

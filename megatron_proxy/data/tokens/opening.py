@@ -94,8 +94,8 @@ def _check_tokenizer(prefix: TokenPrefix, tokenizer: Tokenizer, rules: Rules) ->
     alike = total = begin = 0
     for end in ends.tolist():
         own = ids[begin:end][ids[begin:end] != rules.eod]
-        codes = _with_bytes(compressor.code_of_id[own], compressor)
-        again = _with_bytes(compressor.codes_of_text(_text_of(codes, compressor)), compressor)
+        codes = compressor.strings.spoken(compressor.code_of_id[own])
+        again = compressor.strings.spoken(compressor.codes_of_text(_text_of(codes, compressor)))
         alike += len(np.intersect1d(_placed(codes, compressor), _placed(again, compressor), assume_unique=True))
         total += max(len(codes), len(again))
         begin = end
@@ -106,10 +106,6 @@ def _check_tokenizer(prefix: TokenPrefix, tokenizer: Tokenizer, rules: Rules) ->
             where=prefix.path,
             fix=f"{FLAG}: name the one that made the ids",
         )
-
-
-def _with_bytes(codes: NDArray[np.int32], compressor: TokenCompressor) -> NDArray[np.int32]:
-    return codes[compressor.strings.sizes_of(codes) > 0]
 
 
 def _text_of(codes: NDArray[np.int32], compressor: TokenCompressor) -> str:

@@ -74,8 +74,8 @@ def find(path: str, options: Mapping[str, Mapping[str, Any]]) -> tuple[Tokenizer
     if option in given:
         raise ConfigurationError("the tokenizer is the one of --tokenizer", where=f"--{name}-{option}")
     made: Any = Recipe(name, {**given, option: path}).checked().made
-    for setting, plain in (("symbols", "ids"), ("split", "none")):
-        if given.get(setting, plain) != plain:
+    for setting, possible in (("symbols", ("ids",)), ("split", ("none", "tokens"))):
+        if given.get(setting, possible[0]) not in possible:
             raise ConfigurationError(
                 f"{given[setting]!r} cannot be had of ids that are there already",
                 where=f"--{name}-{setting}",

@@ -89,10 +89,11 @@ def test_literals_are_few(name, share):
 
 
 @pytest.mark.long
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("split", ["lines", "tokens"])
+@settings(max_examples=60)
 @given(document=documents)
-def test_lines_make_spans(document):
-    compressor = HfCompressor(MODELS["byte level"], split="lines")
+def test_lines_make_spans(split, document):
+    compressor = HfCompressor(MODELS["byte level"], split=split)
     document = document + TEXT.encode() * 5 + document
     encoded = compressor.encode_spans(document)
     assert encoded.codes.tolist() == compressor.encode(document).tolist()
@@ -100,9 +101,32 @@ def test_lines_make_spans(document):
         assert compressor.decode(codes) == part
 
 
-def test_without_lines_it_says_how_to_get_spans():
+@pytest.mark.parametrize("symbols", ["ids", "bytes"])
+def test_whole_texts_can_have_spans_that_end_where_tokens_do(symbols):
+    """A token that reaches across a line's end ends the span behind it."""
+    indented = json.loads(MODELS["byte level"])
+    # Behind the added tokens.
+    for number, left in enumerate(("Ċ", "ĊĠ", "ĊĠĠ"), 1 + max(token["id"] for token in indented["added_tokens"])):
+        indented["model"]["merges"].append([left, "Ġ"])
+        indented["model"]["vocab"][f"{left}Ġ"] = number
+    content = json.dumps(indented).encode()
+    text = b"    some = words\n    return\n" * 40
+    encoded = HfCompressor(content, symbols, split="tokens").encode_spans(text)
+    assert encoded.codes.tolist() == HfCompressor(content, symbols).encode(text).tolist()
+    lines = HfCompressor(content, symbols, split="lines").encode_spans(text)
+    assert len(encoded.codes) < len(lines.codes)
+    whole = HfCompressor(content)
+    borders = np.cumsum(whole.strings.sizes_of(whole.encode(text).astype(np.int32)))
+    # The first end of a token at or behind each end of a span of lines.
+    assert encoded.byte_ends.tolist() == [borders[np.searchsorted(borders, end)] for end in lines.byte_ends.tolist()]
+    assert encoded.byte_ends.tolist() != lines.byte_ends.tolist()
+    for part, codes in spans_of(encoded, text):
+        assert whole.decode(codes) == part or symbols == "bytes"
+
+
+def test_without_spans_it_says_how_to_get_them():
     assert not COMPRESSORS["byte level"].spans
-    assert "--hf-split lines" in COMPRESSORS["byte level"].no_spans_because
+    assert "--hf-split tokens" in COMPRESSORS["byte level"].no_spans_because
 
 
 @pytest.mark.parametrize("symbols", ["bytes", "gray"])

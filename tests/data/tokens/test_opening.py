@@ -13,7 +13,7 @@ from megatron_proxy.data.tokens import open_tokens
 from megatron_proxy.errors import CompressorError, ConfigurationError, CorpusError
 
 TEXTS = Path(__file__).parents[2].joinpath("fixtures", "text.txt").read_text().splitlines(keepends=True)
-OTHERS = Path(__file__).read_text().splitlines(keepends=True)
+OTHERS = Path(__file__).parents[3].joinpath("LICENSE").read_text().splitlines(keepends=True)
 
 
 @pytest.fixture(scope="module")

@@ -75,16 +75,16 @@ def views(folder, prefix):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["hf", "spaced", "plain"])
-def test_the_views_are_those_of_the_text(kind, request, tmp_path):
+@pytest.mark.parametrize(("kind", "options"), [("hf", {}), ("hf", {"split": "tokens"}), ("spaced", {}), ("plain", {})])
+def test_the_views_are_those_of_the_text(kind, options, request, tmp_path):
     made = request.getfixturevalue(kind)
     name, path, *_ = made
-    corpus = write_corpus(tmp_path / "c.jsonl", TEXTS)
-    prepare(Job(str(tmp_path / "text"), [corpus], recipes([name], {name: {"model": path}}, []), workers=0, report=str))
+    corpus, given = write_corpus(tmp_path / "c.jsonl", TEXTS), {name: {"model": path, **options}}
+    prepare(Job(str(tmp_path / "text"), [corpus], recipes([name], given, []), workers=0, report=str))
     expected = views(tmp_path, "text")
-    assert kind != "plain" or {"_sentencepiece_spans.bin", "_sentencepiece_spans.idx"} < set(expected)
+    assert ({f"_{name}_spans.bin", f"_{name}_spans.idx"} < set(expected)) == (kind == "plain" or bool(options))
     write_tokens(tmp_path / "ids", tokens_of(made, TEXTS))
-    report = take(tmp_path, [str(tmp_path / "ids")], made)
+    report = take(tmp_path, [str(tmp_path / "ids")], made, options={name: options})
     assert f"ids that were left out: {sum(map(bool, TEXTS))} end of document" in report
     found = views(tmp_path, "p")
     # Where the tokenizer is asked for lines or parts of a long text, and not for all of it, other spans are possible.
