@@ -14,7 +14,7 @@ import torch
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "pretrain_gpt.py"
 
-# Of a run this short, processes of its own for each data set are a fifth: test_training.py has them.
+# Of a run this short, processes of its own for each data set are a fifth: tests/adaptor/test_training.py has them.
 TINY = (
     "--num-layers 2 --hidden-size 32 --num-attention-heads 4 --seq-length 64 --max-position-embeddings 64 "
     "--micro-batch-size 2 --global-batch-size 4 --train-iters 4 --lr 1e-3 --lr-decay-style constant "
