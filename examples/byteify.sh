@@ -9,7 +9,8 @@
 # usage: byteify.sh CONFIG FOLDER [corpus | original | prepare | import | train | evaluate | export …]
 #
 # Prepares the corpus by the original's tokenizer, imports the original, trains interleaved, evaluates both views before
-# and after (before training, the compressed view is the original itself), and exports the model over raw bytes
+# and after (before training, the compressed view is the original, but for the probability that its tokens of single
+# bytes share with the bytes: examples/byteify/original.py bpb tells its own), and exports the model over raw bytes
 # (FOLDER/raw) and the one over tokens (FOLDER/tokens).
 # A step that is done is not done again, and training goes on from its last checkpoint: just run it again. Every command
 # is printed as it is run; with DRY_RUN=1 it is only printed.
@@ -44,7 +45,7 @@ original() {
 prepare() {
   # Spans are what interleaving places side by side.
   step "$folder/prepare.log" "${proxy[@]}" prepare --input $INPUT --output-prefix "$data" --compressor hf \
-    --hf-model "$ORIGINAL/tokenizer.json" --hf-split lines --workers "${WORKERS:-2}"
+    --hf-model "$ORIGINAL/tokenizer.json" --hf-split tokens --workers "${WORKERS:-2}"
 }
 
 import() {

@@ -59,21 +59,21 @@ class Arm:
     ----------
     flags
         Of training: how views are mixed.
-    views
-        What is evaluated.
     scratch
         Whether it begins from nothing.
     rate
         The learning rate, as a multiple of the original's.
     byte_rows
         What bytes begin as.
+    split
+        What makes spans of the original's tokens.
     """
 
     flags: str
-    views: tuple[str, ...] = ("raw", "compressed")
     scratch: bool = False
     rate: float = 0.5
     byte_rows: str = "tokens"
+    split: str = "lines"
 
 
 SIZES: Final = {
@@ -90,7 +90,7 @@ def _interleaved(compressed: float) -> str:
 
 
 ARMS: Final = {
-    "bytes from scratch": Arm(_BYTES, views=("raw",), scratch=True, rate=1.0),
+    "bytes from scratch": Arm(_BYTES, scratch=True, rate=1.0),
     "bytes alone": Arm(_BYTES),
     "interleaved, 1/4 raw": Arm(_interleaved(0.75)),
     "interleaved, 1/2 raw": Arm(_interleaved(0.5)),
@@ -103,6 +103,7 @@ TRIALS: Final = {
     "byte rows: drawn": Arm(_interleaved(0.5), byte_rows="drawn"),
     "rate / 4": Arm(_interleaved(0.5), rate=0.125),
     "rate x 2": Arm(_interleaved(0.5), rate=1.0),
+    "spans of whole texts": Arm(_interleaved(0.5), split="tokens"),
 }
 
 
@@ -172,26 +173,19 @@ class Runner:
         return max(2, round(size.steps * share * self.scale))
 
     def prepare(self) -> None:
-        """The corpus, the tokenizer, and the views by it."""
-        corpus, proxy = self.folder / "corpus", ("-m", "megatron_proxy")
+        """The corpus and the tokenizer."""
+        corpus = self.folder / "corpus"
         self.once(self.folder / "corpus.done", EXAMPLES / "stdlib_corpus.py", corpus, "--max-documents", DOCUMENTS)
         make = (EXAMPLES / "byteify" / "original.py", "tokenizer", corpus / "train.jsonl", self.folder / "tokenizer")
         self.once(self.folder / "tokenizer.done", *make, "--vocabulary", VOCABULARY)
-        views = (
-            "--compressor",
-            "hf",
-            "--hf-model",
-            self.folder / "tokenizer" / "tokenizer.json",
-            "--hf-split",
-            "lines",
-        )
-        files = ("--input", corpus / "train.jsonl", "--output-prefix", self.prefix)
-        self.once(self.folder / "prepare.done", *proxy, "prepare", *files, *views, "--overwrite")
 
-    @property
-    def prefix(self) -> Path:
-        """Of the prepared dataset."""
-        return self.folder / "data" / "corpus"
+    def prepared(self, split: str) -> Path:
+        """The prefix of the views by the tokenizer."""
+        prefix, model = self.folder / "data" / split, self.folder / "tokenizer" / "tokenizer.json"
+        views = ("--compressor", "hf", "--hf-model", model, "--hf-split", split)
+        files = ("--input", self.folder / "corpus" / "train.jsonl", "--output-prefix", prefix)
+        self.once(self.folder / f"{split}.done", "-m", "megatron_proxy", "prepare", *files, *views, "--overwrite")
+        return prefix
 
     def original(self, job: Job) -> Path:
         """The model to begin from."""
@@ -202,42 +196,45 @@ class Runner:
         self.once(at / "original.done", *make, *shape, *training, "--tokenizer", self.folder / "tokenizer")
         return at
 
-    def imported(self, at: Path, byte_rows: str) -> tuple[Path, list[str]]:
-        """The checkpoint of an original, and the flags that describe the model."""
-        target = at / f"imported-{byte_rows}"
+    def imported(self, at: Path, arm: Arm) -> tuple[Path, list[str]]:
+        """The checkpoint of an original, and the flags that describe the model and its data."""
+        target = at / f"imported-{arm.byte_rows}-{arm.split}"
         done = at / f"{target.name}.done"
-        rows = ("--byte-rows", byte_rows, "--output", target, "--overwrite")
+        rows = ("--byte-rows", arm.byte_rows, "--output", target, "--overwrite")
         command = ("-m", "megatron_proxy", "import", "--load", at / "original", "--as-proxy")
-        self.once(done, *command, "--prefix", self.prefix, *rows)
+        self.once(done, *command, "--prefix", self.prepared(arm.split), *rows)
         told = Path(f"{done}.log").read_text(encoding="utf-8")
         return target, shlex.split(told.split("pretrain_gpt.py --load ")[1].replace("…", ""))[1:]
 
-    def evaluate(self, checkpoint: Path, view: str, output: Path) -> dict[str, Any]:
-        """Figures of held-out documents."""
-        command = (
-            "-m",
-            "megatron_proxy",
-            "evaluate",
-            "--load",
-            checkpoint,
-            "--view",
-            view,
-            "--data-prefix",
-            self.prefix,
-        )
+    def raw_bpb(self, checkpoint: Path, output: Path) -> float:
+        """Of held-out documents, in bits for each byte of the raw view; what closes it is left out."""
         documents = ("--input", self.folder / "corpus" / "held_out.jsonl", "--max-documents", HELD_OUT)
-        self.once(
-            output.with_suffix(".done"), *command, *documents, "--stride", STRIDE, "--output", output, "--overwrite"
-        )
-        found: dict[str, Any] = json.loads(output.read_text())
+        command = ("-m", "megatron_proxy", "evaluate", "--load", checkpoint, *documents, "--stride", STRIDE)
+        self.once(output.with_suffix(".done"), *command, "--output", output, "--overwrite")
+        found: float = json.loads(output.read_text())["bpb_of_bytes_alone"]
         return found
+
+    def token_bpb(self, model: Path) -> float:
+        """Of the same documents, over the tokens of a folder's model: the original's, or one that was exported."""
+        documents = (self.folder / "corpus" / "held_out.jsonl", model, "--max-documents", HELD_OUT)
+        done = model.with_name(f"{model.name}-bpb.done")
+        self.once(done, EXAMPLES / "byteify" / "original.py", "bpb", *documents)
+        found: float = json.loads(Path(f"{done}.log").read_text().splitlines()[-1])["bpb"]
+        return found
+
+    def exported(self, checkpoint: Path, at: Path, arm: Arm) -> Path:
+        """The model over tokens again, beside its checkpoint."""
+        output = checkpoint.with_name("tokens")
+        view = ("--view", "compressed", "--original", at / "original", "--data-prefix", self.prepared(arm.split))
+        command = ("-m", "megatron_proxy", "export", "--load", checkpoint, *view)
+        self.once(output.with_name("export.done"), *command, "--output", output, "--overwrite")
+        return output
 
     def run(self, job: Job) -> dict[str, Any]:
         """One run: its figures."""
         size, arm = SIZES[job.size], (ARMS | TRIALS)[job.arm]
         at = self.original(job)
-        imported, model = self.imported(at, arm.byte_rows)
-        before = self.evaluate(imported, "compressed", at / "before.json")
+        imported, model = self.imported(at, arm)
         steps, place = self.steps(size, job.share), at / job.folder
         checkpoint = place / "checkpoint"
         resumes = (checkpoint / "latest_checkpointed_iteration.txt").exists()
@@ -258,10 +255,10 @@ class Runner:
             *load,
         )
         self.once(place / "train.done", *script)
-        found = {view: self.evaluate(checkpoint, view, place / f"{view}.json") for view in arm.views}
-        tokens = found.get("compressed", {}).get("bpb")
-        raw = found["raw"]["bpb_of_bytes_alone"]
-        return {**asdict(job), "steps": steps, "raw": raw, "tokens": tokens, "tokens before": before["bpb"]}
+        raw = self.raw_bpb(checkpoint, place / "raw.json")
+        tokens = None if arm.scratch else self.token_bpb(self.exported(checkpoint, at, arm))
+        before = self.token_bpb(at / "original")
+        return {**asdict(job), "steps": steps, "raw": raw, "tokens": tokens, "tokens before": before}
 
 
 def read(results: Path) -> list[dict[str, Any]]:

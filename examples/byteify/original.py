@@ -1,10 +1,13 @@
-"""A model over tokens to begin from, where none is at hand: made by ``tokenizers`` and by the Trainer of transformers.
+"""A model over tokens to begin from, where none is at hand, by ``tokenizers`` and the Trainer of transformers; its BPB.
 
     python examples/byteify/original.py tokenizer corpus/train.jsonl original --vocabulary 2048
     python examples/byteify/original.py model corpus/train.jsonl original --layers 3 --hidden 96 --steps 1500 --seed 1
+    python examples/byteify/original.py bpb corpus/held_out.jsonl original --max-documents 12
 
 The first command writes ``original/tokenizer.json`` (byte-level BPE), the second a Llama over its tokens into
-``original``; with ``--tokenizer DIR`` the tokenizer is that of another folder. Nothing of megatron_proxy is used.
+``original``; with ``--tokenizer DIR`` the tokenizer is that of another folder. The third prints the bits per byte of
+documents under a model over tokens, any one: what a model that has gone on from it is compared with. Nothing of
+megatron_proxy is used.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 BEGIN, END = "<s>", "</s>"
@@ -93,12 +96,40 @@ def make_model(args: argparse.Namespace) -> None:
     tokenizer.save_pretrained(args.folder)
 
 
+def tell_bpb(args: argparse.Namespace) -> None:
+    """Print the bits per byte of documents as JSON; each token is scored once, behind half a context at least."""
+    import torch
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(args.folder).float().eval()
+    context = args.context or model.config.max_position_embeddings
+    begin = model.config.bos_token_id
+    nats, size = 0.0, 0
+    for text in islice(texts(args.corpus), args.max_documents):
+        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids, size = torch.tensor([begin, *tokens]), size + len(text.encode())
+        done = 0
+        while done < len(tokens):
+            first = max(0, done - context // 2)
+            part = ids[first : first + context + 1]
+            with torch.inference_mode():
+                losses = torch.nn.functional.cross_entropy(model(part[None, :-1]).logits[0], part[1:], reduction="none")
+            nats += float(losses[done - first :].double().sum())
+            done = first + len(part) - 1
+    print(json.dumps({"bpb": nats / math.log(2) / size, "bytes": size}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     tokenizer = commands.add_parser("tokenizer")
     tokenizer.set_defaults(run=make_tokenizer)
     tokenizer.add_argument("--vocabulary", type=int, default=2048)
+    bpb = commands.add_parser("bpb")
+    bpb.set_defaults(run=tell_bpb)
+    bpb.add_argument("--context", type=int, help="most tokens in a window (default: all that the model takes)")
+    bpb.add_argument("--max-documents", type=int, help="only the first so many")
     model = commands.add_parser("model")
     model.set_defaults(run=make_model)
     for name, default in (("layers", 3), ("hidden", 96), ("heads", 4), ("context", 256), ("batch", 8), ("steps", 1500)):
@@ -106,7 +137,7 @@ def main() -> None:
     model.add_argument("--seed", type=int, default=1)
     model.add_argument("--lr", type=float, default=3e-3)
     model.add_argument("--tokenizer", type=Path, help="folder of the tokenizer, if not the model's own")
-    for command in (tokenizer, model):
+    for command in (tokenizer, model, bpb):
         command.add_argument("corpus", type=Path)
         command.add_argument("folder", type=Path)
     args = parser.parse_args()

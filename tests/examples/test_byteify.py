@@ -101,7 +101,7 @@ def experiment():
 
 def test_every_arm_is_run_at_every_size_share_and_seed(experiment):
     jobs = list(experiment.jobs())
-    assert len(jobs) == 2 * 2 * 3 * 6 + 3 * 4
+    assert len(jobs) == 2 * 2 * 3 * 6 + 3 * 5
     assert len({(job.size, job.seed, job.folder) for job in jobs}) == len(jobs)
 
 
