@@ -35,6 +35,7 @@ LENGTH, IDS = 16, SYMBOL_OFFSET + 4
 HOOKS = {hook.name: hook.wrapper for hook in hooks.table()}
 # Called while the run is set up, on the host.
 BEFORE_THE_STEPS = {
+    "GPTModel.__init__",
     "add_megatron_arguments",
     "_print_args",
     "build_tokenizer",
