@@ -94,21 +94,23 @@ class Sampling:
         weights = np.exp(ranked)
         if self.top_k is not None:
             weights[self.top_k :] = 0.0
-        unsure, doubtful = np.zeros(len(weights), dtype=np.bool_), False
+        unsure, may_go, may_come = np.zeros(len(weights), dtype=np.bool_), 0.0, 0.0
         if self.top_p is not None:
             before, total = np.cumsum(weights) - weights, weights.sum()
             # Shares of the weight move by half of the slack at most.
             unsure = np.abs(before / total - self.top_p) <= slack
-            doubtful = bool(weights[unsure].sum() > slack * total)
-            weights[before >= self.top_p * total] = 0.0
+            kept = before < self.top_p * total
+            # All behind the id that is drawn, which would itself be cut if one before it were.
+            may_go, may_come = float(weights[unsure & kept].sum()), float(weights[unsure & ~kept].sum())
+            weights[~kept] = 0.0
         rising = np.cumsum(weights)
         # The first id whose cumulated weight lies above the point: never one of weight zero.
         place = int(np.searchsorted(rising, point * rising[-1], side="right"))
-        if unsure[place] or doubtful:
+        if unsure[place]:
             return place, False
-        sums = float(rising[place] - weights[place]), float(weights[place]), float(rising[-1] - rising[place])
-        # Twice: what may be cut or not weighs as much again.
-        return place, _apart(ranked, place, slack) and _inside(point, *sums, 2.0 * slack)
+        likelier, own, others = rising[place] - weights[place], weights[place], rising[-1] - rising[place]
+        others = max(0.0, float(others - may_go)), float(others + may_come)
+        return place, _apart(ranked, place, slack) and _inside(point, float(likelier), float(own), others, slack)
 
 
 def _apart(ranked: NDArray[np.float64], place: int, slack: float) -> bool:
@@ -117,12 +119,15 @@ def _apart(ranked: NDArray[np.float64], place: int, slack: float) -> bool:
     return bool((near[:-1] - near[1:] > slack).all())
 
 
-def _inside(point: float, likelier: float, own: float, others: float, slack: float) -> bool:
-    """Whether the point falls to an id whatever weights do: those of the likelier and the others, against its own."""
+def _inside(point: float, likelier: float, own: float, others: tuple[float, float], slack: float) -> bool:
+    """Whether the point falls to an id whatever weights do: those of the likelier and the others, against its own.
+
+    ``others`` are the least and the most that those behind it can weigh before they move.
+    """
     if slack > 1.0:
         return False
-    for factor in (math.exp(slack), math.exp(-slack)):
-        begin, rest = likelier * factor, others / factor
+    for factor, behind in zip((math.exp(slack), math.exp(-slack)), others, strict=True):
+        begin, rest = likelier * factor, behind / factor
         if not begin <= point * (begin + own + rest) < begin + own:
             return False
     return True

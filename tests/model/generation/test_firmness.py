@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -32,6 +32,8 @@ SAMPLINGS = [
     slack=st.sampled_from([1e-6, 1e-3, 0.1, 0.5]),
     ids=st.integers(1, 12),
 )
+# The last id that is kept: behind it top-p may or may not cut the next, which weighs nearly as much.
+@example(sampling=SAMPLINGS[-2], seed=68553, slack=0.1, ids=7)
 def test_a_firm_choice_stands(sampling, seed, slack, ids):
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=ids)
