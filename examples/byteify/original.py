@@ -18,6 +18,11 @@ import math
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 BEGIN, END = "<s>", "</s>"
 
@@ -97,7 +102,7 @@ def make_model(args: argparse.Namespace) -> None:
 
 
 def tell_bpb(args: argparse.Namespace) -> None:
-    """Print the bits per byte of documents as JSON; each token is scored once, behind half a context at least."""
+    """Print the bits per byte of documents as JSON."""
     import torch
     import transformers
 
@@ -108,16 +113,24 @@ def tell_bpb(args: argparse.Namespace) -> None:
     nats, size = 0.0, 0
     for text in islice(texts(args.corpus), args.max_documents):
         tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
-        ids, size = torch.tensor([begin, *tokens]), size + len(text.encode())
-        done = 0
-        while done < len(tokens):
-            first = max(0, done - context // 2)
-            part = ids[first : first + context + 1]
-            with torch.inference_mode():
-                losses = torch.nn.functional.cross_entropy(model(part[None, :-1]).logits[0], part[1:], reduction="none")
-            nats += float(losses[done - first :].double().sum())
-            done = first + len(part) - 1
+        nats += nats_of(model, torch.tensor([begin, *tokens]), context)
+        size += len(text.encode())
     print(json.dumps({"bpb": nats / math.log(2) / size, "bytes": size}))
+
+
+def nats_of(model: PreTrainedModel, ids: Tensor, context: int) -> float:
+    """What a model finds in all ids but the first, int64, 1-D: each once, behind half a context where there is one."""
+    import torch
+
+    nats, done = 0.0, 0
+    while done < len(ids) - 1:
+        first = max(0, done - context // 2)
+        part = ids[first : first + context + 1]
+        with torch.inference_mode():
+            losses = torch.nn.functional.cross_entropy(model(part[None, :-1]).logits[0], part[1:], reduction="none")
+        nats += float(losses[done - first :].double().sum())
+        done = first + len(part) - 1
+    return nats
 
 
 def main() -> None:

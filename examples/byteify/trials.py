@@ -35,6 +35,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from original import nats_of
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
@@ -227,20 +228,10 @@ def train(model: Any, teacher: Teacher, windows: Windows, steps: int, rate: floa
         schedule.step()
 
 
-@torch.no_grad()
 def bpb(model: Any, documents: Sequence[NDArray[np.int64]], opener: int, source_bytes: int) -> float:
-    """Bits per byte of documents' ids, each after ``opener``; each id sees at least a stride of what is before it."""
-    nats = 0.0
-    for document in documents:
-        ids = torch.tensor([opener, *document.tolist()])
-        done = 0
-        while done < len(ids) - 1:
-            begin = max(0, done - experiment.CONTEXT + experiment.STRIDE)
-            part = ids[begin : begin + experiment.CONTEXT + 1]
-            losses = cross_entropy(model(part[None, :-1]).logits[0], part[1:], reduction="none")
-            nats += float(losses[done - begin :].sum())
-            done = begin + len(part) - 1
-    return nats / math.log(2) / source_bytes
+    """Bits per byte of documents' ids, each after ``opener``."""
+    ids = (torch.tensor([opener, *document.tolist()]) for document in documents)
+    return sum(nats_of(model, one, experiment.CONTEXT) for one in ids) / math.log(2) / source_bytes
 
 
 def run(folder: Path, size: str, seed: int, way: str, compute: float | None = None) -> dict[str, Any]:

@@ -26,8 +26,7 @@ def arms(found: Sequence[Result], *, seeds: int = 1) -> Picture | None:
     here = results.of(found, size=_SIZE, budget=_BUDGET, vocabulary=COMMON)
     names = dict.fromkeys(cell.arm for cell in CELLS)
     values = {arm: [one.raw for one in results.of(here, arm=arm) if one.raw is not None] for arm in names}
-    enough = ((arm, of) for arm, of in values.items() if len(of) >= seeds)
-    rows = dict(enough)
+    rows = {arm: of for arm, of in values.items() if len(of) >= seeds}
     if not rows:
         return None
     return plots.dots(rows, "Bits per raw byte of each run, by arm", "bits per raw byte, held out", marked=BYTES)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 
@@ -86,6 +87,41 @@ def test_from_an_original_to_its_bytes(tmp_path):
     tokens = transformers.AutoModelForCausalLM.from_pretrained(out / "tokens")
     original = transformers.AutoModelForCausalLM.from_pretrained(out / "original")
     assert tokens.config.vocab_size == original.config.vocab_size == 500
+
+
+@pytest.mark.long
+def test_bits_per_byte_of_a_model_over_tokens(tmp_path):
+    """Of one window they are those of one pass; of a longer text all tokens are scored, and each once."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    import token_models
+
+    folder = token_models.write(tmp_path / "hf", "Llama 2")
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("return width", "not read")))
+    script = str(EXAMPLES / "byteify" / "original.py")
+
+    def told(*flags):
+        command = [sys.executable, script, "bpb", str(corpus), str(folder), "--max-documents", "1", *flags]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return json.loads(done.stdout)
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).float()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor([model.config.bos_token_id, *tokenizer("return width", add_special_tokens=False).input_ids])
+
+    def losses(part):
+        with torch.inference_mode():
+            return torch.nn.functional.cross_entropy(model(part[None, :-1]).logits[0], part[1:], reduction="none")
+
+    whole = float(losses(ids).sum()) / math.log(2) / len("return width")
+    assert told() == {"bpb": pytest.approx(whole, rel=1e-5), "bytes": 12}
+    # Windows of four that go on by two: the first four targets, then the last two of each.
+    parts = [losses(ids[:5]), *(losses(ids[first : first + 5])[2:] for first in range(2, len(ids) - 3, 2))]
+    assert sum(map(len, parts)) == len(ids) - 1
+    slid = float(sum(part.sum() for part in parts)) / math.log(2) / 12
+    assert told("--context", "4")["bpb"] == pytest.approx(slid, rel=1e-5)
+    assert slid != pytest.approx(whole, rel=1e-3)
 
 
 @pytest.fixture(scope="module")

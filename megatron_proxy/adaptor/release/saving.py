@@ -43,13 +43,14 @@ def save_release(weights_for: Callable[[argparse.Namespace], Weights]) -> None:
     def provider(pre_process: bool = True, post_process: bool = True, **kwargs: Any) -> torch.nn.Module:
         return build_gpt(get_args(), pre_process, post_process, **kwargs)
 
-    # Megatron's writer copies what it does not store as it is: the parts of fused layers.
-    with FileBacked(Path(get_args().save).parent):
+    in_files = FileBacked(Path(get_args().save).parent)
+    with in_files:
         model = get_model(provider, wrap_with_ddp=False)
     weights = weights_for(get_args())
     for module in unwrap_model(model):
         fill(module, weights)
-    with FileBacked(Path(get_args().save).parent):
+    # Megatron's writer copies what it does not store as it is: the parts of fused layers.
+    with in_files:
         save_checkpoint(0, model, None, None, 0, release=True)
 
 

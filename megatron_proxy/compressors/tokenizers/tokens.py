@@ -98,10 +98,11 @@ class TokenCompressor(Compressor):
         self.settings: Options = settings
         self.symbols: str = settings.symbols
         self.control = self.symbols != "ids"
+        split = getattr(settings, "split", "none")
         # Spans that are encoded on their own although the tokenizer would look across their borders.
-        self.split = getattr(settings, "split", "none") == "lines"
+        self.split = split == "lines"
         # Spans that end where tokens do.
-        self.cut = getattr(settings, "split", "none") == "tokens"
+        self.cut = split == "tokens"
         self.spans = self.split or self.cut
         self.no_spans_because = f"this tokenizer looks across line ends; prepare with --{self.name}-split tokens"
         self.code_of_id = code_of_id

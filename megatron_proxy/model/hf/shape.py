@@ -10,7 +10,7 @@ import torch
 from ...errors import CheckpointError, UnsupportedError
 from ...vocab import RAW_OPEN
 from ..network import Architecture
-from ..network.architecture import Rope
+from ..network.architecture import STOCK_STRETCH, Rope
 from ..network.transformer import LLAMA3_SCALING
 from .families import Family, biased_layers
 
@@ -18,7 +18,6 @@ _FILE: Final = "config.json"
 _LLAMA3: Final = dict(
     zip(("low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), LLAMA3_SCALING, strict=True)
 )
-_STOCK_FACTOR: Final = 8.0
 
 
 def architecture(config: dict[str, Any], family: Family, *, biases: bool) -> Architecture:
@@ -160,7 +159,7 @@ def megatron_flags(shape: Architecture) -> list[str]:
     }
     if shape.window is not None:
         words += ["--window-size", f"{shape.window - 1},0"]
-    if stretch not in (None, _STOCK_FACTOR):
+    if stretch not in (None, STOCK_STRETCH):
         words += ["--rope-scaling-factor", str(stretch)]
     return words + [flag for flag, given in switches.items() if given]
 

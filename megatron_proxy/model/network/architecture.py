@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from ...errors import UnsupportedError
 
+STOCK_STRETCH: Final = 8.0
+"""Megatron's default for ``--rope-scaling-factor``, which is Llama 3.1's."""
+
 
 @dataclass(frozen=True)
 class Rope:
@@ -198,11 +201,15 @@ def _window(args: argparse.Namespace) -> int | None:
     return before + 1 if before >= 0 else None
 
 
+def _stretch(args: argparse.Namespace) -> float:
+    return float(_get(args, "rope_scaling_factor", STOCK_STRETCH))
+
+
 def _rope(args: argparse.Namespace) -> Rope:
     percent = float(_get(args, "rotary_percent", 1.0))
     return Rope(
         dimensions=int(args.kv_channels * percent) if percent < 1.0 else args.kv_channels,
         base=float(_get(args, "rotary_base", 10000)),
         interleaved=bool(_get(args, "rotary_interleaved", False)),
-        stretch=float(_get(args, "rope_scaling_factor", 8.0)) if _get(args, "use_rope_scaling", False) else None,
+        stretch=_stretch(args) if _get(args, "use_rope_scaling", False) else None,
     )
