@@ -13,22 +13,32 @@ from megatron_proxy.adaptor.cpu import choice, defaults  # noqa: E402
 from megatron_proxy.errors import ConfigurationError  # noqa: E402
 
 
-def run_python(code: str) -> str:
-    done = interpreter.run("-c", textwrap.dedent(code))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def printed(training):
+    """Runs lines of Python; gives what they print."""
+
+    def printed(code: str) -> str:
+        run = training.python("-c", textwrap.dedent(code))
+        assert run.code == 0, run.log
+        return run.log
+
+    return printed
 
 
-def answers(code: str) -> dict:
-    """What ``code`` leaves in ``out`` with the stand-in in force (without Megatron's arguments)."""
-    prelude = "import json, os; from megatron_proxy.adaptor.cpu import cuda, device, distributed\n"
-    prelude += "import torch; cuda.install(); device.install(); distributed.install()\nout = {}\n"
-    printed = run_python(prelude + textwrap.dedent(code) + "\nprint(json.dumps(out))")
-    return json.loads(printed.splitlines()[-1])
+@pytest.fixture
+def answers(printed):
+    """What lines of Python leave in ``out`` with the stand-in in force (without Megatron's arguments)."""
+
+    def answers(code: str) -> dict:
+        prelude = "import json, os; from megatron_proxy.adaptor.cpu import cuda, device, distributed\n"
+        prelude += "import torch; cuda.install(); device.install(); distributed.install()\nout = {}\n"
+        told = printed(prelude + textwrap.dedent(code) + "\nprint(json.dumps(out))")
+        return json.loads(told.splitlines()[-1])
+
+    return answers
 
 
-@pytest.mark.long
-def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
+def test_tensors_asked_for_on_cuda_are_made_on_the_cpu(answers):
     out = answers(
         """
         here = torch.cuda.current_device()
@@ -57,8 +67,7 @@ def test_tensors_asked_for_on_cuda_are_made_on_the_cpu():
     assert out["to with dtype"][1] == out["to keyword"][1] == "torch.int64"
 
 
-@pytest.mark.long
-def test_megatrons_optimizers_find_the_types_of_a_gpu():
+def test_megatrons_optimizers_find_the_types_of_a_gpu(answers):
     out = answers(
         """
         out["float"] = torch.zeros(1).type()
@@ -75,8 +84,7 @@ def test_megatrons_optimizers_find_the_types_of_a_gpu():
     }
 
 
-@pytest.mark.long
-def test_the_cpu_generator_and_the_cuda_generator_stay_apart():
+def test_the_cpu_generator_and_the_cuda_generator_stay_apart(answers):
     out = answers(
         """
         def cpu(): return torch.rand(3).tolist()
@@ -110,8 +118,7 @@ def test_the_cpu_generator_and_the_cuda_generator_stay_apart():
     assert all(out.values()), out
 
 
-@pytest.mark.long
-def test_streams_and_events_do_nothing_but_tell_the_time():
+def test_streams_and_events_do_nothing_but_tell_the_time(answers):
     out = answers(
         """
         import time
@@ -130,8 +137,7 @@ def test_streams_and_events_do_nothing_but_tell_the_time():
     assert out["count"] == 1
 
 
-@pytest.mark.long
-def test_nccl_becomes_gloo_and_a_lone_process_a_group_of_one():
+def test_nccl_becomes_gloo_and_a_lone_process_a_group_of_one(answers):
     out = answers(
         """
         torch.distributed.init_process_group(backend="nccl", device_id=torch.device("cuda:0"))
@@ -181,9 +187,8 @@ def test_what_is_the_default_already_is_not_told():
     assert defaults.set_defaults(chosen, ["--backend 1"], []) == []
 
 
-@pytest.mark.long
-def test_with_a_gpu_nothing_of_it_is_loaded():
-    printed = run_python(
+def test_with_a_gpu_nothing_of_it_is_loaded(printed):
+    told = printed(
         """
         import os, sys, torch
         torch.cuda.is_available = lambda: True
@@ -195,7 +200,7 @@ def test_with_a_gpu_nothing_of_it_is_loaded():
         print(dict(os.environ) == environment)
         """
     )
-    assert printed == "False False True []\nTrue\n"
+    assert told == "False False True []\nTrue\n"
 
 
 ALONE = {}
@@ -241,23 +246,20 @@ def test_a_rank_does_not_take_the_cpu_while_others_may_have_a_gpu(tmp_path, envi
         choice.require_choice(environ, argv.split(), tmp_path)
 
 
-@pytest.mark.long
-def test_a_node_without_a_gpu_ends_instead_of_taking_gloo(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text("import megatron_proxy.adaptor\n")
-    done = interpreter.run(script, "--proxy-compression", "zstd", **MANY_NODES, CUDA_VISIBLE_DEVICES="")
-    assert done.returncode == 1
-    assert "rank 3 of 16 on " in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_node_without_a_gpu_ends_instead_of_taking_gloo(training):
+    script = ("-c", "import megatron_proxy.adaptor", "--proxy-compression", "zstd")
+    run = training.python(*script, **MANY_NODES, CUDA_VISIBLE_DEVICES="")
+    assert run.code == 1
+    assert "rank 3 of 16 on " in run.log
+    assert "Traceback" not in run.log
 
 
-@pytest.mark.long
-def test_launcher_runs_a_script_as_python_would(tmp_path):
+def test_launcher_runs_a_script_as_python_would(training, tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import sys, torch\nprint(__name__, sys.argv[1:], sys.path[0], torch.cuda.is_available())\n")
-    done = interpreter.run("-m", "megatron_proxy.adaptor.cpu", script, "--a", "b c", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    log, last = done.stdout.splitlines()
+    run = training.python("-m", training.LAUNCHER, str(script), "--a", "b c", cwd=tmp_path)
+    assert run.code == 0, run.log
+    log, last = run.log.splitlines()
     assert log.startswith("megatron_proxy: no GPU found: Megatron runs on the CPU with gloo (1 process(es)")
     assert last == f"__main__ ['--a', 'b c'] {tmp_path} True"
 

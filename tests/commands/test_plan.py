@@ -1,6 +1,5 @@
 """Plans made before the training, by its own script and flags."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 
 pytest.importorskip("megatron.training", reason="megatron-core is not installed")
 
-import interpreter
 import tiny_data
 import training as launching
 
@@ -22,10 +20,15 @@ FLAGS = (
 )
 
 
-def plan(folder, *words, path=launching.ROOT):
-    found_in = os.pathsep.join(map(str, dict.fromkeys([path, launching.ROOT])))
-    done = interpreter.run("-m", "megatron_proxy.cli", "plan", *words, cwd=folder, PYTHONPATH=found_in)
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def plan(training):
+    """Runs the command; gives its exit code and what it said."""
+
+    def plan(folder, *words, path=None):
+        run = training.python("-m", "megatron_proxy.cli", "plan", *words, cwd=folder, path=path)
+        return run.code, run.log
+
+    return plan
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def folder(tmp_path):
 
 
 def ours(checkouts, folder):
-    return launching.SCRIPT, launching.ROOT
+    return launching.SCRIPT, None
 
 
 def stock(checkouts, folder):
@@ -48,10 +51,10 @@ def stock(checkouts, folder):
 
 
 @pytest.mark.parametrize("script_of", [ours, stock])
-def test_training_finds_the_plans(training, checkouts, folder, script_of):
+def test_training_finds_the_plans(training, plan, checkouts, folder, script_of):
     script, path = script_of(checkouts, folder)
-    code, _, err = plan(folder, "--world-size", "2", str(script), *FLAGS.split(), path=path)
-    assert code == 0, err[-4000:]
+    code, said = plan(folder, "--world-size", "2", str(script), *FLAGS.split(), path=path)
+    assert code == 0, said[-4000:]
     made = {one.name: one.stat().st_ino for one in (folder / "cache").iterdir()}
     assert len(made) == 3
     training.train(FLAGS, training.NO_DROPOUT, processes=2, cwd=folder, script=script, path=path)
@@ -59,7 +62,7 @@ def test_training_finds_the_plans(training, checkouts, folder, script_of):
     assert {one.name: one.stat().st_ino for one in (folder / "cache").iterdir()} == made
 
 
-def test_what_cannot_be_planned_is_told(folder):
+def test_what_cannot_be_planned_is_told(plan, folder):
     script = folder / "script.py"
     script.write_text("print('done')\n")
     for words, message in (
@@ -71,7 +74,7 @@ def test_what_cannot_be_planned_is_told(folder):
         ),
         (["--world-size", "0", "script.py"], "--world-size: must be at least 1, not 0"),
     ):
-        code, _, err = plan(folder, *words)
-        assert code == 1, err
-        assert f"megatron-proxy: error: {message}" in err
-        assert "Traceback" not in err
+        code, said = plan(folder, *words)
+        assert code == 1, said
+        assert f"megatron-proxy: error: {message}" in said
+        assert "Traceback" not in said

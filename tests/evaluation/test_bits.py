@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -211,20 +208,13 @@ def test_symbols_of_another_compressor_are_refused(trained, held_out, tmp_path, 
     assert "--data-prefix: the model was trained on symbols of another trie compressor" in capsys.readouterr().err
 
 
-def test_two_processes_find_the_same_number(trained, held_out, tmp_path):
+def test_two_processes_find_the_same_number(training, trained, held_out, tmp_path):
     command = ["evaluate", "--load", str(trained.folder), "--input", str(held_out), "--batch", "1", "--stride", "3"]
     assert cli.main([*command, "--output", str(tmp_path / "one.json")]) == 0
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    launcher += ["-m", "megatron_proxy.cli"]
-    done = subprocess.run(
-        [*launcher, *command, "--output", str(tmp_path / "two.json")],
-        capture_output=True,
-        encoding="utf-8",
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("total") == 1
+    words = ("-m", "megatron_proxy.cli", *command, "--output", str(tmp_path / "two.json"))
+    run = training.python(*words, processes=2)
+    assert run.code == 0, run.log
+    assert run.log.count("total") == 1
     assert json.loads((tmp_path / "two.json").read_text()) == json.loads((tmp_path / "one.json").read_text())
 
 

@@ -5,6 +5,7 @@ import functools
 import importlib.util
 import json
 import math
+import runpy
 import subprocess
 import sys
 
@@ -90,7 +91,7 @@ def test_from_an_original_to_its_bytes(tmp_path):
 
 
 @pytest.mark.long
-def test_bits_per_byte_of_a_model_over_tokens(tmp_path):
+def test_bits_per_byte_of_a_model_over_tokens(tmp_path, monkeypatch, capsys):
     """Of one window they are those of one pass; of a longer text all tokens are scored, and each once."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -102,9 +103,9 @@ def test_bits_per_byte_of_a_model_over_tokens(tmp_path):
     script = str(EXAMPLES / "byteify" / "original.py")
 
     def told(*flags):
-        command = [sys.executable, script, "bpb", str(corpus), str(folder), "--max-documents", "1", *flags]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        return json.loads(done.stdout)
+        monkeypatch.setattr(sys, "argv", [script, "bpb", str(corpus), str(folder), "--max-documents", "1", *flags])
+        runpy.run_path(script, run_name="__main__")
+        return json.loads(capsys.readouterr().out)
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).float()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -1,11 +1,11 @@
-"""A process that has Megatron loaded, and forks each run of a training script from itself.
+"""A process that has Megatron loaded, and forks each run of Python from itself.
 
     python forking.py MODULE …
 
 loads the modules, then reads a request a line from its standard input (JSON, see :class:`Request`) and answers each
 with an exit code, a line on its standard output. For each rank of a request it forks a process, which leaves the loop
-below and goes on as ``python -m megatron_proxy.adaptor.cpu SCRIPT ARGS…`` does from its first line on, with the
-request's folder, environment and arguments, to the ordinary end of an interpreter. Nothing of ours is loaded before.
+below and goes on as ``python -m MODULE ARGS…`` or ``python -c CODE`` do from their first line on, with the request's
+folder, environment and arguments, to the ordinary end of an interpreter. Nothing of ours is loaded before.
 
 Several ranks are started as torchrun starts them: with its variables, a store that is listening before they look for
 it, on a port that the system picks, and an end to all when one fails.
@@ -29,20 +29,20 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import warnings
 from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
-LAUNCHER = "megatron_proxy.adaptor.cpu"
 TIMED_OUT = 124
 """The exit code of a run that was ended because it took too long, as that of timeout(1)."""
 _PR_SET_PDEATHSIG = 1
 
 
 class Request(NamedTuple):
-    """A run: what the launcher is given, how many ranks, where, and the file for all that they print."""
+    """A run: the words after ``python``, how many ranks, where, and the file for all that they print."""
 
-    argv: list[str]
+    words: list[str]
     ranks: int
     folder: str
     environment: dict[str, str]
@@ -168,9 +168,19 @@ def _become(request: Request, variables: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(request.environment | variables)
     multiprocessing.context._concrete_contexts["spawn"] = multiprocessing.get_context("fork")
-    # As with `python -m`.
-    sys.argv = ["-m", *request.argv]
-    sys.path[0] = os.getcwd()
+    sys.argv = request.words
+    sys.path[0] = os.getcwd() if request.words[0] == "-m" else ""
+
+
+def go_on() -> None:
+    """Do what ``python`` does with the words in ``sys.argv``."""
+    option, what = sys.argv[0], sys.argv.pop(1)
+    if option == "-m":
+        # What `python -m` calls.
+        runpy._run_module_as_main(what)
+    else:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(what, "<string>", "exec"), vars(sys.modules["__main__"]))
 
 
 def _as_by_torchrun(rank: int, ranks: int, port: int) -> dict[str, str]:
@@ -219,5 +229,4 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     serve(sys.argv[1:])
-    # What `python -m` calls.
-    runpy._run_module_as_main(LAUNCHER)
+    go_on()

@@ -27,7 +27,8 @@ LLAMA = (
     "--disable-bias-linear"
 )
 SECONDS = 300
-LOADED = ["megatron.training", "numba", "numba.np.arraymath", "scipy.linalg"]
+LAUNCHER = "megatron_proxy.adaptor.cpu"
+LOADED = ["megatron.training", "megatron.core.tokenizers.text", "numba", "numba.np.arraymath", "scipy.linalg"]
 """What all runs import, and what takes long to import; nothing of this project."""
 
 _forker: forking.Forker | None = None
@@ -61,31 +62,45 @@ def train(
 ) -> Run:
     """Run ``script`` under the stand-in for CUDA; each of ``flags`` may hold several words.
 
-    ``path`` is put before the installed packages: another Megatron, by default the one that MEGATRON_CORE names (a
-    folder of ``pip install --target``). Fails if the run does not end with ``code``.
-    The processes are forked from one that has Megatron loaded (tests/helpers/forking.py), unless they shall start
-    ``anew``, as users start them.
+    Fails if the run does not end with ``code``.
     """
-    argv = [str(script), *" ".join(flags).split()]
-    environment = _environment(path or os.environ.get("MEGATRON_CORE"))
-    start = _start_anew if anew or not _can_fork() else _fork
-    with tempfile.NamedTemporaryFile() as log:
-        ended = start(forking.Request(argv, processes, str(cwd), environment, log.name, SECONDS))
-        run = Run(ended, Path(log.name).read_text(encoding="utf-8", errors="replace"))
+    words = ["-m", LAUNCHER, str(script), *" ".join(flags).split()]
+    run = python(*words, processes=processes, path=path, cwd=cwd, anew=anew)
     assert run.code == code, run.log[-4000:]
     return run
 
 
+def python(
+    *words: str,
+    processes: int = 1,
+    path: Path | str | None = None,
+    cwd: Path | str = ".",
+    anew: bool = False,
+    **environment: str,
+) -> Run:
+    """Run Python, with what is added to the environment: the words are ``-m MODULE ARGS…`` or ``-c CODE ARGS…``.
+
+    The processes are forked from one that has Megatron loaded (tests/helpers/forking.py), unless they shall start
+    ``anew``, as users start them; several are ranks of torchrun. ``path`` is put before the installed packages: another
+    Megatron, by default the one that MEGATRON_CORE names (a folder of ``pip install --target``).
+    """
+    start = _start_anew if anew or not _can_fork() else _fork
+    variables = {**_environment(path), **environment}
+    with tempfile.NamedTemporaryFile() as log:
+        request = forking.Request(list(words), processes, str(Path(cwd).absolute()), variables, log.name, SECONDS)
+        return Run(start(request), Path(log.name).read_text(encoding="utf-8", errors="replace"))
+
+
 def _environment(path: Path | str | None = None) -> dict[str, str]:
     """Variables of a run: this checkout's package is found, whatever is installed, after what is in ``path``."""
-    folders = os.pathsep.join(map(str, filter(None, [path, ROOT])))
+    folders = os.pathsep.join(map(str, filter(None, [path or os.environ.get("MEGATRON_CORE"), ROOT])))
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": folders}
 
 
 def _start_anew(request: forking.Request) -> int:
     # The store's port is the system's choice.
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(request.ranks)]
-    command = [sys.executable, *(torchrun if request.ranks > 1 else []), "-m", forking.LAUNCHER, *request.argv]
+    command = [sys.executable, *(torchrun if request.ranks > 1 else []), *request.words]
     with open(request.log, "ab") as log:
         done = subprocess.run(
             command,

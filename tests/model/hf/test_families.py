@@ -1,7 +1,9 @@
 """Every architecture there and back: transformers' logits, ours after import, and transformers' after export again."""
 
+import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,7 +96,18 @@ def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path):
         assert (raw(bytes_).logits - ours).abs().max() < 1e-4
 
 
-@pytest.mark.megatron
+@pytest.fixture
+def forked_writer(training, monkeypatch):
+    """The process that writes a checkpoint has Megatron loaded; tests/model/hf/test_importing.py starts it anew."""
+
+    def run(command, *, env, **how):
+        done = training.python(*command[1:], **{name: value for name, value in env.items() if name != "PYTHONPATH"})
+        return subprocess.CompletedProcess(command, done.code, stdout="", stderr=done.log)
+
+    monkeypatch.setattr(importing, "subprocess", SimpleNamespace(run=run))
+
+
+@pytest.mark.usefixtures("forked_writer")
 @pytest.mark.parametrize("kind", ["Llama 3.2", "Qwen 2, tied", "Qwen 3", "Mistral"])
 def test_megatron_loads_what_was_imported_and_gives_these_logits(kind, training, tmp_path, monkeypatch, capsys):
     """Its own model and loading: positions, windows, biases and norms mean there what they mean in transformers."""
