@@ -70,6 +70,14 @@ def test_a_process_ends_as_python_ends(run, line, code, said):
     assert said in run(f"import os, sys\n{line}\n", code=code)
 
 
+def test_code_is_run_as_python_runs_it(training, tmp_path):
+    code = "import sys; print(__name__, sys.argv, sys.path[:2], vars(sys.modules['__main__']) is globals())"
+    started, forked = (training.python("-c", code, "a b", cwd=tmp_path, anew=anew).log for anew in (True, False))
+    assert started.startswith("__main__ ['-c', 'a b'] ['', ")
+    assert started.endswith(" True\n")
+    assert forked == started
+
+
 def test_one_rank_that_fails_ends_the_others(run, tmp_path):
     log = run(
         """

@@ -90,7 +90,6 @@ def test_megatron_may_be_imported_before(training):
     """It is, in the process that this one is forked from."""
     code = textwrap.dedent(HOOKED.format(before=IMPORTS, after=""))
     run = training.python("-c", code, *FLAGGED)
-    assert run.code == 0, run.log
     assert run.log.endswith("---\n18 zstd\n")
 
 

@@ -74,8 +74,9 @@ def test_the_first_compilation_is_told_once(tmp_path):
         "import numpy as np\n"
         "from megatron_proxy.common import jit_ready\n"
         "from megatron_proxy.data.sampling import kernels\n"
+        "from megatron_proxy.tools.inspection import distances\n"
         "kernels.subkey(np.uint64(1), 2)\n"
-        "kernels.is_compressed(np.uint64(1), 2, np.uint64(3))\n"
+        "distances.edit_distance([1, 2], [2, 1])\n"
     )
     for times in (1, 0):
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}

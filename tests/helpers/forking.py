@@ -169,18 +169,19 @@ def _become(request: Request, variables: dict[str, str]) -> None:
     os.environ.update(request.environment | variables)
     multiprocessing.context._concrete_contexts["spawn"] = multiprocessing.get_context("fork")
     sys.argv = request.words
-    sys.path[0] = os.getcwd() if request.words[0] == "-m" else ""
 
 
 def go_on() -> None:
     """Do what ``python`` does with the words in ``sys.argv``."""
     option, what = sys.argv[0], sys.argv.pop(1)
     if option == "-m":
+        sys.path[0] = os.getcwd()
         # What `python -m` calls.
         runpy._run_module_as_main(what)
     else:
-        sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(compile(what, "<string>", "exec"), vars(sys.modules["__main__"]))
+        sys.path[0] = ""
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(what, "<string>", "exec"), vars(main))
 
 
 def _as_by_torchrun(rank: int, ranks: int, port: int) -> dict[str, str]:

@@ -60,14 +60,9 @@ def train(
     code: int = 0,
     anew: bool = False,
 ) -> Run:
-    """Run ``script`` under the stand-in for CUDA; each of ``flags`` may hold several words.
-
-    Fails if the run does not end with ``code``.
-    """
+    """Run ``script`` under the stand-in for CUDA, see :func:`python`; each of ``flags`` may hold several words."""
     words = ["-m", LAUNCHER, str(script), *" ".join(flags).split()]
-    run = python(*words, processes=processes, path=path, cwd=cwd, anew=anew)
-    assert run.code == code, run.log[-4000:]
-    return run
+    return python(*words, processes=processes, path=path, cwd=cwd, code=code, anew=anew)
 
 
 def python(
@@ -75,11 +70,13 @@ def python(
     processes: int = 1,
     path: Path | str | None = None,
     cwd: Path | str = ".",
+    code: int | None = 0,
     anew: bool = False,
     **environment: str,
 ) -> Run:
     """Run Python, with what is added to the environment: the words are ``-m MODULE ARGS…`` or ``-c CODE ARGS…``.
 
+    Fails if the run does not end with ``code``; None: it may end with any.
     The processes are forked from one that has Megatron loaded (tests/helpers/forking.py), unless they shall start
     ``anew``, as users start them; several are ranks of torchrun. ``path`` is put before the installed packages: another
     Megatron, by default the one that MEGATRON_CORE names (a folder of ``pip install --target``).
@@ -88,7 +85,9 @@ def python(
     variables = {**_environment(path), **environment}
     with tempfile.NamedTemporaryFile() as log:
         request = forking.Request(list(words), processes, str(Path(cwd).absolute()), variables, log.name, SECONDS)
-        return Run(start(request), Path(log.name).read_text(encoding="utf-8", errors="replace"))
+        run = Run(start(request), Path(log.name).read_text(encoding="utf-8", errors="replace"))
+    assert code in (None, run.code), run.log[-4000:]
+    return run
 
 
 def _environment(path: Path | str | None = None) -> dict[str, str]:

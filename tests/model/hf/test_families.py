@@ -101,7 +101,8 @@ def forked_writer(training, monkeypatch):
     """The process that writes a checkpoint has Megatron loaded; tests/model/hf/test_importing.py starts it anew."""
 
     def run(command, *, env, **how):
-        done = training.python(*command[1:], **{name: value for name, value in env.items() if name != "PYTHONPATH"})
+        own = {name: value for name, value in env.items() if name != "PYTHONPATH"}
+        done = training.python(*command[1:], code=None, **own)
         return subprocess.CompletedProcess(command, done.code, stdout="", stderr=done.log)
 
     monkeypatch.setattr(importing, "subprocess", SimpleNamespace(run=run))
