@@ -18,6 +18,10 @@ MEGATRON_LM ?=
 VERSIONS ?=
 ARGS ?=
 
+# Images of containers often set it. The tests start some hundreds of processes, and each would compile this package anew:
+# a third of their time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup preprocess patch demo test test-fast check fix bench bench-quick faults fuzz coverage wheels transformers docs \
   errors gpu gpu-wheels gpu-data clean
 

@@ -1,6 +1,7 @@
 """The house: who may import whom, and how full a room may be. Exceptions are named here, with their reasons."""
 
 import ast
+import functools
 from pathlib import Path
 
 import megatron_proxy
@@ -50,6 +51,7 @@ def room_of(file: str) -> str:
     return "" if room == "__init__" else room
 
 
+@functools.cache
 def imported_modules(path: Path) -> set[str]:
     """Absolute dotted names of everything `path` imports, at any depth of the code."""
     package = ["megatron_proxy", *path.relative_to(PACKAGE).parent.parts]
@@ -64,11 +66,8 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
-IMPORTS = {file: imported_modules(path) for path, file in FILES.items()}
-
-
 def rooms_imported(file: str) -> set[str]:
-    modules = [module.split(".") for module in IMPORTS[file]]
+    modules = [module.split(".") for module in imported_modules(PACKAGE / file)]
     return {parts[1] for parts in modules if parts[0] == "megatron_proxy" and len(parts) > 1 and is_room(parts[1])}
 
 
@@ -77,7 +76,7 @@ def is_room(name: str) -> bool:
 
 
 def roots(file: str) -> set[str]:
-    return {module.split(".")[0] for module in IMPORTS[file]}
+    return {module.split(".")[0] for module in imported_modules(PACKAGE / file)}
 
 
 def test_rooms_import_only_what_they_may():

@@ -14,7 +14,9 @@ from megatron_proxy.compressors.strings.trie import TrieCompressor
 from megatron_proxy.compressors.zstd.tables import reader_for
 from megatron_proxy.errors import CompressorError
 
-EMPTY = Trie(np.empty(0, np.int32), np.empty(0, np.uint8))
+
+def empty_trie() -> bytes:
+    return Trie(np.empty(0, np.int32), np.empty(0, np.uint8)).to_bytes()
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_a_language_model_without_torch(tmp_path, capsys, monkeypatch):
 
 def test_codes_that_are_no_row_of_integers():
     compressor = TrieCompressor.from_config(
-        {"segmenter": {"kind": "lines", "max_bytes": 64}}, {TRIE_FILE: EMPTY.to_bytes()}
+        {"segmenter": {"kind": "lines", "max_bytes": 64}}, {TRIE_FILE: empty_trie()}
     )
     with pytest.raises(CompressorError, match=r"^codes are a 1-D array of integers, not 2-D of float64$"):
         compressor.decode(np.zeros((2, 2)))
@@ -69,7 +71,7 @@ def test_codes_that_are_no_row_of_integers():
 
 def test_a_trie_that_is_cut_at_other_places_than_lines():
     with pytest.raises(CompressorError, match=r"^this compressor cuts at lines; its configuration says fixed$"):
-        TrieCompressor.from_config({"segmenter": {"kind": "fixed", "max_bytes": 64}}, {TRIE_FILE: EMPTY.to_bytes()})
+        TrieCompressor.from_config({"segmenter": {"kind": "fixed", "max_bytes": 64}}, {TRIE_FILE: empty_trie()})
 
 
 def test_strings_without_a_byte_each():

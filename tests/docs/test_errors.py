@@ -1,5 +1,6 @@
 """The catalogue of errors, the page that says which test produces each, and the messages that other pages quote."""
 
+import functools
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import make_errors
 from make_errors import Message
 
 ROOT = Path(__file__).parents[2]
-CATALOGUE = make_errors.catalogue()
+catalogue = functools.cache(make_errors.catalogue)
 PAGE = make_errors.PAGE.read_text(encoding="utf-8")
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 # What is said of a line of the corpus is put into an error with its place; the others are Megatron's parser's.
@@ -20,12 +21,12 @@ NOT_OURS = re.compile(r"the line |the value of |pretrain_gpt\.py: error")
 
 def test_every_message_is_produced_by_a_test():
     known = make_errors.read_page(PAGE)
-    missing = [message for message in CATALOGUE if (message.file, message.text) not in known]
+    missing = [message for message in catalogue() if (message.file, message.text) not in known]
     assert missing == [], "write a test that produces it, then `make errors`"
 
 
 def test_the_page_holds_nothing_else():
-    texts = {(message.file, message.text) for message in CATALOGUE}
+    texts = {(message.file, message.text) for message in catalogue()}
     assert set(make_errors.read_page(PAGE)) <= texts, "run `make errors`"
 
 
@@ -40,7 +41,7 @@ def quoted():
 
 
 def test_what_troubleshooting_quotes_is_said():
-    texts = {said for message in CATALOGUE for said in (message.text, message.what)}
+    texts = {said for message in catalogue() for said in (message.text, message.what)}
     assert [text for text in quoted() if text not in texts and not NOT_OURS.match(text)] == []
 
 
