@@ -1,6 +1,7 @@
 """Options and environment shared by all tests."""
 
 import fcntl
+import gc
 import hashlib
 import importlib.util
 import os
@@ -27,6 +28,9 @@ import counting  # noqa: E402
 # What a command prints in these processes must not depend on what has been compiled before.
 importlib.import_module("megatron_proxy.common.jit").compiling.told = True
 
+# What is imported and collected stays: looking through it for garbage is a fifth of the time until the first test.
+gc.disable()
+
 # Before torch is imported anywhere: two cores are shared by the tests and the training processes they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -45,6 +49,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("megatron")
         if "slow" in item.keywords and not config.getoption("--run-slow"):
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
