@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,65 +20,27 @@ _SURE: Final = 0.5
 """How probable what is guessed ahead has to be: less is wrong too often."""
 
 
-class Reader(Protocol):
-    """Logits of what follows the rows."""
+class Reader:
+    """Logits of what follows the rows of one call.
+
+    With a cache only what is new is read; without one, everything again at every pass.
+    """
+
+    def __init__(self, model: ByteModel, sentinels: bool, use_cache: bool) -> None:
+        self._model = model
+        self._sentinels = sentinels
+        self._use_cache = use_cache
+        self._cache: Cache | None = None
 
     def read(self, rows: Sequence[Row], drafts: Sequence[bytes]) -> list[NDArray[np.float64]]:
         """Of each row float64, shape (1 + bytes of its draft, 320): after its text, and after each byte of its draft.
 
         Drafts must fit into the windows of all rows: :func:`room`.
         """
-
-    def look_ahead(self, rows: Sequence[Row], most: Sequence[int]) -> list[bytes]:
-        """Of each row at most so many bytes that may follow, by the model's layer that looks ahead."""
-
-    def keep(self, rows: list[int]) -> None:
-        """Go on with some of the rows only."""
-
-
-def reader(model: ByteModel, sentinels: bool, use_cache: bool) -> Reader:
-    """What reads the rows of one call."""
-    return (_CachedReader if use_cache else _PlainReader)(model, sentinels)
-
-
-class _PlainReader:
-    """Reads everything again at every pass."""
-
-    def __init__(self, model: ByteModel, sentinels: bool) -> None:
-        self._model = model
-        self._sentinels = sentinels
-
-    def read(self, rows: Sequence[Row], drafts: Sequence[bytes]) -> list[NDArray[np.float64]]:
-        """See :class:`Reader`."""
-        context = self._model.architecture.context
-        windows = [_window(row, self._sentinels, context, draft) for row, draft in zip(rows, drafts, strict=True)]
-        ids, lengths = _padded(windows)
-        last = 1 + max(map(len, drafts))
-        places = (lengths[:, None] - last + torch.arange(last)).clamp(min=0)
-        return _of_rows(self._model.logits(ids, places), drafts)
-
-    def look_ahead(self, rows: Sequence[Row], most: Sequence[int]) -> list[bytes]:
-        """Nothing: there is no output to go on from."""
-        return [b""] * len(rows)
-
-    def keep(self, rows: list[int]) -> None:
-        """Nothing is kept between passes."""
-
-
-class _CachedReader:
-    """Reads only what is new."""
-
-    def __init__(self, model: ByteModel, sentinels: bool) -> None:
-        self._model = model
-        self._sentinels = sentinels
-        self._cache: Cache | None = None
-
-    def read(self, rows: Sequence[Row], drafts: Sequence[bytes]) -> list[NDArray[np.float64]]:
-        """See :class:`Reader`."""
         context = self._model.architecture.context
         if self._cache is None or any(_begins_anew(row, context) for row in rows):
             windows = [_window(row, self._sentinels, context, draft) for row, draft in zip(rows, drafts, strict=True)]
-            self._cache = self._model.cache(len(rows), context)
+            self._cache = self._model.cache(len(rows), context) if self._use_cache else None
         else:
             windows = [raw_ids(bytes(row.text[-1:]) + draft) for row, draft in zip(rows, drafts, strict=True)]
             self._forget(self._cache, rows)
@@ -86,7 +48,10 @@ class _CachedReader:
         return _of_rows(self._model.extend(ids, self._cache, lengths, 1 + max(map(len, drafts))), drafts)
 
     def look_ahead(self, rows: Sequence[Row], most: Sequence[int]) -> list[bytes]:
-        """See :class:`Reader`. Where a window begins anew, nothing."""
+        """Of each row at most so many bytes that may follow, by the model's layer that looks ahead.
+
+        Nothing without a cache, which holds the outputs that it goes on from, and where a window begins anew.
+        """
         context = self._model.architecture.context
         cache = self._cache
         if cache is None or cache.ahead is None or not any(most) or any(_begins_anew(row, context) for row in rows):
@@ -113,8 +78,7 @@ class _CachedReader:
 def alone(model: ByteModel, row: Row, sentinels: bool) -> NDArray[np.float64]:
     """The logits after a row, float64, shape (1, 320): of its text alone, whatever was read before or beside it."""
     window = torch.from_numpy(_window(row, sentinels, model.architecture.context))
-    last = torch.tensor([[len(window) - 1]])
-    return _of_rows(model.logits(window[None], last), [b""])[0]
+    return _of_rows(model.extend(window[None].to(model.device), None), [b""])[0]
 
 
 def slack(logits: NDArray[np.float64], dtype: torch.dtype) -> float:
@@ -175,10 +139,6 @@ def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
 
 
 def _of_rows(logits: Tensor, drafts: Sequence[bytes]) -> list[NDArray[np.float64]]:
-    """Each row's own: the last ones."""
-    return [row[len(row) - 1 - len(draft) :] for row, draft in zip(_numpy(logits), drafts, strict=True)]
-
-
-def _numpy(logits: Tensor) -> NDArray[np.float64]:
-    """The logits of specials and bytes; symbols can never be chosen."""
-    return logits[..., :SYMBOL_OFFSET].double().cpu().numpy()
+    """Each row's own, the last ones, of specials and bytes: symbols can never be chosen."""
+    choosable = logits[..., :SYMBOL_OFFSET].double().cpu().numpy()
+    return [row[len(row) - 1 - len(draft) :] for row, draft in zip(choosable, drafts, strict=True)]

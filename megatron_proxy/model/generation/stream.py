@@ -30,7 +30,7 @@ def generate(
 ) -> list[Completion]:
     """Complete all prompts; see :func:`stream`."""
     rows = _rows(model, prompts, limits or Limits())
-    writing = _Writing(model, sampling or Sampling(), sentinels, use_cache, first_row, drafting)
+    writing = _Writing(model, sampling or Sampling(), sentinels, use_cache, first_row, drafting or _no_drafts())
     for _ in writing.run(rows):
         pass
     return [row.completion() for row in rows]
@@ -80,7 +80,12 @@ def stream(
         A prompt that does not fit the model's context, or drafts by a layer that the model does not have.
     """
     rows = _rows(model, prompts, limits or Limits())
-    yield from _Writing(model, sampling or Sampling(), sentinels, use_cache, first_row, drafting).run(rows)
+    writing = _Writing(model, sampling or Sampling(), sentinels, use_cache, first_row, drafting or _no_drafts())
+    yield from writing.run(rows)
+
+
+def _no_drafts() -> Drafting:
+    return Drafting(None, most=1)
 
 
 def _rows(model: ByteModel, prompts: Sequence[bytes], limits: Limits) -> list[Row]:
@@ -104,14 +109,14 @@ class _Writing:
     sentinels: bool
     use_cache: bool
     first_row: int
-    drafting: Drafting | None
+    drafting: Drafting
 
     def run(self, rows: list[Row]) -> Iterator[tuple[int, bytes]]:
         """Write all rows to their ends."""
-        if self.drafting is not None and self.drafting.by_model:
+        if self.drafting.by_model:
             self.model.layer_ahead()
-        reader = reading.reader(self.model, self.sentinels, self.use_cache)
-        paces = [Pace(self.drafting.most if self.drafting else 0) for _ in rows]
+        reader = reading.Reader(self.model, self.sentinels, self.use_cache)
+        paces = [Pace(self.drafting.most) for _ in rows]
         active = list(range(len(rows)))
         while active:
             drafts = self._drafts(reader, [rows[number] for number in active], [paces[number] for number in active])
@@ -119,7 +124,8 @@ class _Writing:
             still = []
             for number, draft, row_logits in zip(active, drafts, logits, strict=True):
                 accepted = self._write(rows[number], number, draft, row_logits)
-                self._learn(paces[number], len(draft), accepted)
+                paces[number].learn(len(draft), accepted)
+                self.drafting.count(len(draft), accepted)
                 if piece := rows[number].take():
                     yield number, piece
                 if rows[number].reason is None:
@@ -130,8 +136,6 @@ class _Writing:
 
     def _drafts(self, reader: reading.Reader, rows: list[Row], paces: list[Pace]) -> list[bytes]:
         """A draft for each row, b"" for none."""
-        if self.drafting is None:
-            return [b""] * len(rows)
         room = reading.room(rows, self.model.architecture.context)
         # The pass writes a byte of its own after the draft.
         most = [max(0, min(pace.wanted(), room, row.left - 1)) for row, pace in zip(rows, paces, strict=True)]
@@ -141,18 +145,14 @@ class _Writing:
         lacking = [0 if draft else size for draft, size in zip(drafts, most, strict=True)]
         return [draft or own for draft, own in zip(drafts, reader.look_ahead(rows, lacking), strict=True)]
 
-    def _learn(self, pace: Pace, proposed: int, accepted: int) -> None:
-        if self.drafting is not None:
-            pace.learn(proposed, accepted)
-            self.drafting.count(proposed, accepted)
-
     def _write(self, row: Row, number: int, draft: bytes, logits: NDArray[np.float64]) -> int:
         """Choose the draft's bytes while they are the model's, and the byte after them; how many were the model's."""
         drafted = [*(byte + BYTE_OFFSET for byte in draft), None]
         for accepted, (after, expected) in enumerate(zip(logits, drafted, strict=True)):
             id_ = self._choice(row, number, after)
             if id_ is None:
-                row.cut_short()
+                # The limit leaves no room for the rest of a character.
+                row.reason = "length"
                 break
             row.append(id_)
             if id_ != expected:

@@ -117,22 +117,13 @@ class ByteModel:
         return Cache(keys, [torch.zeros_like(memory) for memory in keys], lengths, lengths.clone())
 
     @torch.inference_mode()
-    def logits(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
-        """Logits of the id after each id.
+    def logits(self, ids: Tensor) -> Tensor:
+        """Logits of the id after each id, in the model's dtype, shape (rows, length, vocabulary).
 
-        Parameters
-        ----------
-        ids
-            int64, shape (rows, length). Rows may be padded on the right with any ids: nothing depends on what follows.
-        places
-            int64, shape (rows, n): which ids are meant; all by default.
-
-        Returns
-        -------
-        Tensor of the model's dtype, shape (rows, length or n, vocabulary).
+        ``ids`` are int64, shape (rows, length). Rows may be padded on the right with any ids: nothing depends on what
+        follows.
         """
-        hidden = self._hidden(ids, None)
-        return F.linear(hidden if places is None else _at(hidden, places), self._output)
+        return F.linear(self._hidden(ids, None), self._output)
 
     @torch.inference_mode()
     def scores(self, ids: Tensor, targets: Tensor, counts: Tensor | None = None) -> Scores:
@@ -165,15 +156,15 @@ class ByteModel:
         )
 
     @torch.inference_mode()
-    def extend(self, ids: Tensor, cache: Cache, lengths: Tensor | None = None, last: int = 1) -> Tensor:
-        """Read further ids into a cache; logits of the id after each of the last ones of each row.
+    def extend(self, ids: Tensor, cache: Cache | None, lengths: Tensor | None = None, last: int = 1) -> Tensor:
+        """Read further ids, into a cache; logits of the id after each of the last ones of each row.
 
         Parameters
         ----------
         ids
             int64, shape (rows, new).
         cache
-            What the rows have read; changed in place.
+            What the rows have read; changed in place. None: they have read nothing, and nothing is kept.
         lengths
             int64, shape (rows,): how many of the new ids count in each row (at least 1), the rest being padding; all
             by default.
@@ -187,11 +178,12 @@ class ByteModel:
         if lengths is None:
             lengths = torch.full((ids.shape[0],), ids.shape[1], dtype=torch.int64, device=self.device)
         hidden = self._hidden(ids, cache)
-        if self._formats is not None:
-            rows = torch.arange(ids.shape[0], device=self.device)
-            cache.formats = _formats(ids, cache.formats)[rows, lengths - 1]
-        # What padding left in the cache lies behind the row's length, is masked, and will be written over.
-        cache.lengths = cache.lengths + lengths
+        if cache is not None:
+            if self._formats is not None:
+                rows = torch.arange(ids.shape[0], device=self.device)
+                cache.formats = _formats(ids, cache.formats)[rows, lengths - 1]
+            # What padding left in the cache lies behind the row's length, is masked, and will be written over.
+            cache.lengths = cache.lengths + lengths
         places = lengths[:, None] - last + torch.arange(last, device=self.device)
         return F.linear(_at(hidden, places.clamp(min=0)), self._output)
 

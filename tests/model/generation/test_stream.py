@@ -31,14 +31,11 @@ class Scripted:
         return Cache([torch.zeros(rows, 1, capacity, 1)], [torch.zeros(rows, 1, capacity, 1)], zeros, zeros)
 
     def extend(self, ids, cache, lengths=None, last=1):
-        self.read += ids.tolist()
-        cache.lengths = cache.lengths + (ids.shape[1] if lengths is None else lengths)
-        return self._after(cache.lengths[:, None] - torch.arange(last - 1, -1, -1))
-
-    def logits(self, ids, places):
-        return self._after(places + 1)
-
-    def _after(self, lengths):
+        read = torch.full((len(ids),), ids.shape[1]) if lengths is None else lengths
+        if cache is not None:
+            self.read += ids.tolist()
+            cache.lengths = read = cache.lengths + read
+        lengths = read[:, None] - torch.arange(last - 1, -1, -1)
         logits = torch.zeros(*lengths.shape, 330)
         # A symbol and a sentinel are always the model's first choice; then the script, then an invalid byte.
         logits[..., ord("z") + BYTE_OFFSET] = 1.0

@@ -217,11 +217,9 @@ class Chain:
     def cache(self, rows, capacity):
         return random_model.model().cache(rows, capacity)
 
-    def extend(self, ids, cache, lengths, last=1):
+    def extend(self, ids, cache, lengths=None, last=1):
+        lengths = torch.full((len(ids),), ids.shape[1]) if lengths is None else lengths
         places = (lengths[:, None] - last + torch.arange(last)).clamp(min=0)
-        return self._logits[ids.gather(1, places)]
-
-    def logits(self, ids, places):
         return self._logits[ids.gather(1, places)]
 
 
