@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ class Row:
         self._written_from = len(prompt)
         self._given_up_to = len(prompt)
         # A character has at most 4 bytes: earlier ones cannot matter.
-        self._state = utf8.state_after(prompt[-4:])
+        self._state = reduce(utf8.advance, prompt[-4:], utf8.START)
         self.reason: str | None = None
 
     @property
@@ -93,21 +94,13 @@ class Row:
         byte = id_ - BYTE_OFFSET
         self.text.append(byte)
         self._state = utf8.advance(self._state, byte)
-        found = [at for stop in self._limits.stop if (at := self._find(stop)) >= 0]
-        if found:
-            del self.text[min(found) :]
+        # A stop string may not reach into the prompt.
+        sizes = [len(stop) for stop in self._limits.stop if len(stop) <= self.written and self.text.endswith(stop)]
+        if sizes:
+            del self.text[-max(sizes) :]
             self.reason = "stop"
         elif self.left <= 0:
             self.reason = "length"
-
-    def cut_short(self) -> None:
-        """End the row because nothing may follow: the limit leaves no room for the rest of a character."""
-        self.reason = "length"
-
-    def _find(self, stop: bytes) -> int:
-        """Where a stop string begins that ends with the last byte; it may not reach into the prompt."""
-        begin = len(self.text) - len(stop)
-        return begin if begin >= self._written_from and self.text.endswith(stop) else -1
 
     def take(self) -> bytes:
         """What can be shown now and was not shown yet.

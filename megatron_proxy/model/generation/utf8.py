@@ -6,6 +6,7 @@ surrogates, nothing above U+10FFFF.
 
 from __future__ import annotations
 
+import codecs
 from typing import Final
 
 import numpy as np
@@ -59,19 +60,6 @@ def advance(state: int, byte: int) -> int:
     return START if after == _INVALID else after
 
 
-def state_after(content: bytes) -> int:
-    """The state after some bytes."""
-    state = START
-    for byte in content:
-        state = advance(state, byte)
-    return state
-
-
 def complete(content: bytes) -> int:
     """Length of the longest beginning of ``content`` that does not end inside a character."""
-    state, length = START, 0
-    for place, byte in enumerate(content, start=1):
-        state = advance(state, byte)
-        if state == START:
-            length = place
-    return length
+    return codecs.utf_8_decode(content, "replace", False)[1]
