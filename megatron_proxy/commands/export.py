@@ -120,10 +120,10 @@ def _check_view(args: argparse.Namespace) -> None:
 
 
 def _tokens(args: argparse.Namespace, checkpoint: Checkpoint) -> View:
-    from ..model.hf.views import TokenView
+    from ..model.hf.views import token_view
 
     compressor = _model.compressor(args.data_prefix, checkpoint)
-    return TokenView.of(Path(args.original), compressor, sentinels=checkpoint.sentinels)
+    return token_view(Path(args.original), compressor, sentinels=checkpoint.sentinels)
 
 
 def _bytes(size: str) -> int:

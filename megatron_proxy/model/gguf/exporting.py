@@ -20,7 +20,7 @@ from ...vocab import EOS, PAD, RAW_CLOSE, RAW_OPEN, SYMBOL_OFFSET, UNK
 from ..hf import families
 from ..hf.families import Family
 from ..hf.hf_weights import HfWeights
-from ..hf.views import RawView
+from ..hf.views import raw_view
 from ..network import Architecture
 from .tensors import renamed, reordered, rope_factors
 from .tokens import tokens
@@ -60,7 +60,7 @@ def export(checkpoint: Checkpoint, folder: Path, *, dtype: torch.dtype | None = 
     require_free(folder, overwrite=overwrite)
     shape = Architecture.from_args(checkpoint.args)
     # Rounded once, when they are stored: what is stored in float32 keeps all its bits.
-    weights = HfWeights(checkpoint.tensors, shape, _family(shape), RawView(checkpoint.sentinels), torch.float32)
+    weights = HfWeights(checkpoint.tensors, shape, _family(shape), raw_view(checkpoint.sentinels), torch.float32)
     dtype = dtype or checkpoint.dtype
     with replacing(folder) as beside:
         writer = gguf.GGUFWriter(beside / MODEL, "llama")

@@ -20,7 +20,7 @@ from . import card, families
 from .folder import CONFIG, INDEX, WEIGHTS
 from .hf_weights import HfWeights
 from .shape import config
-from .views import RawView, View
+from .views import View, raw_view
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
@@ -71,7 +71,7 @@ def export(
     family = families.of_shape(shape)
     card.check_iterations(evaluations, checkpoint.iteration)
     dtype = dtype or checkpoint.dtype
-    view = view or RawView(checkpoint.sentinels)
+    view = view or raw_view(checkpoint.sentinels)
     weights = HfWeights(checkpoint.tensors, shape, family, view, dtype)
     with replacing(folder) as beside:
         _write_shards(beside, weights, shard_bytes)

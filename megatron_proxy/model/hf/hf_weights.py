@@ -44,10 +44,17 @@ class HfWeights:
     def tied(self) -> bool:
         """Whether the output layer is the embedding, as it is in Megatron's model.
 
-        Folding the format embedding changes the words that are read, not those that are written; and one token may
-        stand for several ids.
+        Folding the format embedding changes the words that are read, not those that are written. And one token may
+        both open and close texts: what was learned of the two is kept apart if they differ.
         """
-        return self.shape.tied and not self.shape.formats and self.view.one_table(lambda: self._reader.tensor(_WORDS))
+        if not self.shape.tied or self.shape.formats:
+            return False
+        read, written = self.view.read, self.view.written
+        differing = read != written
+        if not differing.any():
+            return True
+        words = self._reader.tensor(_WORDS)
+        return torch.equal(words[read[differing]], words[written[differing]])
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Name and tensor, in the order of the forward pass."""
@@ -61,14 +68,13 @@ class HfWeights:
             yield from ((f"model.layers.{number}.{name}", tensor) for name, tensor in self._layer(number))
         yield FINAL_NORM, self._reader.norm("decoder.final_layernorm.").scale
         if not self.tied:
-            yield OUTPUT, self.view.written(self._reader.tensor(_WORDS if self.shape.tied else "output_layer.weight"))
+            yield OUTPUT, self._reader.tensor(_WORDS if self.shape.tied else "output_layer.weight")[self.view.written]
 
     def _words(self) -> Tensor:
-        words = self._reader.tensor(_WORDS)
+        words = self._reader.tensor(_WORDS)[self.view.read]
         if self.shape.formats:
-            formats = self._reader.tensor("embedding.tokentype_embeddings.weight")
-            words = self.view.in_format(words, formats)
-        return self.view.read(words)
+            words[self.view.inside] += self._reader.tensor("embedding.tokentype_embeddings.weight")[self.view.format]
+        return words
 
     def _layer(self, number: int) -> Iterator[tuple[str, Tensor]]:
         for part, names in self.family.layer.items():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from ...vocab import (
 )
 from . import tokenizer
 from .folder import CONFIG, read_json
-from .tokens import Special, Tokens, tokens_of
+from .tokens import Special, tokens_of
 
 _RAW_FORMAT: Final = 1
 _COMPRESSED_FORMAT: Final = 2
@@ -38,143 +38,101 @@ _TOKENIZER_FILES: Final = (
 
 
 @dataclass(frozen=True)
-class RawView:
-    """Which ids of a checkpoint become those of an exported model: specials and bytes.
+class View:
+    """Which ids of a checkpoint become those of an exported model, and what a folder says of them.
 
     Parameters
     ----------
-    sentinels
-        Whether raw views stood between sentinels in training.
+    name
+        ``raw`` or ``compressed``.
+    read, written
+        int64, shape (ids,): the row of the embedding, and of the output layer, that each id has in the checkpoint.
+    opener, format
+        Which special opens the view, and which format's vector is added to what stands inside it.
+    special
+        What ``config.json`` says of the ids, ``bos_token_id`` and the like.
+    write_tokenizer
+        Writes the tokenizer, and how the model writes, into a folder, for a context of so many ids.
     """
 
-    sentinels: bool
-    name = "raw"
-    size = SYMBOL_OFFSET
+    name: str
+    read: Tensor
+    written: Tensor
+    opener: int
+    format: int
+    special: dict[str, Any]
+    write_tokenizer: Callable[[Path, int], None]
 
     @property
-    def special(self) -> dict[str, Any]:
-        """What ``config.json`` says of them, ``bos_token_id`` and the like: the sentinels, or the end of a document."""
-        return {
-            "bos_token_id": RAW_OPEN if self.sentinels else EOS,
-            "eos_token_id": [RAW_CLOSE, EOS] if self.sentinels else EOS,
-            "pad_token_id": PAD,
-        }
+    def size(self) -> int:
+        """How many ids there are."""
+        return len(self.read)
 
-    def one_table(self, table: Callable[[], Tensor]) -> bool:
-        """Whether a tied model's table, read by ``table``, is still one for what is read and what is written.
+    @property
+    def inside(self) -> Tensor:
+        """Which ids stand inside the view, its opener among them: bool, shape (ids,)."""
+        return (self.read == self.opener) | (self.read >= BYTE_OFFSET)
 
-        It is: every id is one token.
-        """
-        return True
 
-    def in_format(self, words: Tensor, formats: Tensor) -> Tensor:
-        """The embedding with the format's vector added to what stands inside the view: ``<raw>`` and the bytes."""
-        words = words[:SYMBOL_OFFSET].clone()
-        words[RAW_OPEN] += formats[_RAW_FORMAT]
-        words[BYTE_OFFSET:] += formats[_RAW_FORMAT]
-        return words
+def raw_view(sentinels: bool) -> View:
+    """Specials and bytes; ``sentinels`` tells whether raw views stood between sentinels in training."""
+    ids = torch.arange(SYMBOL_OFFSET)
+    special = {
+        "bos_token_id": RAW_OPEN if sentinels else EOS,
+        "eos_token_id": [RAW_CLOSE, EOS] if sentinels else EOS,
+        "pad_token_id": PAD,
+    }
 
-    def read(self, table: Tensor) -> Tensor:
-        """The rows of the embedding (and of the output layer) that are left."""
-        return table[:SYMBOL_OFFSET]
-
-    written = read
-
-    def write_tokenizer(self, folder: Path, context: int) -> None:
-        """Write the tokenizer, and how the model writes."""
-        ends = self.special["eos_token_id"] if self.sentinels else [EOS]
+    def write_tokenizer(folder: Path, context: int) -> None:
+        ends = (RAW_CLOSE, EOS) if sentinels else (EOS,)
         # As in `megatron-proxy generate`: only bytes are written, and the ends of a document.
         others = [id_ for id_ in range(NUM_SPECIALS) if id_ not in ends]
-        generation = {**self.special, "do_sample": False, "suppress_tokens": others}
+        generation = {**special, "do_sample": False, "suppress_tokens": others}
         (folder / "generation_config.json").write_bytes(readable_json.file(generation))
-        (folder / "tokenizer.json").write_text(tokenizer.tokenizer_json(sentinels=self.sentinels), encoding="utf-8")
-        told = tokenizer.tokenizer_config(context, sentinels=self.sentinels)
+        (folder / "tokenizer.json").write_text(tokenizer.tokenizer_json(sentinels=sentinels), encoding="utf-8")
+        told = tokenizer.tokenizer_config(context, sentinels=sentinels)
         (folder / "tokenizer_config.json").write_bytes(readable_json.file(told))
 
+    return View("raw", ids, ids, RAW_OPEN, _RAW_FORMAT, special, write_tokenizer)
 
-@dataclass(frozen=True)
-class TokenView:
-    """The same for a model over the tokens that the symbols are; what opens and closes a text stands for the sentinels.
+
+def token_view(original: Path, compressor: Compressor, *, sentinels: bool) -> View:
+    """The tokens that the symbols are; what opens and closes a text stands for the sentinels.
+
+    A token that does both is read as what opens a text, and written as what closes it.
 
     Parameters
     ----------
     original
-        The folder of the model with this tokenizer.
-    tokens, told
-        What its tokens stand for, and what its configuration says of them.
+        The folder of the model with this tokenizer, whose files are copied.
+    compressor
+        What the checkpoint was trained with: that tokenizer.
     sentinels
         Whether compressed views stood between sentinels in training.
+
+    Raises
+    ------
+    ProxyError
+        For a folder without tokenizer or configuration, or with another tokenizer.
     """
+    tokens = tokens_of(compressor, original, f"--original {original}")
+    told = read_json(original / CONFIG, "name the folder of the model whose tokens these are")
+    ends = Special.of(told, len(tokens))
+    places = [(ends.closes, COMPRESSED_CLOSE), (ends.opens, COMPRESSED_OPEN)] if sentinels else [(ends.closes, EOS)]
 
-    original: Path
-    tokens: Tokens
-    told: dict[str, Any]
-    sentinels: bool
-    name = "compressed"
-
-    @classmethod
-    def of(cls, original: Path, compressor: Compressor, *, sentinels: bool) -> Self:
-        """The view by a tokenizer that is the compressor.
-
-        Raises
-        ------
-        ProxyError
-            For a folder without tokenizer or configuration, or with another tokenizer.
-        """
-        tokens = tokens_of(compressor, original, f"--original {original}")
-        told = read_json(original / CONFIG, "name the folder of the model whose tokens these are")
-        return cls(original, tokens, told, sentinels)
-
-    @property
-    def size(self) -> int:
-        """As many as the tokenizer has."""
-        return len(self.tokens)
-
-    @property
-    def special(self) -> dict[str, Any]:
-        """As in the original."""
-        return {key: self.told.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-
-    def _ids(self, *, reading: bool) -> Tensor:
-        """The id in the checkpoint of each token."""
-        ids, ends = torch.from_numpy(self.tokens.ids.copy()), Special.of(self.told, self.size)
-        opens, closes = (COMPRESSED_OPEN, COMPRESSED_CLOSE) if self.sentinels else (None, EOS)
-        places = [(ends.closes, closes), (ends.opens, opens)]
+    def ids(places: Iterable[tuple[int | None, int]]) -> Tensor:
+        found = torch.from_numpy(tokens.ids.copy())
         # Where one token is both, the last one counts.
-        for token, id_ in places if reading else reversed(places):
-            if token is not None and id_ is not None:
-                ids[token] = id_
-        return ids
+        for token, id_ in places:
+            if token is not None:
+                found[token] = id_
+        return found
 
-    def one_table(self, table: Callable[[], Tensor]) -> bool:
-        """One token may both open and close texts: what was learned of the two is kept apart if they differ."""
-        read, written = self._ids(reading=True), self._ids(reading=False)
-        differing = torch.nonzero(read != written)[:, 0]
-        if not len(differing):
-            return True
-        rows = table()
-        return torch.equal(rows[read[differing]], rows[written[differing]])
-
-    def in_format(self, words: Tensor, formats: Tensor) -> Tensor:
-        """``<compressed>``, the tokens and the bytes among them stand inside a compressed view."""
-        words = words.clone()
-        words[COMPRESSED_OPEN] += formats[_COMPRESSED_FORMAT]
-        words[BYTE_OFFSET:] += formats[_COMPRESSED_FORMAT]
-        return words
-
-    def read(self, table: Tensor) -> Tensor:
-        """A token that both opens and closes a text is read as what opens it."""
-        return table[self._ids(reading=True)]
-
-    def written(self, table: Tensor) -> Tensor:
-        """A token that both opens and closes a text is written as what closes it."""
-        return table[self._ids(reading=False)]
-
-    def write_tokenizer(self, folder: Path, context: int) -> None:
-        """The original's files."""
+    def write_tokenizer(folder: Path, _: int) -> None:
         for name in _TOKENIZER_FILES:
-            if (self.original / name).is_file():
-                shutil.copyfile(self.original / name, folder / name)
+            if (original / name).is_file():
+                shutil.copyfile(original / name, folder / name)
 
-
-View = RawView | TokenView
+    special = {key: told.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    read, written = ids(places), ids(reversed(places))
+    return View("compressed", read, written, COMPRESSED_OPEN, _COMPRESSED_FORMAT, special, write_tokenizer)

@@ -17,7 +17,7 @@ from megatron_proxy.model.gguf.tensors import renamed, reordered, rope_factors  
 from megatron_proxy.model.gguf.tokens import Kind, tokens  # noqa: E402
 from megatron_proxy.model.hf import families  # noqa: E402
 from megatron_proxy.model.hf.hf_weights import HfWeights  # noqa: E402
-from megatron_proxy.model.hf.views import RawView  # noqa: E402
+from megatron_proxy.model.hf.views import raw_view  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402
 
 
@@ -116,7 +116,7 @@ def test_weights_come_back_as_they_were(gguf, tmp_path, shape, dtype):
     made = random_model.checkpoint(shape)
     ours.export(made, tmp_path / "g", dtype=dtype)
     reader = gguf.GGUFReader(tmp_path / "g" / "model.gguf")
-    weights = HfWeights(made.tensors, shape, families.of_shape(shape), RawView(True), torch.float32)
+    weights = HfWeights(made.tensors, shape, families.of_shape(shape), raw_view(True), torch.float32)
     expected = {renamed(name): tensor for name, tensor in weights}
     found = {tensor.name: tensor for tensor in reader.tensors}
     assert set(found) - set(expected) == ({"rope_freqs.weight"} if shape.rope.stretch else set())

@@ -16,7 +16,7 @@ from megatron_proxy.model.gguf import export  # noqa: E402
 from megatron_proxy.model.hf import families  # noqa: E402
 from megatron_proxy.model.hf.hf_weights import HfWeights  # noqa: E402
 from megatron_proxy.model.hf.shape import config  # noqa: E402
-from megatron_proxy.model.hf.views import RawView  # noqa: E402
+from megatron_proxy.model.hf.views import raw_view  # noqa: E402
 from megatron_proxy.model.network.architecture import Rope  # noqa: E402
 from megatron_proxy.vocab import RAW_OPEN  # noqa: E402
 
@@ -84,7 +84,7 @@ def transformers_model(shape):
     transformers = pytest.importorskip("transformers")
     # It finds a context shorter than what Llama 3 was stretched from odd.
     transformers.logging.set_verbosity_error()
-    family, view = families.of_shape(shape), RawView(True)
+    family, view = families.of_shape(shape), raw_view(True)
     made = HfWeights(random_model.tensors(shape), shape, family, view, torch.float32)
     settings = config(shape, family, torch.float32, vocabulary=view.size, tied=made.tied, special=view.special)
     model = getattr(transformers, family.class_name)(transformers.AutoConfig.for_model(**settings))

@@ -22,7 +22,7 @@ from megatron_proxy.model.hf.folder import HfFolder  # noqa: E402
 from megatron_proxy.model.hf.megatron_weights import MegatronWeights  # noqa: E402
 from megatron_proxy.model.hf.rows import Bytes, Drawing  # noqa: E402
 from megatron_proxy.model.hf.shape import megatron_flags  # noqa: E402
-from megatron_proxy.model.hf.views import TokenView  # noqa: E402
+from megatron_proxy.model.hf.views import token_view  # noqa: E402
 from megatron_proxy.model.network import Architecture, ByteModel  # noqa: E402
 from megatron_proxy.vocab import RAW_OPEN, SYMBOL_OFFSET  # noqa: E402
 
@@ -79,7 +79,7 @@ def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path):
     ours = ByteModel(Architecture.from_args(made.args), made.tensors).logits(ids + SYMBOL_OFFSET)
     assert (ours[..., SYMBOL_OFFSET : weights.rows.known] - expected).abs().max() < 1e-4
     # The tokens again.
-    view = TokenView.of(folder, compressor, sentinels=True)
+    view = token_view(folder, compressor, sentinels=True)
     export(made, tmp_path / "tokens", view=view)
     again = load(tmp_path / "tokens")
     assert type(again).__name__ == EXPORTED.get(kind, type(original).__name__)
@@ -161,7 +161,7 @@ def test_tokens_with_byte_fallback_share_the_ids_of_bytes(tmp_path):
     ours = ByteModel(Architecture.from_args(made.args), made.tensors).logits(torch.tensor([codes.tolist()]) + 64)[0]
     assert len(ours) == len(expected)
     assert (ours[:, torch.from_numpy(weights.rows.tokens.ids)] - expected).abs().max() < 1e-4
-    export(made, tmp_path / "tokens", view=TokenView.of(folder, compressor, sentinels=True))
+    export(made, tmp_path / "tokens", view=token_view(folder, compressor, sentinels=True))
     with torch.inference_mode():
         assert (load(tmp_path / "tokens")(ids).logits[0] - expected).abs().max() < 1e-4
 
@@ -240,7 +240,7 @@ def test_a_token_that_opens_and_closes_texts_is_two_in_training(tmp_path, monkey
     folder = token_models.write(tmp_path / "hf", "SmolLM")
     compressor = token_models.prepare(tmp_path / "data", folder)
     weights = imported(folder, tmp_path / "data")
-    made, view = checkpoint(weights), TokenView.of(folder, compressor, sentinels=True)
+    made, view = checkpoint(weights), token_view(folder, compressor, sentinels=True)
     trained = made.tensors.read
 
     def read(name):
@@ -273,7 +273,7 @@ def test_trained_without_sentinels_only_the_end_of_a_text_is_special(tmp_path, m
         return table
 
     monkeypatch.setattr(made.tensors, "read", read)
-    export(made, tmp_path / "tokens", view=TokenView.of(folder, compressor, sentinels=made.sentinels))
+    export(made, tmp_path / "tokens", view=token_view(folder, compressor, sentinels=made.sentinels))
     again, before = load(tmp_path / "tokens").model.embed_tokens.weight, load(folder).model.embed_tokens.weight
     assert torch.equal(again[1], torch.full_like(again[1], 3.0))
     assert torch.equal(again[0], before[0])
