@@ -2,7 +2,7 @@
 
 =============  ====================================================
 tokens.py      specials and bytes as llama.cpp's tokens
-tensors.py     Llama's weights by the names and in the order there
+tensors.py     Llama's weights in the order there
 exporting.py   the file, and a Modelfile for Ollama beside it
 =============  ====================================================
 """

@@ -22,7 +22,7 @@ from ..hf.families import Family
 from ..hf.hf_weights import HfWeights
 from ..hf.views import raw_view
 from ..network import Architecture
-from .tensors import renamed, reordered, rope_factors
+from .tensors import reordered, rope_factors
 from .tokens import tokens
 
 if TYPE_CHECKING:
@@ -65,14 +65,15 @@ def export(checkpoint: Checkpoint, folder: Path, *, dtype: torch.dtype | None = 
     with replacing(folder) as beside:
         writer = gguf.GGUFWriter(beside / MODEL, "llama")
         _describe(writer, folder.resolve().name, checkpoint, shape, getattr(gguf.LlamaFileType, _FILE_TYPES[dtype]))
-        _tokenizer(writer, sentinels=checkpoint.sentinels)
-        for name, tensor in _tensors(weights, dtype):
+        _tokenizer(writer, gguf.TokenType, sentinels=checkpoint.sentinels)
+        names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, shape.layers)
+        for name, tensor in _tensors(weights, names, dtype):
             kind = getattr(gguf.GGMLQuantizationType, _KINDS[tensor.dtype])
             writer.add_tensor_info(name, tensor.shape, np.dtype(np.float32), tensor.nbytes, kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for _, tensor in _tensors(weights, dtype):
+        for _, tensor in _tensors(weights, names, dtype):
             writer.write_tensor_data(_numpy(tensor))
         writer.close()
         (beside / "Modelfile").write_text(modelfile(shape.context), encoding="utf-8")
@@ -125,13 +126,13 @@ def _describe(writer: Any, name: str, checkpoint: Checkpoint, shape: Architectur
         writer.add_rope_freq_base(shape.rope.base)
 
 
-def _tokenizer(writer: Any, *, sentinels: bool) -> None:
+def _tokenizer(writer: Any, kinds: Any, *, sentinels: bool) -> None:
     listed = tokens()
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
-    writer.add_token_list([token.text for token in listed])
+    writer.add_token_list(list(listed))
     writer.add_token_scores([0.0] * len(listed))
-    writer.add_token_types([int(token.kind) for token in listed])
+    writer.add_token_types([kinds[kind] for kind in listed.values()])
     writer.add_bos_token_id(RAW_OPEN if sentinels else EOS)
     writer.add_eos_token_id(RAW_CLOSE if sentinels else EOS)
     # A text may end with either.
@@ -144,13 +145,13 @@ def _tokenizer(writer: Any, *, sentinels: bool) -> None:
     writer.add_remove_extra_whitespaces(False)
 
 
-def _tensors(weights: HfWeights, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+def _tensors(weights: HfWeights, names: Any, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """Name and tensor as they are stored: llama.cpp wants vectors, norms and biases, in float32."""
     if (factors := rope_factors(weights.shape)) is not None:
         yield _ROPE_FACTORS, factors
-    for name, tensor in ((renamed(name), tensor) for name, tensor in weights):
+    for name, tensor in weights:
         kind = torch.float32 if tensor.ndim == 1 else dtype
-        yield name, reordered(name, tensor, weights.shape).to(kind).contiguous()
+        yield names.get_name(name, (".weight", ".bias")), reordered(name, tensor, weights.shape).to(kind).contiguous()
 
 
 def _numpy(tensor: Tensor) -> Any:

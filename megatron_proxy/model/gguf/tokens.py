@@ -8,32 +8,15 @@ of the space is that character, a plain one. The price: a ``▁`` in a text is r
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import Final, NamedTuple
-
 from ...vocab import NUM_BYTES, NUM_SPECIALS, name
 
-SPACE: Final = "\u2581"
 
-
-class Kind(IntEnum):
-    """What llama.cpp does with a token; its own numbers."""
-
-    NORMAL = 1
-    CONTROL = 3
-    BYTE = 6
-
-
-class Token(NamedTuple):
-    """A token's text and kind."""
-
-    text: str
-    kind: Kind
-
-
-def tokens() -> list[Token]:
-    """All tokens, by id."""
-    specials = [Token(name(id_), Kind.CONTROL) for id_ in range(NUM_SPECIALS)]
-    bytes_ = [Token(f"<0x{byte:02X}>", Kind.BYTE) for byte in range(NUM_BYTES)]
-    bytes_[ord(" ")] = Token(SPACE, Kind.NORMAL)
-    return specials + bytes_
+def tokens() -> dict[str, str]:
+    """The text of each token, in the order of ids, with its kind: the name of one of the package gguf's TokenTypes."""
+    found = {name(id_): "CONTROL" for id_ in range(NUM_SPECIALS)}
+    for byte in range(NUM_BYTES):
+        if byte == ord(" "):
+            found["\u2581"] = "NORMAL"
+        else:
+            found[f"<0x{byte:02X}>"] = "BYTE"
+    return found

@@ -13,8 +13,8 @@ from megatron_proxy import cli  # noqa: E402
 from megatron_proxy.errors import ConfigurationError, UnsupportedError  # noqa: E402
 from megatron_proxy.model import gguf as ours  # noqa: E402
 from megatron_proxy.model.gguf.exporting import modelfile  # noqa: E402
-from megatron_proxy.model.gguf.tensors import renamed, reordered, rope_factors  # noqa: E402
-from megatron_proxy.model.gguf.tokens import Kind, tokens  # noqa: E402
+from megatron_proxy.model.gguf.tensors import reordered, rope_factors  # noqa: E402
+from megatron_proxy.model.gguf.tokens import tokens  # noqa: E402
 from megatron_proxy.model.hf import families  # noqa: E402
 from megatron_proxy.model.hf.hf_weights import HfWeights  # noqa: E402
 from megatron_proxy.model.hf.views import raw_view  # noqa: E402
@@ -22,38 +22,24 @@ from megatron_proxy.model.network.architecture import Rope  # noqa: E402
 
 
 def test_every_byte_is_a_token_and_the_space_a_plain_one():
-    listed = tokens()
+    listed = list(tokens().items())
     assert len(listed) == 320
-    assert [token.text for token in listed[:4]] == ["<pad>", "<bos>", "<eos>", "<unk>"]
-    assert (listed[12].text, listed[13].text) == ("<raw>", "</raw>")
-    assert {token.kind for token in listed[:64]} == {Kind.CONTROL}
-    assert listed[64] == ("<0x00>", Kind.BYTE)
-    assert listed[64 + 0xFF] == ("<0xFF>", Kind.BYTE)
-    assert listed[64 + 0x20] == ("▁", Kind.NORMAL)
-    assert [id_ for id_, token in enumerate(listed) if token.kind == Kind.NORMAL] == [64 + 0x20]
-    assert len({token.text for token in listed}) == 320
-
-
-@pytest.mark.parametrize(
-    ("name", "there"),
-    [
-        ("model.embed_tokens.weight", "token_embd.weight"),
-        ("lm_head.weight", "output.weight"),
-        ("model.layers.11.self_attn.q_proj.bias", "blk.11.attn_q.bias"),
-        ("model.layers.0.post_attention_layernorm.weight", "blk.0.ffn_norm.weight"),
-        ("model.layers.3.mlp.down_proj.weight", "blk.3.ffn_down.weight"),
-    ],
-)
-def test_names(name, there):
-    assert renamed(name) == there
+    assert [text for text, _ in listed[:4]] == ["<pad>", "<bos>", "<eos>", "<unk>"]
+    assert (listed[12][0], listed[13][0]) == ("<raw>", "</raw>")
+    assert {kind for _, kind in listed[:64]} == {"CONTROL"}
+    assert listed[64] == ("<0x00>", "BYTE")
+    assert listed[64 + 0xFF] == ("<0xFF>", "BYTE")
+    assert listed[64 + 0x20] == ("▁", "NORMAL")
+    assert [id_ for id_, (_, kind) in enumerate(listed) if kind == "NORMAL"] == [64 + 0x20]
 
 
 def test_rows_of_queries_and_keys_are_interleaved():
     shape = replace(random_model.LLAMA, heads=2, groups=1, head_dim=6)
     rows = torch.arange(12)
-    assert reordered("blk.0.attn_q.weight", rows, shape).tolist() == [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]
-    assert reordered("blk.0.attn_k.bias", rows[:6], shape).tolist() == [0, 3, 1, 4, 2, 5]
-    for other in ("blk.0.attn_v.weight", "blk.0.attn_output.weight", "output.weight"):
+    layer = "model.layers.0.self_attn"
+    assert reordered(f"{layer}.q_proj.weight", rows, shape).tolist() == [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]
+    assert reordered(f"{layer}.k_proj.bias", rows[:6], shape).tolist() == [0, 3, 1, 4, 2, 5]
+    for other in (f"{layer}.v_proj.weight", f"{layer}.o_proj.weight", "lm_head.weight"):
         assert reordered(other, rows, shape) is rows
 
 
@@ -86,19 +72,23 @@ def gguf():
 @pytest.mark.parametrize("mode", ["sentinel", "vanilla"])
 def test_the_file_says_what_the_model_is(gguf, tmp_path, mode):
     ours.export(random_model.checkpoint(proxy_mode=mode), tmp_path / "g", dtype=torch.float32)
-    fields = gguf.GGUFReader(tmp_path / "g" / "model.gguf").fields
-    found = {name: field.contents() for name, field in fields.items()}
+    reader = gguf.GGUFReader(tmp_path / "g" / "model.gguf")
+    found = {name: field.contents() for name, field in reader.fields.items()}
     bos, eos = (12, 13) if mode == "sentinel" else (2, 2)
     assert found["general.architecture"] == found["tokenizer.ggml.model"] == "llama"
     assert (found["tokenizer.ggml.bos_token_id"], found["tokenizer.ggml.eos_token_id"]) == (bos, eos)
     assert (found["tokenizer.ggml.eot_token_id"], found["tokenizer.ggml.padding_token_id"]) == (2, 0)
     assert found["tokenizer.ggml.add_bos_token"] is True
     assert found["tokenizer.ggml.add_space_prefix"] is False
-    assert found["tokenizer.ggml.token_type"] == [int(token.kind) for token in tokens()]
+    assert found["tokenizer.ggml.token_type"] == [3] * 64 + [6] * 32 + [1] + [6] * 223
     assert found["llama.context_length"] == 32
     assert found["llama.attention.head_count_kv"] == 2
     assert found["llama.rope.freq_base"] == 10000.0
     assert (tmp_path / "g" / "Modelfile").read_text() == modelfile(32)
+    parts = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
+    layers = [f"blk.{number}.{part}.weight" for number in range(random_model.LLAMA.layers) for part in parts]
+    names = ["token_embd.weight", *layers, "output_norm.weight", "output.weight"]
+    assert [tensor.name for tensor in reader.tensors] == names
 
 
 SHAPES = {
@@ -117,16 +107,16 @@ def test_weights_come_back_as_they_were(gguf, tmp_path, shape, dtype):
     ours.export(made, tmp_path / "g", dtype=dtype)
     reader = gguf.GGUFReader(tmp_path / "g" / "model.gguf")
     weights = HfWeights(made.tensors, shape, families.of_shape(shape), raw_view(True), torch.float32)
-    expected = {renamed(name): tensor for name, tensor in weights}
-    found = {tensor.name: tensor for tensor in reader.tensors}
-    assert set(found) - set(expected) == ({"rope_freqs.weight"} if shape.rope.stretch else set())
-    for name, tensor in expected.items():
-        stored = gguf.dequantize(found[name].data, found[name].tensor_type)
+    factors = ["rope_freqs.weight"] if shape.rope.stretch else []
+    found = reader.tensors[len(factors) :]
+    assert [tensor.name for tensor in reader.tensors[: len(factors)]] == factors
+    for (name, tensor), there in zip(weights, found, strict=True):
+        stored = gguf.dequantize(there.data, there.tensor_type)
         rounded = tensor if tensor.ndim == 1 else tensor.to(dtype).float()
         wanted = reordered(name, rounded, shape).numpy()
         np.testing.assert_array_equal(stored.reshape(wanted.shape), wanted, err_msg=name)
         kind = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}[dtype]
-        assert found[name].tensor_type.name == ("F32" if tensor.ndim == 1 else kind)
+        assert there.tensor_type.name == ("F32" if tensor.ndim == 1 else kind)
 
 
 def test_the_command(gguf, tmp_path, monkeypatch, capsys):
