@@ -34,7 +34,10 @@ KNOW_MEGATRON = {
     "model/checkpoint/safety.py": "what Megatron registers as safe to load",
     "pretrain_gpt.py": "a pretraining script, as Megatron-LM's own",
 }
-UNPICKLES = {"common/pipes.py": "what comes through a pipe comes from a process of ours; a file may be anybody's"}
+UNPICKLES = {
+    "common/pipes.py": "what comes through a pipe comes from a process of ours; a file may be anybody's",
+    "model/checkpoint/safety.py": "torch's index of a checkpoint, which may name torch's own records alone",
+}
 TORCH = {"adaptor", "model", "evaluation", "commands", "tools", "pretrain_gpt"}
 KNOW_TORCH = {
     f"compressors/byte_lm/{name}.py": "a compressor's own model" for name in ("network", "checkpoint", "training")

@@ -6,7 +6,7 @@ import argparse
 import io
 import logging
 import os
-import pickletools
+import pickle
 import re
 import warnings
 from contextlib import AbstractContextManager
@@ -39,59 +39,44 @@ INDEX_GLOBALS: Final = frozenset(
 )
 """What torch's index of a checkpoint is made of: records and dtypes, none of which does anything when called."""
 
-_STRINGS: Final = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
-_FORBIDDEN: Final = frozenset({"INST", "EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "NEXT_BUFFER"})
+
+class _IndexUnpickler(pickle.Unpickler):
+    """Takes nothing but what :data:`INDEX_GLOBALS` lists."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self._where = file.name
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a pickle names."""
+        if f"{module} {name}" not in INDEX_GLOBALS:
+            raise CheckpointError(
+                f"the index names things that have no place in one, and is not loaded: {module} {name}",
+                where=self._where,
+                fix="do not use this checkpoint unless you know where it comes from",
+            )
+        return super().find_class(module, name)
 
 
-def check_index(path: Path) -> None:
-    """Refuse a pickled index that names anything but :data:`INDEX_GLOBALS`.
+def load_index(path: Path) -> Any:
+    """Read torch's index of a checkpoint.
 
     Raises
     ------
     CheckpointError
-        With the name found, or if the file is no pickle.
+        With a name that is not among :data:`INDEX_GLOBALS`, or if the file is no index.
     """
     try:
-        unknown = sorted(_globals(path.read_bytes()) - INDEX_GLOBALS)
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"the index is damaged or half-written ({error})", where=str(path)) from error
-    if unknown:
+        with path.open("rb") as file:
+            index = _IndexUnpickler(file).load()
+        _ = index.state_dict_metadata, index.storage_data.values()
+    except CheckpointError:
+        raise
+    except Exception as error:  # what is cut off or makes no sense can end in any kind
         raise CheckpointError(
-            f"the index names things that have no place in one, and is not loaded: {', '.join(unknown)}",
-            where=str(path),
-            fix="do not use this checkpoint unless you know where it comes from",
-        )
-
-
-def _globals(content: bytes) -> set[str]:
-    """Every global a pickle can name, as ``module name``.
-
-    A name made in any way but by two string constants is reported as ``?``: it could be anything.
-    """
-    found: set[str] = set()
-    memo: dict[int, str | None] = {}
-    # The two values pushed last; None stands for anything that is no string constant.
-    last: tuple[str | None, str | None] = (None, None)
-    for opcode, argument, _ in pickletools.genops(content):
-        name = opcode.name
-        if name == "GLOBAL":
-            found.add(str(argument))
-        elif name == "STACK_GLOBAL":
-            module, attribute = last
-            found.add("?" if module is None or attribute is None else f"{module} {attribute}")
-        elif name in _FORBIDDEN:
-            found.add(f"? ({name})")
-        if name == "MEMOIZE":
-            memo[len(memo)] = last[1]
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-            memo[int(argument)] = last[1]  # type: ignore[arg-type]
-        elif name in _STRINGS:
-            last = (last[1], str(argument))
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
-            last = (last[1], memo.get(int(argument)))  # type: ignore[arg-type]
-        else:
-            last = (None, None)
-    return found
+            f"the index is damaged or half-written ({type(error).__name__}: {error})", where=str(path)
+        ) from error
+    return index
 
 
 def load_safely(file: BinaryIO | str | os.PathLike[str], where: str, *, mmap: bool = False) -> Any:

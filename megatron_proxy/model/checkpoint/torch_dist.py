@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from ...errors import CheckpointError
-from .safety import check_index, load_bytes, training_args
+from .safety import load_bytes, load_index, training_args
 
 _INDEX: Final = ".metadata"
 _LAYERS: Final = "decoder.layers."
@@ -124,16 +124,7 @@ def _stored(folder: Path, info: Any) -> bytes:
 
 
 def _read_index(folder: Path) -> Any:
-    from torch.distributed.checkpoint.filesystem import FileSystemReader
-
-    check_index(folder / _INDEX)
-    try:
-        index = FileSystemReader(folder).read_metadata()
-        _ = index.state_dict_metadata, index.storage_data.values()
-    except Exception as error:  # a checked pickle can still be cut off or make no sense
-        raise CheckpointError(
-            f"the index is damaged or half-written ({type(error).__name__}: {error})", where=str(folder / _INDEX)
-        ) from error
+    index = load_index(folder / _INDEX)
     _check_files(folder, index)
     return index
 
