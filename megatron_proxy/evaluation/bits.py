@@ -113,7 +113,10 @@ class Bits:
     @property
     def total(self) -> Tally:
         """The sums over everything."""
-        return _merged(self.tallies.values())
+        found = Tally()
+        for tally in self.tallies.values():
+            found.add(tally)
+        return found
 
     def by_file(self) -> dict[str, Tally]:
         """Sums by file, in order of appearance."""
@@ -124,8 +127,11 @@ class Bits:
         return dict(sorted(self._by(1).items()))
 
     def _by(self, part: int) -> dict[str, Tally]:
-        names = dict.fromkeys(key[part] for key in self.tallies if key[part] is not None)
-        return {str(name): _merged(tally for key, tally in self.tallies.items() if key[part] == name) for name in names}
+        found: dict[str, Tally] = {}
+        for key, tally in self.tallies.items():
+            if (name := key[part]) is not None:
+                found.setdefault(name, Tally()).add(tally)
+        return found
 
 
 def measure(documents: Iterable[Document], view: EvaluatedView, scorer: Scorer, *, concatenate: bool = False) -> Bits:
@@ -166,13 +172,6 @@ def _concatenated(documents: Iterable[Document], view: EvaluatedView, bits: Bits
         length = begin + len(ids) + len(after)
     if pieces:
         yield Scored(Stream(np.concatenate(pieces), EOS, view.sentinels), segments)
-
-
-def _merged(tallies: Iterable[Tally]) -> Tally:
-    merged = Tally()
-    for tally in tallies:
-        merged.add(tally)
-    return merged
 
 
 def figures(tally: Tally, view: str = "raw") -> dict[str, Any]:

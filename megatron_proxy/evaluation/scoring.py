@@ -53,8 +53,8 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add another tally to this one."""
-        for name in ("nats", "byte_nats", "targets", "source_bytes", "correct", "documents"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,20 @@ class Shares:
 
 
 class Segment(NamedTuple):
-    """A stretch of a stream's ids, of one document: ``[begin, end)``, with its bytes, counts for ``tally``."""
+    """A stretch of ids, of one document: ``[begin, end)``, with its bytes, counts for ``tally``."""
 
     begin: int
     end: int
     tally: Tally
     source_bytes: int
 
-    def size_until(self, place: int) -> int:
-        """About how many of its bytes the ids before ``place`` stand for; at its end, all of them."""
-        return self.source_bytes * (place - self.begin) // max(1, self.end - self.begin)
+    def part(self, begin: int, end: int, shift: int) -> Segment:
+        """What of it lies in ``[begin, end)``, ``shift`` ids further on, with about the bytes that it stands for."""
+        begin, end = max(begin, self.begin), min(end, self.end)
+        # A document may be empty.
+        ids = max(1, self.end - self.begin)
+        before, size = (self.source_bytes * (place - self.begin) // ids for place in (begin, end))
+        return Segment(begin + shift, end + shift, self.tally, size - before)
 
 
 class Scored(NamedTuple):
@@ -108,16 +112,8 @@ class Scored(NamedTuple):
     segments: Sequence[Segment]
 
 
-class _Part(NamedTuple):
-    """The part of a window that counts for one segment; positions are those of the window's targets."""
-
-    begin: int
-    end: int
-    tally: Tally
-    source_bytes: int
-
-
-_Item = tuple[Window, list[_Part]]
+_Item = tuple[Window, list[Segment]]
+"""A window and what of it counts, by the places of its targets."""
 
 
 @dataclass
@@ -162,7 +158,7 @@ class Scorer:
                 begin, end = window.begin, window.begin + len(window.targets) - window.skip
                 shift = window.skip - window.begin
                 parts = [
-                    _part(segment, max(begin, segment.begin), min(end, segment.end), shift)
+                    segment.part(begin, end, shift)
                     for segment in segments
                     if segment.begin < end and segment.end > begin
                 ]
@@ -187,12 +183,6 @@ class Scorer:
             values[row, part.begin : part.end].sum(dim=0) for row, (_, parts) in enumerate(batch) for part in parts
         ]
         return torch.stack(summed).numpy() if summed else np.zeros((0, 4))
-
-
-def _part(segment: Segment, begin: int, end: int, shift: int) -> _Part:
-    """What the stretch ``[begin, end)`` of a stream counts for a segment, ``shift`` further on in a window."""
-    size = segment.size_until(end) - segment.size_until(begin)
-    return _Part(begin + shift, end + shift, segment.tally, size)
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
