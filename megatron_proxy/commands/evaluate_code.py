@@ -104,7 +104,7 @@ def _tasks(args: argparse.Namespace) -> list[Task]:
 
     found = []
     for name in args.tasks:
-        found += tasks.human_eval() if name == "humaneval" else tasks.read_all([Path(name)])
+        found += tasks.human_eval() if name == "humaneval" else tasks.read_all(Path(name))
     if args.max_tasks is not None:
         kept: dict[tuple[str, int], list[Task]] = {}
         for task in found:

