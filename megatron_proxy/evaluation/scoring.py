@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 from ..errors import CheckpointError
 from ..model.network import ByteModel
@@ -167,17 +168,14 @@ class Scorer:
 
     def _sums(self, batch: Sequence[_Item]) -> NDArray[np.float64]:
         """For each part: nats, nats under bytes alone, number of targets, number of first choices."""
-        longest = max(len(window.inputs) for window, _ in batch)
-        inputs = np.zeros((len(batch), longest), dtype=np.int64)
-        targets = np.zeros_like(inputs)
-        counts = np.zeros(inputs.shape, dtype=np.bool_)
-        for row, (window, parts) in enumerate(batch):
-            inputs[row, : len(window.inputs)] = window.inputs
-            targets[row, : len(window.targets)] = window.targets
+        inputs = pad_sequence([torch.from_numpy(window.inputs) for window, _ in batch], batch_first=True)
+        targets = pad_sequence([torch.from_numpy(window.targets) for window, _ in batch], batch_first=True)
+        counted = torch.zeros_like(targets, dtype=torch.bool)
+        for row, (_, parts) in enumerate(batch):
             for part in parts:
-                counts[row, part.begin : part.end] = True
-        counted = torch.from_numpy(counts & (targets >= NUM_SPECIALS))
-        scores = self.model.scores(torch.from_numpy(inputs), torch.from_numpy(targets), counted)
+                counted[row, part.begin : part.end] = True
+        counted &= targets >= NUM_SPECIALS
+        scores = self.model.scores(inputs, targets, counted)
         values = torch.stack([scores.nats, scores.byte_nats, counted.double(), scores.correct], dim=-1)
         summed = [
             values[row, part.begin : part.end].sum(dim=0) for row, (_, parts) in enumerate(batch) for part in parts

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 from ..common.characters import border_before
 from ..compressors import Compressor
@@ -132,11 +133,8 @@ def measure(
 def _score(model: ByteModel, wanted: Sequence[tuple[str, Piece]]) -> NDArray[np.float64]:
     """Nats of each piece's second view, and whether all of it and its closing sentinel were first choices."""
     sequences = [_sequence(name, piece) for name, piece in wanted]
-    longest = max(len(ids) for ids, _ in sequences)
-    ids = np.zeros((len(sequences), longest), dtype=np.int64)
-    for row, (sequence, _) in enumerate(sequences):
-        ids[row, : len(sequence)] = sequence
-    scores = model.scores(torch.from_numpy(ids[:, :-1]), torch.from_numpy(ids[:, 1:]))
+    ids = pad_sequence([torch.from_numpy(sequence) for sequence, _ in sequences], batch_first=True)
+    scores = model.scores(ids[:, :-1], ids[:, 1:])
     results = []
     for row, (sequence, begin) in enumerate(sequences):
         # Place p of the scores is the prediction of id p + 1; the last id is the closing sentinel.

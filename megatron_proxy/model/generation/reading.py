@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ...vocab import EOS, RAW_OPEN, SYMBOL_OFFSET, decode, is_byte, raw_ids
 from ..network import ByteModel, Cache
@@ -131,11 +132,8 @@ def _leading(ids: NDArray[np.int64], usable: NDArray[np.bool_], most: int) -> by
 
 def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
     """Windows in one tensor, filled up on the right, and their lengths."""
-    lengths = torch.tensor([len(window) for window in windows])
-    ids = torch.zeros((len(windows), int(lengths.max())), dtype=torch.int64)
-    for row, window in zip(ids, windows, strict=True):
-        row[: len(window)] = torch.from_numpy(window)
-    return ids, lengths
+    ids = pad_sequence([torch.from_numpy(window) for window in windows], batch_first=True)
+    return ids, torch.tensor([len(window) for window in windows])
 
 
 def _of_rows(logits: Tensor, drafts: Sequence[bytes]) -> list[NDArray[np.float64]]:
