@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -141,44 +140,34 @@ def _get(args: argparse.Namespace, name: str, default: Any = None) -> Any:
     return default if value is None else value
 
 
-def _set(name: str) -> Callable[[argparse.Namespace], Any]:
-    return lambda args: _get(args, name)
-
-
-def _other_than(name: str, *values: Any) -> Callable[[argparse.Namespace], Any]:
-    return lambda args: _get(args, name, values[0]) not in values
-
-
-_REFUSALS: Final[dict[str, Callable[[argparse.Namespace], Any]]] = {
-    "--num-experts": _set("num_experts"),
-    "--multi-latent-attention": _set("multi_latent_attention"),
-    "--experimental-attention-variant": _set("experimental_attention_variant"),
-    "--hybrid-layer-pattern": _set("hybrid_layer_pattern"),
-    "--hybrid-override-pattern": _set("hybrid_override_pattern"),
-    "--heterogeneous-layers-config-path": _set("heterogeneous_layers_config_path"),
-    "--spec": _set("spec"),
-    "--position-embedding-type": _other_than("position_embedding_type", "learned_absolute", "rope", "none"),
-    "--normalization": _other_than("normalization", "LayerNorm", "RMSNorm"),
-    "--no-rope-freq": _set("no_rope_freq"),
+_NO_PLACE: Final = (
+    *("num_experts", "multi_latent_attention", "experimental_attention_variant", "heterogeneous_layers_config_path"),
+    *("hybrid_layer_pattern", "hybrid_override_pattern", "spec", "no_rope_freq", "attention_output_gate", "qk_l2_norm"),
     # Releases differ in whether this one does anything.
-    "--rotary-seq-len-interpolation-factor": _set("rotary_seq_len_interpolation_factor"),
-    # Megatron's pair says how many ids are seen before a position, and how many after it.
-    "--window-size": lambda args: (_get(args, "window_size") or (0, 0))[1] != 0,
-    "--window-attn-skip-freq": lambda args: _get(args, "window_size") and _get(args, "window_attn_skip_freq"),
-    "--softmax-type": _other_than("softmax_type", "vanilla"),
-    "--attention-output-gate": _set("attention_output_gate"),
-    "--qk-l2-norm": _set("qk_l2_norm"),
-    "--quick-geglu": _set("quick_geglu"),
-    "--activation-func-clamp-value": _set("activation_func_clamp_value"),
-    "--apply-residual-connection-post-layernorm": _set("apply_residual_connection_post_layernorm"),
-    "--use-mup": _set("use_mup"),
-    "--enable-hyper-connections": _set("enable_hyper_connections"),
+    "rotary_seq_len_interpolation_factor",
+    *("quick_geglu", "activation_func_clamp_value", "apply_residual_connection_post_layernorm", "use_mup"),
+    "enable_hyper_connections",
+)
+_KNOWN: Final = {
+    "position_embedding_type": ("learned_absolute", "rope", "none"),
+    "normalization": ("LayerNorm", "RMSNorm"),
+    "softmax_type": ("vanilla",),
 }
+"""What these can be; the first is what an absent one is."""
 
 
 def _refuse_others(args: argparse.Namespace) -> None:
-    for flag, is_given in _REFUSALS.items():
-        if is_given(args):
+    window = _get(args, "window_size")
+    refused = {
+        **{name: _get(args, name) for name in _NO_PLACE},
+        **{name: _get(args, name, known[0]) not in known for name, known in _KNOWN.items()},
+        # Megatron's pair says how many ids are seen before a position, and how many after it.
+        "window_size": window and window[1] != 0,
+        "window_attn_skip_freq": window and _get(args, "window_attn_skip_freq"),
+    }
+    for name, is_given in refused.items():
+        if is_given:
+            flag = f"--{name.replace('_', '-')}"
             raise UnsupportedError(
                 "the model was trained with this flag, and raw-byte use has no place for it",
                 where=flag,
@@ -201,15 +190,12 @@ def _window(args: argparse.Namespace) -> int | None:
     return before + 1 if before >= 0 else None
 
 
-def _stretch(args: argparse.Namespace) -> float:
-    return float(_get(args, "rope_scaling_factor", STOCK_STRETCH))
-
-
 def _rope(args: argparse.Namespace) -> Rope:
     percent = float(_get(args, "rotary_percent", 1.0))
+    stretch = float(_get(args, "rope_scaling_factor", STOCK_STRETCH))
     return Rope(
         dimensions=int(args.kv_channels * percent) if percent < 1.0 else args.kv_channels,
         base=float(_get(args, "rotary_base", 10000)),
         interleaved=bool(_get(args, "rotary_interleaved", False)),
-        stretch=_stretch(args) if _get(args, "use_rope_scaling", False) else None,
+        stretch=stretch if _get(args, "use_rope_scaling", False) else None,
     )
