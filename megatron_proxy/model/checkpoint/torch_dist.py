@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import torch
 
@@ -25,13 +25,6 @@ def is_one(folder: Path) -> bool:
     return (folder / _INDEX).is_file() and (folder / "metadata.json").is_file()
 
 
-class _Row(NamedTuple):
-    """Where a tensor is: its key in the index and, if layers are stacked under it, which of them."""
-
-    key: str
-    layer: int | None
-
-
 class TorchDistTensors:
     """The weights and training arguments in one folder; weights are read when they are asked for.
 
@@ -45,7 +38,8 @@ class TorchDistTensors:
         self._folder = folder
         self._index = _read_index(folder)
         self.args = training_args(read_common(folder, self._index), folder)
-        self._rows: dict[str, _Row] = {}
+        # Where a tensor is: its key in the index and, if layers are stacked under it, which of them.
+        self._rows: dict[str, tuple[str, int | None]] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         for key, entry in self._index.state_dict_metadata.items():
             if hasattr(entry, "chunks") and not key.startswith(("optimizer.", "chained_")):
@@ -56,9 +50,9 @@ class TorchDistTensors:
             rest = key.removeprefix(_LAYERS)
             for layer in range(size[0]):
                 name = f"{_LAYERS}{layer}.{rest}"
-                self._rows[name], self.shapes[name] = _Row(key, layer), size[1:]
+                self._rows[name], self.shapes[name] = (key, layer), size[1:]
         else:
-            self._rows[key], self.shapes[key] = _Row(key, None), size
+            self._rows[key], self.shapes[key] = (key, None), size
 
     def read(self, name: str) -> torch.Tensor:
         """One whole tensor, put together from the pieces that the ranks saved."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..checkpoint import Tensors
 from ..network.architecture import Architecture
-from ..network.weights import Linear, WeightReader
+from ..network.weights import WeightReader
 from .families import Family
 from .megatron_weights import EMBEDDING, FINAL_NORM, OUTPUT
 from .views import View
@@ -93,11 +93,7 @@ class HfWeights:
         else:
             mixed = self._reader.linear(prefix, shape.linear_bias)
             sizes = [mixed.weight.shape[0] // len(names)] * len(names)
-        yield from _split(mixed, names, sizes)
-
-
-def _split(mixed: Linear, names: tuple[str, ...], sizes: list[int]) -> Iterator[tuple[str, Tensor]]:
-    for kind, values in (("weight", mixed.weight), ("bias", mixed.bias)):
-        if values is not None:
-            for name, part in zip(names, torch.split(values, sizes), strict=True):
-                yield f"{name}.{kind}", part
+        for kind, values in (("weight", mixed.weight), ("bias", mixed.bias)):
+            if values is not None:
+                for name, part in zip(names, torch.split(values, sizes), strict=True):
+                    yield f"{name}.{kind}", part

@@ -20,6 +20,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ...common import rng
@@ -138,9 +139,7 @@ def table(found: Rows, rows: Tensor, vocabulary: int, drawing: Drawing, part: in
     return made
 
 
-def new_rows(
-    begin: int, end: int, width: int, seed: int, part: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def new_rows(begin: int, end: int, width: int, seed: int, part: int) -> NDArray[np.float64]:
     """Rows ``begin … end - 1`` of a table of standard normal numbers: float64, shape (end - begin, width).
 
     By Box and Muller's transform ("A note on the generation of random normal deviates", 1958) of two uniform numbers.
