@@ -173,12 +173,8 @@ def as_table(measured: Measured) -> str:
             f"{name:<{width}}  {changed:>11}  {one['bpb']:>7.4f}  {one['bpb_added']:>+8.4f}  "
             f"{one['accuracy']:>15.2%}  {one['accuracy_lost']:>+7.2%}"
         )
-    return "\n".join([*lines, "", over(measured)])
-
-
-def over(measured: Measured) -> str:
-    """How many bytes are scored, in words."""
-    return (
+    over = (
         f"over {measured.scored_bytes:,} of the {measured.rest_bytes:,} bytes behind the prompts: those that are read "
         "in one window with a prompt; the others no perturbation can reach"
     )
+    return "\n".join([*lines, "", over])
