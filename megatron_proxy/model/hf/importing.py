@@ -17,11 +17,12 @@ from ...common.storage.files import replacing, require_free
 from ...data.dataset.manifest import CompressedView
 from ...data.dataset.opened import PreparedDataset
 from ...errors import CheckpointError, ConfigurationError, ProxyError
+from ...vocab import RAW_OPEN
 from ..network import Architecture
 from . import families, megatron_weights
 from .folder import TOKENIZER, HfFolder, check_raw
-from .rows import Bytes, RawRows, Rows, TokenRows
-from .shape import architecture, megatron_flags, sentinels
+from .rows import Bytes, TokenRows
+from .shape import architecture, megatron_flags
 from .tokens import COMPRESSOR, Special, Tokens, tokens_of
 
 _DTYPE_FLAGS: Final = {torch.float32: [], torch.bfloat16: ["--bf16"], torch.float16: ["--fp16"]}
@@ -91,12 +92,13 @@ def import_folder(
     view = PreparedDataset.open(prefix).compressed(compressor)
     new_rows = view.vocabulary.num_symbols
     notes: list[str] = []
-    if isinstance(rows, TokenRows):
+    if rows is not None:
         _check_exact(rows.tokens, view, prefix)
         new_rows, notes = 0, _notes(folder, rows.tokens, view)
     model = megatron_flags(shape)
     data = ["--data-path", os.path.abspath(prefix), "--proxy-compression", compressor]
-    if tokens is None and not sentinels(folder.config):
+    # Between sentinels <raw> is what a text begins with.
+    if tokens is None and folder.config.get("bos_token_id") != RAW_OPEN:
         data += ["--proxy-mode", "vanilla"]
     flags = [*model, *data, *_dtype_flags(folder, dtype)]
     flags += ["--seed", str(seed), "--init-method-std", str(std), "--make-vocab-size-divisible-by", str(divisible_by)]
@@ -105,8 +107,8 @@ def import_folder(
     return Imported([*model, *data], new_rows, notes)
 
 
-def rows_of(folder: HfFolder, prefix: str, compressor: str, tokens: Bytes | None) -> Rows:
-    """Which rows of a checkpoint the folder has; its vocabulary is checked.
+def rows_of(folder: HfFolder, prefix: str, compressor: str, tokens: Bytes | None) -> TokenRows | None:
+    """Which rows of a checkpoint the folder has, None for specials and bytes; its vocabulary is checked.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def rows_of(folder: HfFolder, prefix: str, compressor: str, tokens: Bytes | None
     """
     if tokens is None:
         check_raw(folder)
-        return RawRows()
+        return None
     known = tokens_of(PreparedDataset.open(prefix).compressor(compressor), folder.path, f"--prefix {prefix}")
     rows = folder.config.get("vocab_size")
     if isinstance(rows, int) and rows < len(known):

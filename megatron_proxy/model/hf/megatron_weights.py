@@ -19,7 +19,7 @@ from ..network import Architecture
 from ..network.weights import unsort_qkv
 from .families import Family
 from .folder import HfFolder
-from .rows import Drawing, Rows, table
+from .rows import Drawing, TokenRows, table
 
 EMBEDDING: Final = "model.embed_tokens.weight"
 OUTPUT: Final = "lm_head.weight"
@@ -91,12 +91,13 @@ class MegatronWeights:
     """The weights of a folder that was checked under Megatron's names, made one tensor at a time.
 
     ``vocabulary`` is the number of ids, Megatron's padding included; the rows that the folder has not are drawn.
+    ``rows`` are those of a model over tokens, None of one over specials and bytes.
     """
 
     folder: HfFolder
     shape: Architecture
     vocabulary: int
-    rows: Rows
+    rows: TokenRows | None
     drawing: Drawing
 
     def read(self, name: str) -> Tensor:

@@ -48,20 +48,9 @@ class Bytes(StrEnum):
     DRAWN = "drawn"
 
 
-class RawRows:
-    """The rows of a checkpoint's table that a model of specials and bytes has."""
-
-    known = SYMBOL_OFFSET
-    """Rows up to here are the folder's; those after it are drawn."""
-
-    def fill(self, table: Tensor, rows: Tensor) -> None:
-        """Put the folder's rows where they belong, over drawn ones: the first 320."""
-        table[:SYMBOL_OFFSET] = rows
-
-
 @dataclass(frozen=True)
 class TokenRows:
-    """The same of a model over tokens.
+    """The rows of a checkpoint's table that begin from a model over tokens.
 
     Parameters
     ----------
@@ -77,11 +66,11 @@ class TokenRows:
 
     @property
     def known(self) -> int:
-        """Specials, bytes and tokens."""
+        """Specials, bytes and tokens: rows from here on are drawn."""
         return SYMBOL_OFFSET + len(self.tokens)
 
     def fill(self, table: Tensor, rows: Tensor) -> None:
-        """Every row but those that are to stay drawn."""
+        """Put the folder's rows where they belong, over drawn ones: every row but those that are to stay drawn."""
         rows = rows[: len(self.tokens)]
         mean = _mean(rows, torch.ones(len(rows), dtype=torch.bool))
         table[SYMBOL_OFFSET : self.known] = rows
@@ -107,9 +96,6 @@ class TokenRows:
             table[place] = _mean(rows, beginning) if beginning.any() else mean
 
 
-Rows = RawRows | TokenRows
-
-
 def _mean(rows: Tensor, which: Tensor) -> Tensor:
     """The mean of some rows, in float32; a part at a time, since a table may be half the memory."""
     total = torch.zeros(rows.shape[1])
@@ -126,16 +112,22 @@ class Drawing:
     std: float
 
 
-def table(found: Rows, rows: Tensor, vocabulary: int, drawing: Drawing, part: int) -> Tensor:
+def table(tokens: TokenRows | None, rows: Tensor, vocabulary: int, drawing: Drawing, part: int) -> Tensor:
     """A checkpoint's table of ``vocabulary`` rows, Megatron's padding included, from the folder's table ``rows``.
 
-    ``part`` is 0 for the embedding, 1 for the output layer: their drawn rows differ.
+    Those are the first 320 where they are not of ``tokens``. ``part`` is 0 for the embedding, 1 for the output layer:
+    their drawn rows differ.
     """
     made = torch.empty(vocabulary, rows.shape[1], dtype=rows.dtype)
-    for begin in (*range(0, SYMBOL_OFFSET, _ROWS_AT_ONCE), *range(found.known, vocabulary, _ROWS_AT_ONCE)):
-        end = min(begin + _ROWS_AT_ONCE, SYMBOL_OFFSET if begin < SYMBOL_OFFSET else vocabulary)
-        made[begin:end] = torch.from_numpy(new_rows(begin, end, rows.shape[1], drawing.seed, part) * drawing.std)
-    found.fill(made, rows)
+    known = SYMBOL_OFFSET if tokens is None else tokens.known
+    for first, last in ((0, SYMBOL_OFFSET), (known, vocabulary)):
+        for begin in range(first, last, _ROWS_AT_ONCE):
+            end = min(begin + _ROWS_AT_ONCE, last)
+            made[begin:end] = torch.from_numpy(new_rows(begin, end, rows.shape[1], drawing.seed, part) * drawing.std)
+    if tokens is None:
+        made[:SYMBOL_OFFSET] = rows
+    else:
+        tokens.fill(made, rows)
     return made
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 import torch
 
 from ...errors import CheckpointError, UnsupportedError
-from ...vocab import RAW_OPEN
 from ..network import Architecture
 from ..network.architecture import STOCK_STRETCH, Rope
 from ..network.transformer import LLAMA3_SCALING
@@ -194,8 +193,3 @@ def config(
         "torch_dtype": str(dtype).removeprefix("torch."),
         **special,
     }
-
-
-def sentinels(config: dict[str, Any]) -> bool:
-    """Whether raw views stood between sentinels in training: then ``<raw>`` is what a text begins with."""
-    return bool(config.get("bos_token_id") == RAW_OPEN)

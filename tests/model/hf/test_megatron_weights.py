@@ -45,7 +45,7 @@ def back(folder: Path, vocabulary: int = 330, seed: int = 1) -> megatron_weights
     found = HfFolder(folder)
     check_raw(found)
     drawing = rows.Drawing(seed, 0.02)
-    return megatron_weights.MegatronWeights(found, importing.shape_of(found), vocabulary, rows.RawRows(), drawing)
+    return megatron_weights.MegatronWeights(found, importing.shape_of(found), vocabulary, None, drawing)
 
 
 def megatrons_names(kind: Architecture) -> list[str]:
