@@ -98,7 +98,7 @@ class ByteModel:
         self._final_norm = reader.norm("decoder.final_layernorm.")
         self._output = self._words if architecture.tied else reader.tensor("output_layer.weight")
         self._ahead = reader.ahead() if architecture.looks_ahead else None
-        self._table: tuple[Tensor, Tensor] | None = None
+        self._frequencies = None if architecture.rope is None else _frequencies(architecture.rope).to(device)
 
     def cache(self, rows: int, capacity: int) -> Cache:
         """An empty cache for ``rows`` sequences of at most ``capacity`` ids."""
@@ -280,12 +280,12 @@ class ByteModel:
         new = x.shape[1]
         places = self._places(x, cache)
         begin = (0, new) if cache is None else cache.begin(new)
-        rope = self._rope(places, begin[1])
         # One new id sees all; several at the very start see themselves and what is before.
         window = self.architecture.window
         all_seen = window is None or begin[1] <= window
         plain = all_seen and (begin[0] == 0 or (new == 1 and begin[0] is not None))
-        attention = _Attention(rope, None if plain else _mask(places, begin[1], window), cache, begin)
+        mask = None if plain else _mask(places, begin[1], window)
+        attention = _Attention(self._rope(places), mask, cache, begin)
         for number, layer in enumerate(layers):
             x = x + self._attend(layer, number, self._norm(x, layer.attention_norm), attention)
             x = x + self._feed_forward(layer, self._norm(x, layer.mlp_norm))
@@ -300,14 +300,12 @@ class ByteModel:
             x = x + F.embedding(_formats(ids, before), self._formats)
         return x
 
-    def _rope(self, places: Tensor, needed: int) -> tuple[Tensor, Tensor] | None:
-        """Cosines and sines at some places below ``needed``, shape (rows, 1, new, dimensions)."""
-        rope = self.architecture.rope
-        if rope is None:
+    def _rope(self, places: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Cosines and sines at some places, shape (rows, 1, new, dimensions)."""
+        if self._frequencies is None:
             return None
-        if self._table is None or self._table[0].shape[0] < needed:
-            self._table = _rope_table(rope, max(2 * needed, 1024), self.device, self.dtype)
-        return self._table[0][places][:, None], self._table[1][places][:, None]
+        angles = places[:, None, :, None] * self._frequencies
+        return angles.cos().to(self.dtype), angles.sin().to(self.dtype)
 
     def _attend(self, layer: Layer, number: int, x: Tensor, attention: _Attention) -> Tensor:
         shape = self.architecture
@@ -364,14 +362,12 @@ def _formats(ids: Tensor, before: Tensor) -> Tensor:
     return torch.where(last < 0, before[:, None], opened.gather(1, last.clamp(min=0)))
 
 
-def _rope_table(rope: Rope, size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine for each place below ``size`` and each rotated dimension."""
+def _frequencies(rope: Rope) -> Tensor:
+    """By how much each rotated dimension turns from one place to the next: float32, shape (dimensions,)."""
     frequencies = rope.base ** -(torch.arange(0, rope.dimensions, 2, dtype=torch.float32) / rope.dimensions)
     if rope.stretch is not None:
         frequencies = stretched(frequencies, rope.stretch)
-    angles = torch.outer(torch.arange(size, dtype=torch.float32), frequencies)
-    angles = angles.repeat_interleave(2, dim=1) if rope.interleaved else torch.cat([angles, angles], dim=1)
-    return angles.cos().to(device, dtype), angles.sin().to(device, dtype)
+    return frequencies.repeat_interleave(2) if rope.interleaved else frequencies.repeat(2)
 
 
 def stretched(frequencies: Tensor, factor: float) -> Tensor:
