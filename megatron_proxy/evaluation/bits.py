@@ -90,10 +90,8 @@ def read_documents(
             first = parsed.bad[0]
             flags = {} if domain_key is None else {domain_key: "--domain-key"}
             raise corpus.bad_line(corpus.where(chunk, first), first, flags)
-        domains = parsed.documents[1] if domain_key is not None else None
-        for number, content in enumerate(parsed.documents[0]):
-            domain = None if domains is None else domains[number].decode("utf-8", "replace")
-            yield Document(content, chunk.path, domain)
+        for content, *domain in zip(*parsed.documents, strict=True):
+            yield Document(content, chunk.path, domain[0].decode("utf-8", "replace") if domain else None)
 
 
 @dataclass

@@ -63,7 +63,9 @@ class Reader:
         ids, lengths = (tensor.to(self._model.device) for tensor in _padded(after))
         guessed, probable = (found.cpu().numpy() for found in self._model.ahead(ids, cache, lengths, max(most), _SURE))
         usable = is_byte(guessed) & (probable >= _SURE)
-        return [_leading(*row) for row in zip(guessed, usable, most, strict=True)]
+        # The bytes that the guesses begin with, at most so many, up to the first that is not usable.
+        sizes = (int(row[:size].cumprod().sum()) for row, size in zip(usable, most, strict=True))
+        return [decode(row[:size]) for row, size in zip(guessed, sizes, strict=True)]
 
     def _forget(self, cache: Cache, rows: Sequence[Row]) -> None:
         """Forget what was read of earlier drafts and not kept: all of a row but its last byte has been read."""
@@ -123,11 +125,6 @@ def _window(row: Row, sentinels: bool, context: int, draft: bytes = b"") -> NDAr
     begin = _begin(len(row.text), context)
     before = [EOS] if begin == 0 else raw_ids(bytes(row.text[begin - 1 : begin]))
     return np.concatenate(([RAW_OPEN] if sentinels else before, raw_ids(bytes(row.text[begin:]) + draft)))
-
-
-def _leading(ids: NDArray[np.int64], usable: NDArray[np.bool_], most: int) -> bytes:
-    """The bytes that ids begin with, at most so many, up to the first that is not usable."""
-    return decode(ids[: int(usable[:most].cumprod().sum())])
 
 
 def _padded(windows: list[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
