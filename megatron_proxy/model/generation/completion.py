@@ -78,12 +78,9 @@ class Row:
     def allowed(self) -> NDArray[np.bool_]:
         """Which ids may come next: bool, shape (320,)."""
         allowed = np.zeros(SYMBOL_OFFSET, dtype=np.bool_)
-        if not self._limits.valid_utf8:
-            allowed[BYTE_OFFSET:] = True
-        else:
-            allowed[BYTE_OFFSET:] = utf8.NEEDED[self._state] < self.left
-        if self._state == utf8.START or not self._limits.valid_utf8:
-            allowed[list(ENDS)] = True
+        anything = not self._limits.valid_utf8
+        allowed[BYTE_OFFSET:] = anything or utf8.NEEDED[self._state] < self.left
+        allowed[list(ENDS)] = anything or self._state == utf8.START
         return allowed
 
     def append(self, id_: int) -> None:

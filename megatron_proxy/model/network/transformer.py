@@ -257,14 +257,14 @@ class ByteModel:
 
     def _look_ahead(self, ahead: Ahead, outputs: Tensor, ids: Tensor, cache: Cache) -> Tensor:
         """The layer's normalised output, shape (rows, new, hidden), from the decoder's and from the ids after."""
-        embedded = self._embed(ids, self._places(ids, cache), cache)
+        embedded = self._embed(ids, cache)
         both = torch.cat([self._norm(embedded, ahead.id_norm), self._norm(outputs, ahead.output_norm)], dim=-1)
         return self._norm(self._through([ahead.layer], ahead.projection(both), cache), ahead.final_norm)
 
     def _hidden(self, ids: Tensor, cache: Cache | None) -> Tensor:
         """The last layer's normalised output, shape (rows, new, hidden)."""
         ids = ids.to(self.device)
-        x = self._through(self._layers, self._embed(ids, self._places(ids, cache), cache), cache)
+        x = self._through(self._layers, self._embed(ids, cache), cache)
         hidden = self._norm(x, self._final_norm)
         if cache is not None:
             cache.store_outputs(hidden, cache.begin(ids.shape[1]))
@@ -291,10 +291,10 @@ class ByteModel:
             x = x + self._feed_forward(layer, self._norm(x, layer.mlp_norm))
         return x
 
-    def _embed(self, ids: Tensor, places: Tensor, cache: Cache | None) -> Tensor:
+    def _embed(self, ids: Tensor, cache: Cache | None) -> Tensor:
         x = F.embedding(ids, self._words)
         if self._positions is not None:
-            x = x + F.embedding(places, self._positions)
+            x = x + F.embedding(self._places(ids, cache), self._positions)
         if self._formats is not None:
             before = torch.zeros_like(ids[:, 0]) if cache is None else cache.formats
             x = x + F.embedding(_formats(ids, before), self._formats)
