@@ -52,11 +52,6 @@ class EvaluatedView:
     closer: int
     sentinels: bool = True
 
-    @property
-    def first(self) -> int:
-        """What is read before the first id of a document."""
-        return self.opener if self.sentinels else EOS
-
 
 def raw_view(sentinels: bool = True) -> EvaluatedView:
     """The raw view."""
@@ -150,9 +145,8 @@ def measure(documents: Iterable[Document], view: EvaluatedView, scorer: Scorer, 
 def _separate(documents: Iterable[Document], view: EvaluatedView, bits: Bits) -> Iterator[Scored]:
     for document in documents:
         ids = view.encode(document.content)
-        yield Scored(
-            Stream(ids, view.first, view.sentinels), [Segment(0, len(ids), bits.of(document), len(document.content))]
-        )
+        stream = Stream(ids, view.opener if view.sentinels else EOS, view.sentinels)
+        yield Scored(stream, [Segment(0, len(ids), bits.of(document), len(document.content))])
 
 
 def _concatenated(documents: Iterable[Document], view: EvaluatedView, bits: Bits) -> Iterator[Scored]:
