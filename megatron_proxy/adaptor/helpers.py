@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Final
 
@@ -36,12 +36,10 @@ def _borrow() -> bool:
     """Load the helper of another portion of the namespace package ``megatron``."""
     import megatron
 
-    for portion in megatron.__path__:
-        for suffix in EXTENSION_SUFFIXES:
-            path = Path(portion, "core", "datasets", f"helpers_cpp{suffix}")
-            if path.is_file() and (spec := importlib.util.spec_from_file_location(NAME, path)) and spec.loader:
-                module = importlib.util.module_from_spec(spec)
-                spec.loader.exec_module(module)
-                sys.modules[NAME] = module
-                return True
-    return False
+    spec = PathFinder.find_spec(NAME, [str(Path(portion, "core", "datasets")) for portion in megatron.__path__])
+    if spec is None or spec.loader is None:
+        return False
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sys.modules[NAME] = module
+    return True
