@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from ...common import rng
 from ...common.characters import cuts
-from ...common.jit import jit
 from ...common.rng import Purpose
 from ...compressors import Compressor
 from .distances import edit_distance, longest_common_run
@@ -238,20 +237,11 @@ def _around(data: NDArray[np.uint8], start: int, length: int, document: tuple[in
     return data[begin : min(document[1], start + length + CONTEXT_BYTES)].tobytes()
 
 
-@jit
 def _window_hashes(data: NDArray[np.uint8], size: int) -> NDArray[np.uint64]:
-    """A polynomial hash, modulo 2^64, of the ``size`` bytes from each place on (shorter at the end)."""
-    factor = np.uint64(0x100000001B3)
-    leaving = np.uint64(1)
-    for _ in range(size):
-        leaving *= factor
-    hashes = np.empty(len(data), dtype=np.uint64)
-    value = np.uint64(0)
-    for i in range(len(data) - 1 + size):
-        entering = np.uint64(data[i]) + np.uint64(1) if i < len(data) else np.uint64(0)
-        value = value * factor + entering
-        if i >= size:
-            value -= leaving * (np.uint64(data[i - size]) + np.uint64(1))
-        if i >= size - 1:
-            hashes[i - size + 1] = value
+    """A polynomial hash, modulo 2^64, of the ``size`` bytes from each place on that has as many behind it."""
+    values = data.astype(np.uint64) + np.uint64(1)
+    hashes = np.zeros(len(data) - size + 1, dtype=np.uint64)
+    for offset in range(size):
+        hashes *= np.uint64(0x100000001B3)
+        hashes += values[offset : offset + len(hashes)]
     return hashes
