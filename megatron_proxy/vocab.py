@@ -99,27 +99,10 @@ def is_byte(ids: ArrayLike) -> NDArray[np.bool_]:
     return (ids >= BYTE_OFFSET) & (ids < SYMBOL_OFFSET)
 
 
-def encode(document: bytes | str) -> NDArray[np.int64]:
-    """Ids of a document's bytes (text as UTF-8, lone surrogates as the bytes they stand for), without sentinels.
-
-    Returns
-    -------
-    int64, shape (bytes,).
-    """
-    if isinstance(document, str):
-        document = document.encode("utf-8", errors="surrogateescape")
-    return raw_ids(document)
-
-
 def decode(ids: ArrayLike) -> bytes:
     """The bytes among ``ids``; specials and symbols are left out."""
     ids = np.asarray(ids)
     return (ids[is_byte(ids)] - BYTE_OFFSET).astype(np.uint8).tobytes()
-
-
-def decode_text(ids: ArrayLike) -> str:
-    """The bytes among ``ids`` as text; what is no UTF-8 becomes U+FFFD."""
-    return decode(ids).decode("utf-8", errors="replace")
 
 
 def name(id_: int) -> str:

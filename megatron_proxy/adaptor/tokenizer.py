@@ -84,13 +84,14 @@ class ProxyTokenizer(MegatronTokenizerBase):  # type: ignore[misc]
     sep = sep_id = property(lambda self: vocab.SEP, doc="Unused by the data path.")
 
     def tokenize(self, text: str | bytes) -> list[int]:
-        """Ids of the text's UTF-8 bytes, without sentinels."""
-        ids: list[int] = vocab.encode(text).tolist()
+        """Ids of the text's UTF-8 bytes (lone surrogates as the bytes they stand for), without sentinels."""
+        document = text.encode("utf-8", errors="surrogateescape") if isinstance(text, str) else text
+        ids: list[int] = vocab.raw_ids(document).tolist()
         return ids
 
     def detokenize(self, ids: Sequence[int], skip_special_tokens: bool | None = None) -> str:
-        """The text of the bytes among ``ids``; symbols have no text here, and specials are always left out."""
-        return vocab.decode_text(ids)
+        """The text of the bytes among ``ids``, U+FFFD for what is no UTF-8; symbols and specials have no text here."""
+        return vocab.decode(ids).decode("utf-8", errors="replace")
 
     def apply_chat_template(self, *args: Any, **kwargs: Any) -> str:
         """There is no chat template."""
