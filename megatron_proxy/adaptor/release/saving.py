@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -17,12 +17,8 @@ from ..helpers import use_compiled_helpers
 from .file_backed import FileBacked
 from .model import build_gpt
 
-
-class Weights(Protocol):
-    """Weights by the names of Megatron's parameters in a process that holds the whole model."""
-
-    def read(self, name: str) -> torch.Tensor:
-        """One whole tensor."""
+Weights = Callable[[str], torch.Tensor]
+"""From the name of a parameter of Megatron's, in a process that holds the whole model, to its values."""
 
 
 def save_release(weights_for: Callable[[argparse.Namespace], Weights]) -> None:
@@ -71,7 +67,7 @@ def _initialize() -> None:
 def fill(module: torch.nn.Module, weights: Weights) -> None:
     """Give every parameter of a whole model its values."""
     for name, parameter in module.named_parameters():
-        values = weights.read(name)
+        values = weights(name)
         if values.shape != parameter.shape:
             raise RuntimeError(f"{name} has the shape {tuple(parameter.shape)}, not {tuple(values.shape)}")
         parameter.copy_(values)

@@ -26,11 +26,11 @@ def main() -> int:
     cpu.install(asked=True)
     hooks.install()
 
-    def weights(args: argparse.Namespace) -> MegatronWeights:
+    def weights(args: argparse.Namespace) -> saving.Weights:
         folder = HfFolder(source)
         rows = rows_of(folder, args.data_path[0], args.proxy_compression, Bytes(tokens) if tokens else None)
         drawing = Drawing(args.seed, args.init_method_std)
-        return MegatronWeights(folder, shape_of(folder), args.padded_vocab_size, rows, drawing)
+        return MegatronWeights(folder, shape_of(folder), args.padded_vocab_size, rows, drawing).read
 
     try:
         saving.save_release(weights)
