@@ -79,10 +79,8 @@ def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str |
         path = shlex.quote(prefix or "data/corpus")
         return f"megatron-proxy prepare --input CORPUS.jsonl --output-prefix {path} --compressor zstd"
     flags = shlex.join(["--data-path", prefix, "--proxy-compression", compressor])
-    script = _launcher() if megatron_lm is None else megatron_lm / patching.SCRIPTS[0]
-    if script is None:
-        return f"torchrun … -m megatron_proxy.pretrain_gpt … {flags}"
-    return f"torchrun … {shlex.quote(str(script))} … {flags}"
+    script = shlex.quote(str(megatron_lm / patching.SCRIPTS[0])) if megatron_lm else "-m megatron_proxy.pretrain_gpt"
+    return f"torchrun … {script} … {flags}"
 
 
 def best_compressor(prefix: str | None) -> str | None:
@@ -101,17 +99,6 @@ def best_compressor(prefix: str | None) -> str | None:
     except ProxyError:
         return None
     return min(views, key=lambda name: (controls[name], views[name].view.units, name), default=None)
-
-
-def _launcher() -> Path | None:
-    """Our own launcher's short form, which a checkout of this project holds."""
-    import megatron_proxy
-
-    path = Path(megatron_proxy.__file__).parents[1] / "examples" / "pretrain_gpt.py"
-    if not path.is_file():
-        return None
-    from_here = Path("examples", path.name)
-    return from_here if from_here.is_file() and from_here.samefile(path) else path
 
 
 def _python() -> Finding:
