@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -141,16 +142,10 @@ def version_beside(script: Path) -> str | None:
     Read, not imported: a checkout is not run to be patched.
     """
     try:
-        tree = ast.parse((script.parent / "megatron" / "core" / "package_info.py").read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        info = (script.parent / "megatron" / "core" / "package_info.py").read_text(encoding="utf-8")
+    except (OSError, ValueError):
         return None
-    parts = {
-        target.id: str(node.value.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+    parts: dict[str, str] = dict(re.findall(r"^(MAJOR|MINOR|PATCH|PRE_RELEASE) *= *['\"]?(\w*)", info, re.MULTILINE))
     numbers = [parts.get(name) for name in ("MAJOR", "MINOR", "PATCH")]
     return None if None in numbers else ".".join(map(str, numbers)) + parts.get("PRE_RELEASE", "")
 
