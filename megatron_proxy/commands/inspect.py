@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from ..common import readable_json
+from ..common.storage.files import require_file
 from ..data.dataset import manifest
 from ..data.dataset.layout import Layout
 from ..errors import ConfigurationError
@@ -50,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if args.pieces < 1:
         raise ConfigurationError(f"{args.pieces} texts cannot be measured", where="--pieces", fix="give 1 or more")
+    if args.html is not None:
+        require_file(args.html, overwrite=True, flag="--html")
     prepared = list(manifest.read(args.prefix).compressed)
     names = split_names(args.compressor) or prepared
     if not names:
@@ -60,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         )
     several = [inspect(args.prefix, name, document=args.document, pieces=args.pieces, seed=args.seed) for name in names]
     if args.html is not None:
-        _write(args.html, page(args.prefix, several))
+        args.html.write_text(page(args.prefix, several), encoding="utf-8")
+        print(f"wrote {args.html}", file=sys.stderr)
     print(_shown(several, args))
     return 0
 
@@ -71,11 +75,3 @@ def _shown(several: list[Figures], args: argparse.Namespace) -> str:
     if args.compare:
         return comparison(several)
     return "\n".join(report(figures) for figures in several).rstrip("\n")
-
-
-def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written ({error.strerror})", where="--html") from error
-    print(f"wrote {path}", file=sys.stderr)

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..common.storage.files import require_free
+from ..common.storage.files import replace_file, require_file
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -44,9 +44,10 @@ def run(args: argparse.Namespace) -> int:
     runs = [read_run(path, name) for path, name in zip(args.runs, names, strict=True)]
     contents = _contents(args, runs)
     for path, flag in contents:
-        require_free(path, overwrite=args.overwrite, flag=flag)
-    for (path, flag), content in contents.items():
-        _write(path, content, flag)
+        require_file(path, overwrite=args.overwrite, flag=flag)
+    for (path, _), content in contents.items():
+        # A run may be called by a file's name that is no UTF-8.
+        replace_file(path, content.encode(errors="replace"))
         print(f"wrote {path}")
     return 0
 
@@ -76,14 +77,3 @@ def _names(paths: list[Path]) -> list[str]:
         if len(set(names)) == len(set(parts)):
             return names
     return [str(path) for path in paths]
-
-
-def _write(path: Path, content: str, flag: str) -> None:
-    from ..common.storage.files import replace_file
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A run may be called by a file's name that is no UTF-8.
-        replace_file(path, content.encode(errors="replace"))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written ({error.strerror})", where=flag) from error

@@ -224,7 +224,7 @@ def test_the_command_compares_all_views(prefix, capsys):
         (["--document", "15"], "--document: there is no document 15"),
         (["--document", "-1"], "--document: there is no document -1"),
         (["--pieces", "0"], "--pieces"),
-        (["--compressor", "gzip", "--pieces", "1", "--html", "/no/such/folder/x.html"], "--html"),
+        (["--compressor", "gzip", "--pieces", "1", "--html", f"{__file__}/x.html"], "--html: "),
     ],
 )
 def test_mistakes_are_named(prefix, capsys, argv, message):
