@@ -52,9 +52,9 @@ class Run:
         The training dataset that this process built (ours, or a blend of ours); None on ranks that read no data.
     report
         The measures for the log, once there are any.
-    introduced, datasets_swapped, checked, measured
-        Whether the log has been told of the run, whether Megatron came past the dataset's hook, whether all of this was
-        checked at the first step, and whether that step was measured.
+    introduced, datasets_swapped, checked
+        Whether the log has been told of the run, whether Megatron came past the dataset's hook, and whether all of this
+        was checked at the first step.
     """
 
     args: argparse.Namespace
@@ -67,7 +67,6 @@ class Run:
     introduced: bool = False
     datasets_swapped: bool = False
     checked: bool = False
-    measured: bool = False
     _views: dict[str, PreparedViews] = field(default_factory=dict)
 
     @cached_property

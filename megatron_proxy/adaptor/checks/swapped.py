@@ -32,16 +32,14 @@ def check_once(current: Run, model: Any) -> None:
     current.checked = True
 
 
-def check_measured_once(current: Run, meter: Meter) -> None:
-    """Check after the first forward pass that the last pipeline stage saw labels.
+def check_measured(meter: Meter) -> None:
+    """Check after a forward pass that the last pipeline stage saw labels.
 
     Raises
     ------
     UnsupportedError
         If there would never be any bits per byte.
     """
-    if current.measured:
-        return
     from megatron.core import mpu
 
     if mpu.is_pipeline_last_stage(ignore_virtual=True) and not meter.measured:
@@ -50,7 +48,6 @@ def check_measured_once(current: Run, meter: Meter) -> None:
             where="--proxy-compression",
             fix="call the model with its labels in forward_step, as Megatron's own pretraining scripts do",
         )
-    current.measured = True
 
 
 def _require(swapped: bool, what: str, where: str) -> None:

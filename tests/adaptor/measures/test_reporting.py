@@ -106,7 +106,7 @@ def megatron(monkeypatch):
     monkeypatch.setattr(global_vars, "_GLOBAL_ARGS", args)
     monkeypatch.setattr(swapped, "check_once", lambda *_: None)
     monkeypatch.setattr(losses, "over_ranks", lambda sums: sums.clone())
-    monkeypatch.setattr(swapped, "check_measured_once", lambda *_: None)
+    monkeypatch.setattr(swapped, "check_measured", lambda *_: None)
     monkeypatch.setattr(bytes_seen, "for_last_rank", lambda seen, samples: DOUBLE([samples * 10, samples * 30]))
     monkeypatch.setattr(bytes_seen, "is_last_rank", lambda: True)
     # Without the stand-in for a GPU there is no device "cuda" here.
