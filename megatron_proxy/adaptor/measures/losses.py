@@ -108,10 +108,7 @@ class Sums:
         self._source_bytes = source_bytes
         self._waiting: list[MicroBatch] = []
         self._labels = 0
-        self._done = self._zeros()
-
-    def _zeros(self) -> Tensor:
-        return torch.zeros(4, dtype=torch.float64, device=self._source_bytes.device)
+        self._done = torch.zeros(4, dtype=torch.float64, device=source_bytes.device)
 
     def add(self, batches: Iterable[MicroBatch]) -> None:
         """Micro-batches that count; the ranks of a context-parallel group add the same number of labels."""
@@ -124,13 +121,8 @@ class Sums:
     def take(self) -> Tensor:
         """The sums of all that was added, float64, shape (4,), once."""
         self._sum()
-        taken, self._done = self._done, self._zeros()
+        taken, self._done = self._done, torch.zeros_like(self._done)
         return taken
-
-    def drop(self) -> None:
-        """Forget what was added."""
-        self._waiting, self._labels = [], 0
-        self._done = self._zeros()
 
     def _sum(self) -> None:
         if self._waiting:

@@ -71,15 +71,15 @@ class Report:
     """The measures of one run in one process."""
 
     def __init__(self, current: Run) -> None:
-        source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
-        self.meter = losses.Meter(source_bytes, current.args.seq_length)
+        self._source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
+        self.meter = losses.Meter(self._source_bytes, current.args.seq_length)
         self.suffix = ""
         self.metrics = Metrics(current)
         self.validation: Validation | None = None
         self.line: Line | None = None
         self._run = current
         self._bytes_seen = bytes_seen.BytesSeen(current.training)
-        self._sums = losses.Sums(source_bytes)
+        self._sums = losses.Sums(self._source_bytes)
         # Since the last writing to TensorBoard or W&B, and since the last line.
         self._since = torch.zeros(2, 4, dtype=torch.float64, device="cuda")
 
@@ -94,7 +94,7 @@ class Report:
         """
         args = self._run.args
         if first:
-            self._sums.drop()
+            self._sums = losses.Sums(self._source_bytes)
             self._since.zero_()
         batches = self.meter.take_pass()
         if not skipped:
