@@ -25,21 +25,15 @@ def use_compiled_helpers() -> None:
     try:
         importlib.import_module(NAME)
     except ImportError:
-        if not _borrow():
+        import megatron
+
+        # It may lie in another portion of the namespace package.
+        spec = PathFinder.find_spec(NAME, [str(Path(portion, "core", "datasets")) for portion in megatron.__path__])
+        if spec is None or spec.loader is None:
             return
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[NAME] = module
     from megatron.core.datasets import utils
 
     utils.compile_helpers = lambda: None
-
-
-def _borrow() -> bool:
-    """Load the helper of another portion of the namespace package ``megatron``."""
-    import megatron
-
-    spec = PathFinder.find_spec(NAME, [str(Path(portion, "core", "datasets")) for portion in megatron.__path__])
-    if spec is None or spec.loader is None:
-        return False
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    sys.modules[NAME] = module
-    return True

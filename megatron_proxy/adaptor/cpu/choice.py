@@ -33,25 +33,14 @@ def require_choice(environ: Mapping[str, str], argv: Sequence[str], root: Path =
         With this host and rank.
     """
     size = int(environ.get("WORLD_SIZE", "1"))
-    if size == 1 or _asked_for(environ, argv) or (_is_whole_here(environ, size) and not _has_devices(root)):
+    words = [part for word in argv for part in word.split("=", 1)]
+    asked_for = environ.get(VARIABLE) == "1" or (_BACKEND, "gloo") in pairwise(words)
+    # The launcher has started all processes on this machine; it may have a GPU that this one does not see.
+    all_here = environ.get("LOCAL_WORLD_SIZE") == str(size)
+    if size == 1 or asked_for or (all_here and not any(any(root.glob(pattern)) for pattern in _DEVICES)):
         return
     raise ConfigurationError(
         f"rank {environ.get('RANK', '?')} of {size} on {socket.gethostname()} sees no GPU, and the other ranks may "
         "have one",
         fix=f"mend this node, or leave it out; to train on CPUs, set {VARIABLE}=1 for all ranks",
     )
-
-
-def _asked_for(environ: Mapping[str, str], argv: Sequence[str]) -> bool:
-    words = [part for word in argv for part in word.split("=", 1)]
-    return environ.get(VARIABLE) == "1" or (_BACKEND, "gloo") in pairwise(words)
-
-
-def _is_whole_here(environ: Mapping[str, str], size: int) -> bool:
-    """Whether the launcher has started all processes of the job on this machine."""
-    return environ.get("LOCAL_WORLD_SIZE") == str(size)
-
-
-def _has_devices(root: Path) -> bool:
-    """Whether this machine has a GPU, whatever this process sees of it."""
-    return any(any(root.glob(pattern)) for pattern in _DEVICES)
