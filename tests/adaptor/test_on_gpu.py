@@ -209,10 +209,11 @@ def test_steps_between_two_log_lines(current):
             report.training_step(iteration, skipped=False, first=False)
         assert isinstance(wrapped.module, Model)
         assert losses._parameters(wrapped) == ["nats", "labels", "loss_mask"]
-        report.meter.begin_evaluation()
+        report.meter = report.new_meter()
         for at in (0, 4):
             forward_backward(report, [batch()], at=at)
-        assert report.meter.end_evaluation().device.type == "cuda"
+        report.meter.end_pass()
+        assert report.meter.sums.take().device.type == "cuda"
 
 
 def kernels_of_steps(current, micro_batches, steps, log_interval, monkeypatch):

@@ -133,7 +133,7 @@ class Sums:
 
 
 class Meter:
-    """The micro-batches of one process, from the forward pass to the log.
+    """The micro-batches of one process in training, or in one evaluation: from the forward pass to the sums.
 
     Parameters
     ----------
@@ -144,12 +144,10 @@ class Meter:
     """
 
     def __init__(self, source_bytes: Tensor, seq_length: int) -> None:
-        self._source_bytes = source_bytes
+        self.sums = Sums(source_bytes)
         self._seq_length = seq_length
         self._step: int | None = None
         self._pass: list[MicroBatch] = []
-        self._training_pass: list[MicroBatch] = []
-        self._evaluation: Sums | None = None
         self.measured = False
         """Whether there was a micro-batch at all."""
 
@@ -188,27 +186,14 @@ class Meter:
 
     def begin_pass(self, step: int) -> None:
         """A forward pass over all micro-batches of a step begins: in place of an earlier one of the same step."""
-        if self._evaluation is not None and step != self._step:
-            self._evaluation.add(self._pass)
-        self._step, self._pass = step, []
+        self.end_pass(counts=step != self._step)
+        self._step = step
 
-    def take_pass(self) -> list[MicroBatch]:
-        """The micro-batches of the last pass of training, once."""
-        taken, self._pass = self._pass, []
-        return taken
-
-    def begin_evaluation(self) -> None:
-        """From here on passes are those of an evaluation."""
-        self._training_pass, self._pass = self._pass, []
-        self._evaluation = Sums(self._source_bytes)
-
-    def end_evaluation(self) -> Tensor:
-        """The sums since :meth:`begin_evaluation`: float64, shape (4,)."""
-        evaluation = self._evaluation
-        assert evaluation is not None  # noqa: S101  # an evaluation began
-        evaluation.add(self._pass)
-        self._pass, self._evaluation = self._training_pass, None
-        return evaluation.take()
+    def end_pass(self, counts: bool = True) -> None:
+        """Put what the last pass has measured, if it counts, to the sums."""
+        if counts:
+            self.sums.add(self._pass)
+        self._pass = []
 
 
 def _parameters(model: Any) -> list[str]:

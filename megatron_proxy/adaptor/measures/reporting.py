@@ -72,16 +72,19 @@ class Report:
 
     def __init__(self, current: Run) -> None:
         self._source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
-        self.meter = losses.Meter(self._source_bytes, current.args.seq_length)
+        self._run = current
+        self.meter = self.new_meter()
         self.suffix = ""
         self.metrics = Metrics(current)
         self.validation: Validation | None = None
         self.line: Line | None = None
-        self._run = current
         self._bytes_seen = bytes_seen.BytesSeen(current.training)
-        self._sums = losses.Sums(self._source_bytes)
         # Since the last writing to TensorBoard or W&B, and since the last line.
         self._since = torch.zeros(2, 4, dtype=torch.float64, device="cuda")
+
+    def new_meter(self) -> losses.Meter:
+        """A meter that has measured nothing yet."""
+        return losses.Meter(self._source_bytes, self._run.args.seq_length)
 
     def training_step(
         self, iteration: int, skipped: bool, first: bool, given: Callable[[], dict[str, float]] = dict
@@ -94,16 +97,14 @@ class Report:
         """
         args = self._run.args
         if first:
-            self._sums = losses.Sums(self._source_bytes)
+            self.meter.sums = losses.Sums(self._source_bytes)
             self._since.zero_()
-        batches = self.meter.take_pass()
-        if not skipped:
-            self._sums.add(batches)
+        self.meter.end_pass(counts=not skipped)
         # All ranks must agree on this: what follows are collectives.
         logs = first or iteration % args.log_interval == 0
         writes = _has_writers(args) and iteration % args.tensorboard_log_interval == 0
         if logs or writes:
-            self._since += self._sums.take()
+            self._since += self.meter.sums.take()
             self._log(iteration, logs, writes, given)
             if writes:
                 self._since[0].zero_()
@@ -224,13 +225,16 @@ def log_validation(evaluate_and_print_results: Callable[..., Any], current: Run,
 
 @run.hook
 def log_evaluation(evaluate: Callable[..., Any], current: Run, *args: Any, **kwargs: Any) -> Any:
-    """Megatron's ``evaluate``, whose sums are kept apart from training's and go to the validation in progress."""
+    """Megatron's ``evaluate``, which has a meter of its own; its sums go to the validation in progress."""
     report = _report(current)
-    report.meter.begin_evaluation()
+    training, report.meter = report.meter, report.new_meter()
+    report.meter.measured = training.measured
     try:
         totals, *rest = evaluate(*args, **kwargs)
+        report.meter.end_pass()
+        sums = report.meter.sums.take()
     finally:
-        sums = report.meter.end_evaluation()
+        report.meter = training
     if report.validation is not None:
         # On other pipeline stages Megatron has no losses at all; out of time it gives None.
         report.validation.add(losses.bits_per_byte(losses.over_ranks(sums)) if totals else {}, totals or {})

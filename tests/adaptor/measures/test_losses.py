@@ -109,9 +109,8 @@ def run(meter, batches, step=forward_step, at=0, model=None):
 
 
 def taken(meter):
-    sums = losses.Sums(SOURCE_BYTES)
-    sums.add(meter.take_pass())
-    return sums.take().tolist()
+    meter.end_pass()
+    return meter.sums.take().tolist()
 
 
 def test_a_meter_adds_micro_batches_up_and_leaves_the_report_alone():
@@ -138,23 +137,19 @@ def test_a_forward_pass_run_again_counts_once():
     assert taken(meter) == [3, 2, 21, 9]
 
 
-def test_an_evaluation_is_counted_by_itself_over_all_its_steps():
+def test_an_evaluation_is_counted_over_all_its_steps():
     meter = Meter(SOURCE_BYTES, 8)
-    run(meter, [(LABELS, NATS, MASK)])
-    meter.begin_evaluation()
     for step in range(3):
         run(meter, [(LABELS, NATS, MASK)], at=step)
-    assert meter.end_evaluation().tolist() == [9, 6, 63, 27]
-    assert taken(meter) == [3, 2, 21, 9]
+    assert taken(meter) == [9, 6, 63, 27]
 
 
 def test_a_step_of_an_evaluation_that_is_run_again_counts_once():
     meter = Meter(SOURCE_BYTES, 8)
-    meter.begin_evaluation()
     # As with --moe-expert-rank-capacity-factor, where too many tokens were dropped at the first try.
     for step, nats in ((0, 100 * NATS), (0, NATS), (4, NATS)):
         run(meter, [(LABELS, nats, MASK)], at=step)
-    assert meter.end_evaluation().tolist() == [6, 4, 42, 18]
+    assert taken(meter) == [6, 4, 42, 18]
 
 
 def test_windows_laid_end_to_end_are_parted():
@@ -178,14 +173,14 @@ def test_micro_batches_of_many_passes_are_summed_together(monkeypatch):
     windows, view_sums = [], losses.view_sums
     monkeypatch.setattr(losses, "_AT_ONCE", 3 * LABELS.numel())
     monkeypatch.setattr(losses, "view_sums", lambda *batch: (windows.append(len(batch[0])), view_sums(*batch))[1])
-    meter, sums = Meter(SOURCE_BYTES, 8), losses.Sums(SOURCE_BYTES)
+    meter = Meter(SOURCE_BYTES, 8)
     for masks in ([MASK, None], [MASK], [MASK, MASK]):
         run(meter, [(LABELS, NATS, mask) for mask in masks], without_mask)
-        sums.add(meter.take_pass())
+        meter.end_pass()
     assert windows == [6]
-    assert sums.take().tolist() == [15, 10, 105, 45]
+    assert meter.sums.take().tolist() == [15, 10, 105, 45]
     assert windows == [6, 4]
-    assert sums.take().tolist() == [0, 0, 0, 0]
+    assert meter.sums.take().tolist() == [0, 0, 0, 0]
 
 
 def without_mask(data_iterator, model):
