@@ -277,7 +277,7 @@ def test_only_the_rank_that_writes_waits_and_only_once(current, monkeypatch, ran
         assert gpu.collectives == collectives
     assert found == [(10,)] * waits
     assert [set(losses.KEYS) <= set(values) for values in written] == [True] * waits
-    assert bool(report.suffix) == bool(waits)
+    assert bool(report.line) == bool(waits)
 
 
 def test_a_copy_to_the_host_is_what_the_last_rank_waits_for(current):

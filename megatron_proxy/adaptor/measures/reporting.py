@@ -74,7 +74,6 @@ class Report:
         self._source_bytes = torch.tensor(current.source_bytes, dtype=torch.float64, device="cuda")
         self._run = current
         self.meter = self.new_meter()
-        self.suffix = ""
         self.metrics = Metrics(current)
         self.validation: Validation | None = None
         self.line: Line | None = None
@@ -112,7 +111,7 @@ class Report:
                 self._since[1].zero_()
 
     def _log(self, iteration: int, logs: bool, writes: bool, given: Callable[[], dict[str, float]]) -> None:
-        """Write to TensorBoard and W&B, make the line's suffix: on the last rank, which alone waits for the GPU."""
+        """Write to TensorBoard and W&B, make the line's part: on the last rank, which alone waits for the GPU."""
         samples = self._run.args.consumed_train_samples
         totals = losses.over_ranks(self._since)
         seen = bytes_seen.for_last_rank(self._bytes_seen, samples)
@@ -123,11 +122,13 @@ class Report:
         if writes:
             _write(losses.bits_per_byte(since_write) | progressed, iteration, samples)
         if logs:
-            ours = losses.bits_per_byte(since_line) | progressed
-            mode = self._run.settings.setting(samples).mode.value
-            self.suffix = _suffix(ours, mode)
             # Asking for Megatron's figures waits for the GPU once more.
-            self.line = Line(iteration, mode, given(), ours) if self.metrics.wanted else None
+            self.line = Line(
+                iteration,
+                self._run.settings.setting(samples).mode.value,
+                given() if self.metrics.wanted else {},
+                losses.bits_per_byte(since_line) | progressed,
+            )
 
     def _progress(self, samples: int, raw: int, compressed: int) -> dict[str, float]:
         """Rate in force and bytes seen."""
@@ -146,7 +147,7 @@ def _has_writers(args: argparse.Namespace) -> bool:
     return bool(getattr(args, "tensorboard_dir", None) or getattr(args, "wandb_project", None))
 
 
-def _suffix(values: dict[str, float], mode: str) -> str:
+def _suffix(values: Mapping[str, float], mode: str) -> str:
     fields = [f" {key}: {_format(value)} |" for key, value in values.items()]
     return "".join([*fields, f" mode: {mode} |"])
 
@@ -209,7 +210,7 @@ def log_training(training_log: Callable[..., Any], current: Run, *args: Any, **k
     try:
         return training_log(*args, **kwargs)
     finally:
-        report.suffix, report.line = "", None
+        report.line = None
 
 
 @run.hook
@@ -257,9 +258,9 @@ def _measures(report: Report, message: str) -> str:
         if report.metrics.wanted and bytes_seen.is_last_rank():
             report.metrics.validation(report.validation.iteration, message, report.validation.figures())
         return report.validation.fields()
-    if " iteration " not in message:
+    line = report.line
+    if line is None or " iteration " not in message:
         return ""
-    if report.line is not None:
-        report.metrics.training(report.line, message)
-    taken, report.suffix, report.line = report.suffix, "", None
-    return taken
+    report.metrics.training(line, message)
+    report.line = None
+    return _suffix(line.ours, line.mode)
