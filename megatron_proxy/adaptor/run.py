@@ -40,18 +40,12 @@ class Run:
     ----------
     args
         Megatron's arguments; their identity tells one run in a process from the next.
-    settings
-        What the flags ask for.
     prepared
         The prefixes of all splits, each once, in order of appearance.
-    tokenizer
-        The tokenizer that Megatron was given.
     source_bytes
         float64, shape (ids,): source bytes that each id stands for.
     training
         The training dataset that this process built (ours, or a blend of ours); None on ranks that read no data.
-    report
-        The measures for the log, once there are any.
     introduced, datasets_swapped, checked
         Whether the log has been told of the run, whether Megatron came past the dataset's hook, and whether all of this
         was checked at the first step.
@@ -151,7 +145,6 @@ def _start(args: argparse.Namespace) -> Run:
     if settings.format_embedding:
         support.check_format_embedding(args, settings.sentinels)
     prefixes = blends.prefixes(args)
-    blends.check_full_validation(args)
     # The first rank reads data in every run: it looks for all.
     opened = prepared.open_all(prefixes, settings.compressor, check_views=args.rank == 0)
     prepared.check_modes(opened, settings.schedule.modes)

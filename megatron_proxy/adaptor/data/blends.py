@@ -26,6 +26,8 @@ def prefixes(args: argparse.Namespace) -> list[str]:
     ConfigurationError
         No prefix at all, a file of prefixes that cannot be read or lacks a part, a list that is empty or gives weights
         to some only, no data to train on, a prefix named twice in one blend, or one whose weight is not above 0.
+    UnsupportedError
+        ``--full-validation`` with one validation set, or with a test set.
     """
     from megatron.training.utils import get_blend_and_blend_per_split
 
@@ -45,6 +47,10 @@ def prefixes(args: argparse.Namespace) -> list[str]:
         raise ConfigurationError(
             "no data is given", where="--data-path", fix="give the prefix of a prepared dataset: --data-path PREFIX"
         )
+    if getattr(args, "full_validation", False):
+        # Without --split Megatron takes 969,30,1.
+        tested = per_split[2] is not None if per_split else _share(args.split or "969,30,1", 2) > 0
+        _check_full_validation(args, tested)
     return every
 
 
@@ -88,27 +94,14 @@ def _read(path: str, flag: str, parse: Callable[[str], Any]) -> Any:
         raise ConfigurationError(f"{path!r} cannot be read ({reason})", where=flag) from error
 
 
-def check_full_validation(args: argparse.Namespace) -> None:
-    """Refuse what Megatron trains with, to end in a TypeError at the first evaluation, or at the last.
-
-    Raises
-    ------
-    UnsupportedError
-        ``--full-validation`` with one validation set, or with a test set.
-    """
-    from megatron.training.utils import get_blend_and_blend_per_split
-
-    if not getattr(args, "full_validation", False):
-        return
+def _check_full_validation(args: argparse.Namespace, tested: bool) -> None:
+    """Megatron would train with these, to end in a TypeError at the first evaluation, or at the last."""
     if not getattr(args, "multiple_validation_sets", False):
         raise UnsupportedError(
             "Megatron does not evaluate one set in full",
             where="--full-validation",
             fix="give --multiple-validation-sets as well, also for one set",
         )
-    _, per_split = get_blend_and_blend_per_split(args)
-    # Without --split Megatron takes 969,30,1.
-    tested = per_split[2] is not None if per_split else _share(args.split or "969,30,1", 2) > 0
     if tested:
         raise UnsupportedError(
             "Megatron does not evaluate a test set after sets of validation",

@@ -101,14 +101,14 @@ def test_lists_on_the_command_line():
 def test_full_validation(flags, message):
     args = megatron_args.parse(flags)
     if message is None:
-        blends.check_full_validation(args)
+        blends.prefixes(args)
     else:
         with pytest.raises(UnsupportedError, match=f"^--full-validation: {message}"):
-            blends.check_full_validation(args)
+            blends.prefixes(args)
 
 
 def test_without_split_megatron_tests_on_a_part():
     args = megatron_args.parse("--data-path a --full-validation --multiple-validation-sets")
     args.split = None
     with pytest.raises(UnsupportedError, match="test set"):
-        blends.check_full_validation(args)
+        blends.prefixes(args)
