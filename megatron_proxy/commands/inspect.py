@@ -14,15 +14,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..common import readable_json
 from ..common.storage.files import require_file
 from ..data.dataset import manifest
 from ..data.dataset.layout import Layout
 from ..errors import ConfigurationError
-from ..tools.inspection import Figures, inspect
+from ..tools.inspection import inspect
 from ..tools.inspection.page import page
 from ..tools.inspection.stability import PIECES
 from ..tools.inspection.text import comparison, report
+from . import _answer
 from ._flags import split_names
 
 
@@ -65,13 +65,10 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         args.html.write_text(page(args.prefix, several), encoding="utf-8")
         print(f"wrote {args.html}", file=sys.stderr)
-    print(_shown(several, args))
-    return 0
-
-
-def _shown(several: list[Figures], args: argparse.Namespace) -> str:
     if args.json:
-        return readable_json.text([figures.to_json() for figures in several], indent=2, encoding=sys.stdout.encoding)
-    if args.compare:
-        return comparison(several)
-    return "\n".join(report(figures) for figures in several).rstrip("\n")
+        _answer.show([figures.to_json() for figures in several])
+    elif args.compare:
+        print(comparison(several))
+    else:
+        print("\n".join(report(figures) for figures in several).rstrip("\n"))
+    return 0
