@@ -149,7 +149,8 @@ def _start(args: argparse.Namespace) -> Run:
     opened = prepared.open_all(prefixes, settings.compressor, check_views=args.rank == 0)
     prepared.check_modes(opened, settings.schedule.modes)
     fingerprints = [one.compressed.fingerprint for one in opened]
-    tokenizer = ProxyTokenizer(settings.compressor, prepared.vocabulary(opened), fingerprints)
+    # That all have the vocabulary of the first was checked when they were opened.
+    tokenizer = ProxyTokenizer(settings.compressor, opened[0].compressed.vocabulary, fingerprints)
     resume.remember(args, settings, tokenizer.fingerprints)
     resume.look_ahead(args)
     return Run(args, settings, opened, tokenizer, prepared.source_bytes(opened))

@@ -73,7 +73,7 @@ def next_command(megatron_lm: Path | None, prefix: str | None, compressor: str |
     """The command that comes next for this user, as a shell takes it."""
     from . import patching
 
-    if megatron_lm is not None and not _is_patched(megatron_lm):
+    if megatron_lm is not None and not _complete(_scripts(megatron_lm)):
         return shlex.join(["megatron-proxy", "patch", str(megatron_lm)])
     if prefix is None or compressor is None:
         path = shlex.quote(prefix or "data/corpus")
@@ -219,10 +219,6 @@ def _scripts(megatron_lm: Path) -> Iterator[Finding]:
                 yield Finding(Status.FAIL, script.name, "not patched", f"megatron-proxy patch {megatron_lm}")
     except ProxyError as error:
         yield _failure("Megatron-LM", error)
-
-
-def _is_patched(megatron_lm: Path) -> bool:
-    return all(finding.status is Status.OK for finding in _scripts(megatron_lm))
 
 
 def _dataset(prefix: str) -> Iterator[Finding]:

@@ -24,7 +24,6 @@ from ...data.sampling.plan import DocumentSizes
 from ...data.sampling.schedule import Mode
 from ...data.sampling.spans import SpanReader, Spans, SpanTable
 from ...errors import ConfigurationError, DatasetError, UnsupportedError
-from ...vocab import Vocabulary
 
 _VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", ".idx")
 
@@ -194,11 +193,6 @@ def check_modes(prepared: Sequence[Prepared], modes: Iterable[Mode]) -> None:
             )
 
 
-def vocabulary(prepared: Sequence[Prepared]) -> Vocabulary:
-    """The ids of the run (those of the first prefix: :func:`open_all` has checked that all agree)."""
-    return prepared[0].compressed.vocabulary
-
-
 def source_bytes(prepared: Sequence[Prepared]) -> NDArray[np.float64]:
     """Source bytes that each id stands for, for the BPB of the compressed view.
 
@@ -219,4 +213,4 @@ def source_bytes(prepared: Sequence[Prepared]) -> NDArray[np.float64]:
     raw = sum(one.manifest.raw.units for one in prepared)
     codes = sum(one.compressed.view.units for one in prepared)
     mean = (raw - literals) / max(1, codes - literals)
-    return vocab.bytes_per_id(vocabulary(prepared), first, mean=mean).astype(np.float64)
+    return vocab.bytes_per_id(prepared[0].compressed.vocabulary, first, mean=mean).astype(np.float64)

@@ -92,4 +92,4 @@ def _stretch(pair: Pair, number: int, figures: Figures, content: str) -> str:
 
 def _visible(data: bytes) -> str:
     """Text as it stands, with a mark at line ends; other control characters and stray bytes escaped."""
-    return "\n".join(readable(line) for line in data.split(b"\n")).replace("\n", "⏎\n")
+    return "⏎\n".join(map(readable, data.split(b"\n")))

@@ -50,11 +50,6 @@ def readable(data: bytes) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def quoted(data: bytes) -> str:
-    """Bytes on one line, between quotation marks that show blanks at either end."""
-    return f'"{readable(data)}"'
-
-
 def report(figures: Figures) -> str:
     """Everything about one view."""
     width = max(len(label) for label, _ in ROWS)
@@ -85,9 +80,10 @@ def _lengths(figures: Figures) -> list[str]:
 
 def _frequent(figures: Figures) -> list[str]:
     total = figures.frequencies.codes
+    # Quotation marks show blanks at either end.
     return [
         f"    {code_name(entry.code, figures.literals):>9}  {percent(entry.count / total):>7}  "
-        f"{'' if entry.bytes is None else quoted(entry.bytes)}"
+        f"{'' if entry.bytes is None else f'"{readable(entry.bytes)}"'}"
         for entry in figures.frequencies.most
     ]
 
