@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -54,15 +55,15 @@ def find(path: Path) -> Files:
         )
     files = Files()
     if path.is_file():
-        if records := _records(path):
-            files.records[str(path)] = records
-            return files
-        lines = _text(path)
-        if lines is None:
-            raise ConfigurationError(
-                "is no text, so no training log", where=str(path), fix="name what the training script printed"
-            )
-        files.logs[str(path)] = lines
+        if path.suffix == ".jsonl":
+            _take_lines(path, files)
+        if not files.records:
+            lines = _text(path)
+            if lines is None:
+                raise ConfigurationError(
+                    "is no text, so no training log", where=str(path), fix="name what the training script printed"
+                )
+            files.logs[str(path)] = lines
         return files
     for found in _walk(path, _DEPTH):
         _take(found, files)
@@ -89,21 +90,23 @@ def _take(path: Path, files: Files) -> None:
         if isinstance(content, dict) and "bpb" in content and "view" in content:
             files.evaluations.append(content)
     elif path.suffix == ".jsonl":
-        if records := _records(path):
-            files.records[str(path)] = records
-        files.generations += _generations(path)
+        _take_lines(path, files)
 
 
-def _records(path: Path) -> list[dict[str, Any]]:
-    """The records of a run; of a file that does not begin with one, nothing."""
-    if path.suffix != ".jsonl":
-        return []
+def _take_lines(path: Path, files: Files) -> None:
+    """Add records of a run, or generations; of a file of other lines (a corpus) only the first is looked at."""
     with path.open("rb") as file:
-        if not is_record(_json(file.readline())):
-            return []
-        file.seek(0)
-        # What a killed run left of a line is none.
-        return [content for line in file if is_record(content := _json(line))]
+        contents = map(_json, file)
+        first: Any = next(contents, None)
+        if is_record(first):
+            # What a killed run left of a line is none.
+            files.records[str(path)] = [first, *filter(is_record, contents)]
+        else:
+            files.generations += itertools.takewhile(_is_generation, itertools.chain([first], contents))
+
+
+def _is_generation(content: Any) -> bool:
+    return isinstance(content, dict) and {"prompt", "completion"} <= content.keys()
 
 
 def _text(path: Path) -> list[str] | None:
@@ -117,16 +120,6 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"cannot be read ({error.strerror})", where=str(path)) from error
-
-
-def _generations(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file of generations; of a file of other lines (a corpus) only the first is looked at."""
-    with path.open("rb") as file:
-        for line in file:
-            content = _json(line)
-            if not isinstance(content, dict) or not {"prompt", "completion"} <= content.keys():
-                return
-            yield content
 
 
 def _json(content: bytes) -> Any:
