@@ -104,7 +104,7 @@ def chart(runs: Sequence[Run], axis: str) -> Picture | None:
     rates = any(run.points("compressed rate", axis) for run in runs)
     if not shown and not rates:
         return None
-    x_axis = Axis(0.0, max(place for run in runs for _, place in run.places(axis)), False, _LEFT, _WIDTH - _RIGHT)
+    x_axis = Axis(0.0, max(place for run in runs for _, place in run.places[axis]), False, _LEFT, _WIDTH - _RIGHT)
     picture = Picture(_WIDTH, 0, f"Bits per source byte and compressed rate by {axis}")
     bottom = float(_TOP) - _GAP
     for view in shown:
@@ -148,7 +148,7 @@ def spread(places: Sequence[float], low: float, high: float, apart: float = _LAB
 
 def _bpb_axis(runs: Sequence[Run], view: str, axis: str, top: float) -> Axis:
     """A scale that leaves out the beginning of every run, if that lies higher than all the rest."""
-    end = max(place for run in runs for _, place in run.places(axis))
+    end = max(place for run in runs for _, place in run.places[axis])
     series = [run.points(f"{view} bpb", axis) for run in runs]
     series += [run.points(f"{view} bpb", axis, validation=True) for run in runs]
     late = [y for points in series for x, y in points if x >= _BEGINNING * end]
@@ -175,7 +175,7 @@ def _view(runs: Sequence[Run], view: str, axis: str, plot: Plot) -> Iterator[str
         marks = placed(run.points(f"{view} bpb", axis, validation=True))
         yield look.line(line, faint=bool(marks)) if line else ""
         yield from (look.mark(x, y) for x, y in marks[:: len(marks) // _MOST_MARKERS + 1])
-        if (evaluation := run.evaluations.get(view)) and (places := run.places(axis)):
+        if (evaluation := run.evaluations.get(view)) and (places := run.places[axis]):
             place = interpolated(places, evaluation.iteration)
             yield look.mark(*plot.at(place, evaluation.bpb), 6, hollow=True)
         if line or marks:
@@ -215,7 +215,7 @@ def _free(said: Sequence[_Said], mode: str, x: float, height: float) -> float | 
 
 def _modes(run: Run, axis: str, plot: Plot) -> Iterator[tuple[float, float, str]]:
     """Where each mode begins: at the first logged line that has it."""
-    at = dict(run.places(axis))
+    at = dict(run.places[axis])
     entries = [entry for entry in run.log.training if entry.mode and entry.iteration in at]
     for mode, group in itertools.groupby(entries, key=lambda entry: entry.mode):
         first = next(group)

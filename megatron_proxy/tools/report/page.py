@@ -97,7 +97,7 @@ def _generations(runs: Sequence[Run]) -> str:
 def _notes(runs: Sequence[Run]) -> str:
     lacking = "".join(f"<li>{escape(run.name)}: {escape('; '.join(run.lacks()))}.</li>" for run in runs if run.lacks())
     computed = [run.name for run in runs if flops.per_token(run.settings) is not None]
-    printed = [run.name for run in runs if run.name not in computed and run.places("FLOPs")]
+    printed = [run.name for run in runs if run.name not in computed and run.places["FLOPs"]]
     sources = [
         f"<li>FLOPs of {escape(', '.join(computed))}: {escape(flops.FORMULA)}.</li>" if computed else "",
         f"<li>FLOPs of {escape(', '.join(printed))}: {flops.PRINTED}.</li>" if printed else "",

@@ -68,6 +68,7 @@ class Run:
     generations: Sequence[Generation] = ()
     began: str | None = None
     ended: str | None = None
+    _points: dict[tuple[str, str, bool], list[tuple[float, float]]] = field(default_factory=dict, init=False)
 
     @property
     def steps(self) -> int:
@@ -85,13 +86,12 @@ class Run:
         values = self.log.series(name, validation=validation)[1]
         return values[-1] if values else None
 
-    def places(self, axis: str) -> list[tuple[int, float]]:
-        """(iteration, place on the axis) of each training line, rising; empty where the log does not tell."""
-        return self._places[axis]
-
     @cached_property
-    def _places(self) -> dict[str, list[tuple[int, float]]]:
-        """By axis, found once: a page asks dozens of times, and logs have a hundred thousand lines."""
+    def places(self) -> dict[str, list[tuple[int, float]]]:
+        """By axis, (iteration, place on the axis) of each training line, rising; empty where the log does not tell.
+
+        Found once: a page asks dozens of times, and logs have a hundred thousand lines.
+        """
         lines = self.log.training
         steps = [(entry.iteration, float(entry.iteration)) for entry in lines]
         found = zip(AXES, (steps, _flops(lines, self.settings), _source_bytes(lines)), strict=True)
@@ -99,28 +99,22 @@ class Run:
 
     def points(self, name: str, axis: str, *, validation: bool = False) -> list[tuple[float, float]]:
         """A field against an axis; a training value is its interval's mean, placed at the interval's end."""
-        key = (name, axis, validation)
-        if key not in self._points:
-            self._points[key] = self._find_points(*key)
-        return self._points[key]
-
-    @cached_property
-    def _points(self) -> dict[tuple[str, str, bool], list[tuple[float, float]]]:
-        return {}
-
-    def _find_points(self, name: str, axis: str, validation: bool) -> list[tuple[float, float]]:
-        places = self.places(axis)
+        key, places = (name, axis, validation), self.places[axis]
         if not places:
             return []
-        there = dict(places)
-        series = zip(*self.log.series(name, validation=validation), strict=True)
-        finite = ((at, value) for at, value in series if abs(value) < MOST)
-        return [(there[at] if at in there else interpolated(places, at), value) for at, value in finite]
+        if key not in self._points:
+            there = dict(places)
+            series = zip(*self.log.series(name, validation=validation), strict=True)
+            finite = ((at, value) for at, value in series if abs(value) < MOST)
+            self._points[key] = [
+                (there[at] if at in there else interpolated(places, at), value) for at, value in finite
+            ]
+        return self._points[key]
 
     @property
     def flops(self) -> float | None:
         """FLOPs of the whole training."""
-        places = self.places("FLOPs")
+        places = self.places["FLOPs"]
         return places[-1][1] if places else None
 
     def lacks(self) -> list[str]:
@@ -132,9 +126,9 @@ class Run:
             found.append(f"no loss in {sum(lost.values()):,.0f} iterations: it was no number, first by {min(lost)}")
         if not any(self.log.series(f"{view} bpb")[0] for view in VIEWS):
             found.append("no BPB in the log: it is there when --proxy-compression is given")
-        if not self.places("FLOPs"):
+        if not self.places["FLOPs"]:
             found.append("no FLOPs: the log has neither the arguments of a dense GPT nor a throughput")
-        if not self.places("source bytes"):
+        if not self.places["source bytes"]:
             found.append("no source bytes in the log: they are there when --proxy-compression is given")
         if not self.log.validation:
             found.append("no validation in the log")

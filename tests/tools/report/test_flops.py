@@ -39,7 +39,7 @@ def test_of_other_models_the_printed_throughput_counts(tmp_path):
     head = HEAD.replace("num_experts ..................................... None", "num_experts ... 8")
     (tmp_path / "a.log").write_text("\n".join([head, line(10, 1000.0), line(20, 500.0)]))
     # 2 GPUs of 1e14 FLOP/s: ten iterations of a second, ten of half a second.
-    assert read_run(tmp_path).places("FLOPs") == [(10, 2e15), (20, 3e15)]
+    assert read_run(tmp_path).places["FLOPs"] == [(10, 2e15), (20, 3e15)]
 
 
 def test_as_megatron_counts():
