@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -35,13 +35,9 @@ def save_release(weights_for: Callable[[argparse.Namespace], Weights]) -> None:
 
     use_compiled_helpers()
     _initialize()
-
-    def provider(pre_process: bool = True, post_process: bool = True, **kwargs: Any) -> torch.nn.Module:
-        return build_gpt(get_args(), pre_process, post_process, **kwargs)
-
     in_files = FileBacked(Path(get_args().save).parent)
     with in_files:
-        model = get_model(provider, wrap_with_ddp=False)
+        model = get_model(partial(build_gpt, get_args()), wrap_with_ddp=False)
     weights = weights_for(get_args())
     for module in unwrap_model(model):
         fill(module, weights)
