@@ -47,15 +47,13 @@ class Beginning:
 
 @dataclass(frozen=True)
 class ViewEstimate:
-    """A compressed view of the first documents; ``learnt`` tells that its compressor has learnt from them."""
+    """A compressed view of the first documents."""
 
-    name: str
     vocabulary: Vocabulary
     codes: int
     source_bytes: int
     disk_bytes: int
     seconds: float
-    learnt: bool
 
 
 def estimate(job: Job, width: int) -> tuple[list[str], dict[str, Any]]:
@@ -147,13 +145,13 @@ def _of_dataset(
             tell(f"the {recipe.name} compressor takes long to learn: its view cannot be told before")
             continue
         per_byte = size / max(view.source_bytes, 1)
-        disk[view.name] = round(view.disk_bytes * per_byte)
+        disk[recipe.name] = round(view.disk_bytes * per_byte)
         seconds += view.seconds * per_byte
         codes, bytes_per_code = view.codes * per_byte * scale, view.source_bytes / max(view.codes, 1)
-        learnt = ", of a compressor that has learnt from these documents alone" * view.learnt
-        tell(f"about {codes:,.0f} codes in the {view.name} view, {bytes_per_code:.2f} bytes per code{learnt}")
-        tell(f"the {view.name} view has {rows(view.vocabulary, width)}")
-        views[view.name] = {
+        learnt = ", of a compressor that has learnt from these documents alone" * (recipe.made is None)
+        tell(f"about {codes:,.0f} codes in the {recipe.name} view, {bytes_per_code:.2f} bytes per code{learnt}")
+        tell(f"the {recipe.name} view has {rows(view.vocabulary, width)}")
+        views[recipe.name] = {
             "codes": round(codes),
             "symbols": view.vocabulary.num_symbols,
             "ids": view.vocabulary.size,
@@ -193,7 +191,7 @@ def _view(job: Job, recipe: Recipe, documents: Sequence[bytes], found: Beginning
         seconds = found.seconds * size / max(sum(map(len, documents)), 1)
     disk = sum(len(content) + _index_bytes(len(counts)) for content, counts in units)
     count = int(units[0][1].sum(dtype="int64"))
-    return ViewEstimate(recipe.name, compressor.vocabulary, count, size, disk, seconds, recipe.made is None)
+    return ViewEstimate(compressor.vocabulary, count, size, disk, seconds)
 
 
 def _index_bytes(sequences: int) -> int:
