@@ -57,12 +57,14 @@ def set_defaults(parser: argparse.ArgumentParser, flags: Iterable[str], argv: li
 
     A flag that the parser does not know is left out: releases of Megatron differ.
     """
-    given = {argument.partition("=")[0] for argument in argv}
+    actions = parser._option_string_actions
+    words = (argument.partition("=")[0] for argument in argv)
+    given = {actions[word].dest for word in words if word in actions}
     applied = []
     for flag in flags:
         option, _, text = flag.partition(" ")
-        action = parser._option_string_actions.get(option)
-        if action is None or _sets(parser, action.dest) & given:
+        action = actions.get(option)
+        if action is None or action.dest in given:
             continue
         convert = action.type if callable(action.type) else str
         value = action.const if action.nargs == 0 else convert(text)
@@ -70,11 +72,6 @@ def set_defaults(parser: argparse.ArgumentParser, flags: Iterable[str], argv: li
             parser.set_defaults(**{action.dest: value})
             applied.append(flag)
     return applied
-
-
-def _sets(parser: argparse.ArgumentParser, destination: str) -> set[str]:
-    """All option strings that write to ``destination``."""
-    return {option for option, action in parser._option_string_actions.items() if action.dest == destination}
 
 
 def _tell_once(applied: list[str]) -> None:
