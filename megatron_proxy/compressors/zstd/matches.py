@@ -29,7 +29,7 @@ from ...errors import CompressorError
 from ..segments.segmenter import Segmenter
 from ..words import PADDING, same, words_of
 from .phrases import find_phrase, slots_for
-from .sequences import new_state, read_matches, segment_matches
+from .sequences import read_matches, segment_matches
 from .suffixes import buckets, find, suffix_array
 from .tables import reader_for
 
@@ -130,8 +130,8 @@ class MatchForm:
         # A little more than one code per byte: see _name_segment.
         codes = np.empty(int(ends[-1]) + _WRITTEN_AT_ONCE, dtype=dtype)
         code_ends = np.empty(len(ends), dtype=np.int64)
-        state = new_state(self._reader)
-        count = _encode(frames, words_of(frames), text, words_of(text), ends, state, self._names, codes, code_ends)
+        reader = self._reader.copy()
+        count = _encode(frames, words_of(frames), text, words_of(text), ends, reader, self._names, codes, code_ends)
         if count < 0:
             raise CompressorError(_UNREADABLE)
         return codes[:count].copy(), code_ends
@@ -139,7 +139,7 @@ class MatchForm:
     def matches(self, frames: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int64]:
         """The matches in the segments: int64, shape (matches, 3): begin, end, offset."""
         found = np.empty((int(ends[-1]) // 3 + 1, 3), dtype=np.int64)
-        count = read_matches(frames, words_of(frames), ends, self._reader, found)
+        count = read_matches(frames, words_of(frames), ends, self._reader.copy(), found)
         if count < 0:
             raise CompressorError(_UNREADABLE)
         return found[:count]
@@ -219,7 +219,7 @@ def _encode(
     text: NDArray[np.uint8],
     words: NDArray[np.int64],
     ends: NDArray[np.int64],
-    state: Any,
+    reader: Any,
     names: Any,
     codes: NDArray[Any],
     code_ends: NDArray[np.int64],
@@ -232,7 +232,7 @@ def _encode(
     at = count = start = np.int64(0)
     for segment in range(len(ends)):
         end = ends[segment]
-        matches, at = segment_matches(frames, frame_words, at, start, end, state, found, np.int64(0))
+        matches, at = segment_matches(frames, frame_words, at, start, end, reader, found, np.int64(0))
         if matches < 0:
             return np.int64(-1)
         count = _name_segment(text, words, start, end, found, matches, names, codes, count)

@@ -8,40 +8,13 @@ Frames end with padding, so that they can be read by words: see ``compressors.wo
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...common.jit import jit, jit_borrowing
-from .tables import MOST_STATES, OWN, BlockReader, build_constant, read_table
-
-
-class _State(NamedTuple):
-    """What one block hands to the next.
-
-    Parameters
-    ----------
-    reader
-        The tables, with room for a block's own; not shared with other threads.
-    rows
-        int64, shape (3,): where the table in force begins, by kind.
-    offsets
-        int64, shape (3,): the last three offsets.
-    """
-
-    reader: BlockReader
-    rows: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-
-
-@jit
-def new_state(reader: Any) -> Any:
-    """What :func:`segment_matches` works in: one per thread, as it is written to."""
-    own = BlockReader(
-        reader.tables.copy(), reader.logs.copy(), reader.offsets, reader.baselines, reader.limits, reader.shares.copy()
-    )
-    return _State(own, np.empty(3, dtype=np.int64), np.empty(3, dtype=np.int64))
+from .tables import MOST_STATES, OWN, build_constant, read_table
 
 
 @jit
@@ -90,7 +63,7 @@ def _matches_of_block(
     at: Any,
     end: Any,
     place: Any,
-    state: Any,
+    reader: Any,
     found: NDArray[np.int64],
     first: Any,
 ) -> tuple[Any, Any]:
@@ -108,12 +81,12 @@ def _matches_of_block(
         return count, place + left
     if first + count > len(found):
         return np.int64(-1), place
-    at = _read_tables(data, at, state)
+    at = _read_tables(data, at, reader)
     # The stream ends before the highest bit that is set.
     bit = (end - at) * 8 - 1
     while (data[end - 1] >> (bit & 7)) & 1 == 0:
         bit -= 1
-    return count, _read_sequences(words, at, bit, place, left, state, found, first, first + count)
+    return count, _read_sequences(words, at, bit, place, left, reader, found, first, first + count)
 
 
 @jit_borrowing
@@ -123,7 +96,7 @@ def _read_sequences(
     bit: Any,
     place: Any,
     left: Any,
-    state: Any,
+    reader: Any,
     found: NDArray[np.int64],
     first: Any,
     last: Any,
@@ -132,20 +105,20 @@ def _read_sequences(
 
     ``left`` is the number of the block's literals. Returns where its text ends.
     """
-    tables, logs = state.reader.tables, state.reader.logs
-    offsets = state.offsets
+    tables, logs = reader.tables, reader.logs
+    offsets = reader.offsets
     latest, second, third = offsets[0], offsets[1], offsets[2]
     word, under = _word(words, at, bit)
     start = under
-    log = logs[state.rows[0] // MOST_STATES]
+    log = logs[reader.rows[0] // MOST_STATES]
     under -= log
-    literal = tables[np.uint64(state.rows[0] + _bits(word, under, log))]
-    log = logs[state.rows[1] // MOST_STATES]
+    literal = tables[np.uint64(reader.rows[0] + _bits(word, under, log))]
+    log = logs[reader.rows[1] // MOST_STATES]
     under -= log
-    distance = tables[np.uint64(state.rows[1] + _bits(word, under, log))]
-    log = logs[state.rows[2] // MOST_STATES]
+    distance = tables[np.uint64(reader.rows[1] + _bits(word, under, log))]
+    log = logs[reader.rows[2] // MOST_STATES]
     under -= log
-    match = tables[np.uint64(state.rows[2] + _bits(word, under, log))]
+    match = tables[np.uint64(reader.rows[2] + _bits(word, under, log))]
     bit -= start - under
     for number in range(first, last):
         # One word holds the extra bits of all three, and most often the bits of the next states too.
@@ -193,7 +166,7 @@ def _read_sequences(
 
 
 @jit_borrowing
-def _read_tables(data: NDArray[np.uint8], at: Any, state: Any) -> Any:
+def _read_tables(data: NDArray[np.uint8], at: Any, reader: Any) -> Any:
     """Bring the tables up to date by the modes at ``at``; returns where the bitstream begins (3.1.1.3.2.1)."""
     modes = data[at]
     at += 1
@@ -201,12 +174,12 @@ def _read_tables(data: NDArray[np.uint8], at: Any, state: Any) -> Any:
         mode = (modes >> (6 - 2 * kind)) & 3
         if mode == 3:
             continue
-        state.rows[kind] = (3 * (1 if mode == 0 else OWN) + kind) * MOST_STATES
+        reader.rows[kind] = (3 * (1 if mode == 0 else OWN) + kind) * MOST_STATES
         if mode == 1:
-            build_constant(data[at], OWN, kind, state.reader)
+            build_constant(data[at], OWN, kind, reader)
             at += 1
         elif mode == 2:
-            at = read_table(data, at, OWN, kind, state.reader)
+            at = read_table(data, at, OWN, kind, reader)
     return at
 
 
@@ -217,7 +190,7 @@ def segment_matches(
     at: Any,
     place: Any,
     end: Any,
-    state: Any,
+    reader: Any,
     found: NDArray[np.int64],
     first: Any,
 ) -> tuple[Any, Any]:
@@ -229,8 +202,8 @@ def segment_matches(
         Frames with headers of two bytes, one after the other, and padding, and their words (``compressors.words``).
     at, place, end
         Where the frame begins, and where the segment begins and ends in the text.
-    state
-        From :func:`new_state`.
+    reader
+        This thread's own.
     found
         int64, shape (matches, 3), with room for one match per three bytes: where the match begins and ends in the
         text, and its offset.
@@ -242,8 +215,8 @@ def segment_matches(
     The number of matches, or -1 if the frame is not of a segment that ends there; and where the next frame begins.
     """
     for kind in range(3):
-        state.rows[kind] = kind * MOST_STATES
-        state.offsets[kind] = state.reader.offsets[kind]
+        reader.rows[kind] = kind * MOST_STATES
+        reader.offsets[kind] = reader.first[kind]
     at += 2
     count = np.int64(0)
     last = False
@@ -253,7 +226,7 @@ def segment_matches(
         kind, size = (header >> 1) & 3, header >> 3
         at += 3
         if kind == 2:
-            matches, place = _matches_of_block(frames, words, at, at + size, place, state, found, first + count)
+            matches, place = _matches_of_block(frames, words, at, at + size, place, reader, found, first + count)
             if matches < 0:
                 return np.int64(-1), at
             count += matches
@@ -275,10 +248,9 @@ def read_matches(
 
     ``ends`` are where the segments end in the text.
     """
-    state = new_state(reader)
     at = count = place = np.int64(0)
     for end in ends:
-        matches, at = segment_matches(frames, words, at, place, end, state, found, count)
+        matches, at = segment_matches(frames, words, at, place, end, reader, found, count)
         if matches < 0:
             return matches
         count += matches

@@ -53,7 +53,7 @@ _NUM_CODES: Final = np.array([len(_LITERALS), len(_OFFSETS), len(_MATCHES)], dty
 
 
 class BlockReader(NamedTuple):
-    """What reading blocks takes.
+    """What reading blocks takes, and what one block hands to the next.
 
     Parameters
     ----------
@@ -61,22 +61,26 @@ class BlockReader(NamedTuple):
         int64, shape (9 * MOST_STATES,): entries by owner (the dictionary, the format, the block), kind, and state.
     logs
         int64, shape (9,): log2 of the number of states, by owner and kind.
-    offsets
+    first
         int64, shape (3,): the three offsets that a frame begins with.
-    baselines
-        int64, shape (3, 64): what each code of each kind stands for, as in an entry.
-    limits
-        int64, shape (3,): how many codes there are of each kind.
+    offsets
+        int64, shape (3,): the last three offsets.
+    rows
+        int64, shape (3,): where the table in force begins, by kind.
     shares
         int64, shape (64,): room for a table's description.
     """
 
     tables: NDArray[np.int64]
     logs: NDArray[np.int64]
+    first: NDArray[np.int64]
     offsets: NDArray[np.int64]
-    baselines: NDArray[np.int64]
-    limits: NDArray[np.int64]
+    rows: NDArray[np.int64]
     shares: NDArray[np.int64]
+
+    def copy(self) -> BlockReader:
+        """One of its own for each thread, as it is written to."""
+        return BlockReader(*map(np.copy, self))
 
 
 def reader_for(dictionary: bytes) -> tuple[BlockReader, int]:
@@ -93,8 +97,8 @@ def reader_for(dictionary: bytes) -> tuple[BlockReader, int]:
         np.zeros(9 * MOST_STATES, dtype=np.int64),
         np.zeros(9, dtype=np.int64),
         np.array([1, 4, 8], dtype=np.int64),
-        _BASELINES,
-        _NUM_CODES,
+        np.zeros(3, dtype=np.int64),
+        np.zeros(3, dtype=np.int64),
         np.zeros(64, dtype=np.int64),
     )
     for kind, (shares, log) in enumerate(((_DEFAULT_LITERALS, 6), (_DEFAULT_OFFSETS, 5), (_DEFAULT_MATCHES, 6))):
@@ -116,7 +120,7 @@ def _read_dictionary(data: NDArray[np.uint8], reader: BlockReader) -> int:
             raise CompressorError("the zstd dictionary's tables are damaged")
     if at + 12 > size:
         raise CompressorError("the zstd dictionary is truncated")
-    reader.offsets[:] = data[at : at + 12].view("<u4")
+    reader.first[:] = data[at : at + 12].view("<u4")
     return int(at) + 12
 
 
@@ -149,7 +153,7 @@ def _build_table(shares: NDArray[np.int64], codes: Any, log: Any, owner: Any, ki
         bits = log
         while number >> (log - bits + 1):
             bits -= 1
-        table[state] = reader.baselines[kind, symbol] | (row + (number << bits) - size) << 16 | bits
+        table[state] = _BASELINES[kind, symbol] | (row + (number << bits) - size) << 16 | bits
 
 
 @jit
@@ -157,7 +161,7 @@ def build_constant(symbol: Any, owner: Any, kind: Any, reader: Any) -> None:
     """A table of one state, which is left to itself without reading a bit (3.1.1.3.2.1, RLE)."""
     row = (3 * owner + kind) * MOST_STATES
     reader.logs[3 * owner + kind] = 0
-    reader.tables[row] = reader.baselines[kind, symbol & 63] | row << 16
+    reader.tables[row] = _BASELINES[kind, symbol & 63] | row << 16
 
 
 @jit
@@ -174,7 +178,7 @@ def _forward(data: NDArray[np.uint8], bit: Any, count: Any) -> Any:
 def read_table(data: NDArray[np.uint8], at: Any, owner: Any, kind: Any, reader: Any) -> Any:
     """Read a table's description into the reader's tables; where it ends, or -1 if it is damaged."""
     shares = reader.shares
-    limit = reader.limits[kind]
+    limit = _NUM_CODES[kind]
     bit = np.int64(at) * 8
     log = _forward(data, bit, 4) + 5
     bit += 4
