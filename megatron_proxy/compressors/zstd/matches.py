@@ -34,8 +34,6 @@ from .suffixes import buckets, find, suffix_array
 from .tables import reader_for
 
 _REMEMBERED: Final = 1 << 15
-_SHORTEST_MATCH: Final = 3
-_LONGEST_GRAM: Final = 6
 _WRITTEN_AT_ONCE: Final = 8
 _UNREADABLE: Final = "this version of the zstd library writes frames that cannot be read here"
 
@@ -43,16 +41,14 @@ _UNREADABLE: Final = "this version of the zstd library writes frames that cannot
 class _Names(NamedTuple):
     """What a string's code is looked up in.
 
-    ``content`` is the dictionary, ``words`` its words (``compressors.words``), ``suffixes`` its suffix array,
-    ``starts`` that one's buckets, and ``grams`` tells which hashes of three to six bytes there are in it; ``phrases``
-    are joined, ``phrase_words`` are their words, ``ends`` tells where each ends, and ``slots`` is a hash table of their
-    numbers. ``memory`` holds what was looked up before, place, length and code in one word, so that threads never see
-    half an entry. ``max_bytes`` is the longest segment.
+    ``content`` is the dictionary, ``words`` its words (``compressors.words``), ``suffixes`` its suffix array, and
+    ``starts`` that one's buckets; ``phrases`` are joined, ``phrase_words`` are their words, ``ends`` tells where each
+    ends, and ``slots`` is a hash table of their numbers. ``memory`` holds what was looked up before, place, length and
+    code in one word, so that threads never see half an entry. ``max_bytes`` is the longest segment.
     """
 
     content: NDArray[np.uint8]
     words: NDArray[np.int64]
-    grams: NDArray[np.uint8]
     suffixes: NDArray[np.int64]
     starts: NDArray[np.int64]
     phrases: NDArray[np.uint8]
@@ -90,7 +86,6 @@ class MatchForm:
         self._names = _Names(
             content,
             words,
-            _grams(words, len(content)),
             suffixes,
             buckets(content, suffixes),
             joined,
@@ -166,35 +161,6 @@ class MatchForm:
 
 
 @jit_borrowing
-def _gram(words: NDArray[np.int64], place: Any, length: Any) -> Any:
-    """A hash of a string of six bytes at most: 18 bits."""
-    content = (words[np.uint64(place)] << (64 - 8 * length)) ^ length
-    return ((content * 0x1E3779B97F4A7C15) >> 46) & 0x3FFFF
-
-
-@jit_borrowing
-def _may_hold(grams: NDArray[np.uint8], words: NDArray[np.int64], place: Any, length: Any) -> bool:
-    """False if the dictionary does not hold what a string begins or ends with."""
-    taken = min(_LONGEST_GRAM, length)
-    first = _gram(words, place, taken)
-    if not grams[first >> 3] >> (first & 7) & 1:
-        return False
-    last = _gram(words, place + length - taken, taken)
-    return bool(grams[last >> 3] >> (last & 7) & 1)
-
-
-@jit
-def _grams(words: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
-    """By hash of some bytes, whether a text of ``size`` bytes has such ones: one bit each, uint8, shape (32,768,)."""
-    grams = np.zeros(1 << 15, dtype=np.uint8)
-    for length in range(_SHORTEST_MATCH, _LONGEST_GRAM + 1):
-        for place in range(size - length + 1):
-            gram = _gram(words, place, length)
-            grams[gram >> 3] |= np.uint8(1) << np.uint8(gram & 7)
-    return grams
-
-
-@jit_borrowing
 def _code_of(
     text: NDArray[np.uint8], words: NDArray[np.int64], place: Any, length: Any, sources: Any, names: Any
 ) -> Any:
@@ -205,9 +171,6 @@ def _code_of(
     phrase = find_phrase(words, place, length, names.phrase_words, names.ends, names.slots)
     if phrase >= 0:
         return sources - len(names.ends) + phrase
-    # Most strings that are no phrase are not in the dictionary, and few of these look as if they might be.
-    if not _may_hold(names.grams, words, place, length):
-        return np.int64(0)
     source = find(names.content, names.suffixes, names.starts, text, place, place + length)
     return sources + source if source >= 0 else np.int64(0)
 

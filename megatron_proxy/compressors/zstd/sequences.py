@@ -33,6 +33,21 @@ def _bits(word: Any, under: Any, count: Any) -> Any:
 
 
 @jit
+def _entry(tables: NDArray[np.int64], first: Any, count: Any, word: Any, under: Any) -> tuple[Any, Any]:
+    """The state among those from ``first`` on that the next ``count`` bits of a word choose; what is under them."""
+    under -= count
+    return tables[np.uint64(first + _bits(word, under, count))], under
+
+
+@jit
+def _value(entry: Any, word: Any, under: Any) -> tuple[Any, Any]:
+    """What a state's code stands for, with the next bits of a word, which are its extra ones; what is under them."""
+    count = (entry >> 8) & 255
+    under -= count
+    return (entry >> 32) + _bits(word, under, count), under
+
+
+@jit
 def _literals_section(word: Any) -> tuple[Any, Any]:
     """Size of the literals section that begins with ``word``, header included, and how many they are (3.1.1.3.1)."""
     kind, form = word & 3, (word >> 2) & 3
@@ -105,34 +120,21 @@ def _read_sequences(
 
     ``left`` is the number of the block's literals. Returns where its text ends.
     """
-    tables, logs = reader.tables, reader.logs
-    offsets = reader.offsets
+    tables, logs, rows, offsets = reader.tables, reader.logs, reader.rows, reader.offsets
     latest, second, third = offsets[0], offsets[1], offsets[2]
     word, under = _word(words, at, bit)
     start = under
-    log = logs[reader.rows[0] // MOST_STATES]
-    under -= log
-    literal = tables[np.uint64(reader.rows[0] + _bits(word, under, log))]
-    log = logs[reader.rows[1] // MOST_STATES]
-    under -= log
-    distance = tables[np.uint64(reader.rows[1] + _bits(word, under, log))]
-    log = logs[reader.rows[2] // MOST_STATES]
-    under -= log
-    match = tables[np.uint64(reader.rows[2] + _bits(word, under, log))]
+    literal, under = _entry(tables, rows[0], logs[rows[0] // MOST_STATES], word, under)
+    distance, under = _entry(tables, rows[1], logs[rows[1] // MOST_STATES], word, under)
+    match, under = _entry(tables, rows[2], logs[rows[2] // MOST_STATES], word, under)
     bit -= start - under
     for number in range(first, last):
         # One word holds the extra bits of all three, and most often the bits of the next states too.
         word, under = _word(words, at, bit)
         start = under
-        count = (distance >> 8) & 255
-        under -= count
-        value = (distance >> 32) + _bits(word, under, count)
-        count = (match >> 8) & 255
-        under -= count
-        length = (match >> 32) + _bits(word, under, count)
-        count = (literal >> 8) & 255
-        under -= count
-        literals = (literal >> 32) + _bits(word, under, count)
+        value, under = _value(distance, word, under)
+        length, under = _value(match, word, under)
+        literals, under = _value(literal, word, under)
         # Section 3.1.1.5: small values stand for the last three offsets.
         which = value - 1 + (literals == 0)
         if value > 3:
@@ -151,15 +153,9 @@ def _read_sequences(
             bit -= start - under
             word, under = _word(words, at, bit)
             start = under
-        count = literal & 255
-        under -= count
-        literal = tables[np.uint64(((literal >> 16) & 0xFFFF) + _bits(word, under, count))]
-        count = match & 255
-        under -= count
-        match = tables[np.uint64(((match >> 16) & 0xFFFF) + _bits(word, under, count))]
-        count = distance & 255
-        under -= count
-        distance = tables[np.uint64(((distance >> 16) & 0xFFFF) + _bits(word, under, count))]
+        literal, under = _entry(tables, (literal >> 16) & 0xFFFF, literal & 255, word, under)
+        match, under = _entry(tables, (match >> 16) & 0xFFFF, match & 255, word, under)
+        distance, under = _entry(tables, (distance >> 16) & 0xFFFF, distance & 255, word, under)
         bit -= start - under
     offsets[0], offsets[1], offsets[2] = latest, second, third
     return place + left
