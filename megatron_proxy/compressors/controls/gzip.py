@@ -27,9 +27,6 @@ _TRAILER: Final = struct.Struct("<II")  # CRC-32 and length modulo 2^32
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 _MEMORY_LEVEL: Final = 8
 
-# Deflate expands to 1,032 times its size at most, so the output stays in proportion; fed in portions to stop early.
-_PORTION: Final = 1 << 16
-
 
 @dataclass(frozen=True)
 class GzipOptions(Options):
@@ -101,15 +98,14 @@ class GzipCompressor(Compressor):
 
 def _inflate(deflated: bytes) -> bytes:
     """The content of exactly one raw deflate stream."""
+    # Deflate expands to 1,032 times its size at most, so the output stays in proportion.
     inflater = zlib.decompressobj(_RAW_DEFLATE)
-    parts = []
     try:
-        for begin in range(0, len(deflated), _PORTION):
-            parts.append(inflater.decompress(deflated[begin : begin + _PORTION]))
-            if inflater.unused_data or (inflater.eof and begin + _PORTION < len(deflated)):
-                raise CompressorError("something follows the gzip member's content")
+        document = inflater.decompress(deflated)
     except zlib.error as error:
         raise CompressorError(f"zlib cannot decompress the document: {error}") from error
+    if inflater.unused_data:
+        raise CompressorError("something follows the gzip member's content")
     if not inflater.eof:
         raise CompressorError("a truncated gzip member")
-    return b"".join(parts)
+    return document
