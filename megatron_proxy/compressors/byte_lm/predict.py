@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...vocab import NUM_BYTES
+from ..strings.frequent_strings import Occurrences
 
 FREQUENCY_BITS: Final = 20
 """Frequencies of the 256 bytes after one string add up to at most 2^20."""
@@ -43,53 +44,26 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
 class CountPredictor:
     """Counts in a language model's place: what followed a string, from its start on, wherever it began in a sample.
 
-    Parameters
-    ----------
-    data
-        The sample: uint8, shape (bytes,).
-    ends
-        Where its segments end: int64, rising to ``len(data)``; nothing follows a string at its segment's end.
-    places
-        Where strings start: int32; every place of the sample if not given.
+    The sample and the places where strings start are those of :class:`.strings.frequent_strings.Occurrences`.
     """
 
-    def __init__(
-        self, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int32] | None = None
-    ) -> None:
-        self._data = data
-        self._first = np.arange(len(data), dtype=np.int32) if places is None else places
-        self._first_stops = ends.astype(np.int32)[np.searchsorted(ends, self._first, side="right")]
+    def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int32]) -> None:
+        self._data, self._ends, self._places = data, ends, places
         self.start()
 
     def start(self) -> None:
         """Go back to the empty string."""
-        self._places, self._stops = self._first, self._first_stops
-        self._rows = np.zeros(len(self._places), dtype=np.int32)
-        self._strings = 1
-        self._depth = 0
+        self._strings = Occurrences(self._data, self._ends, self._places.copy())
 
     def frequencies(self) -> NDArray[np.int64]:
         """The counts as frequencies; all bytes alike after a string that nothing followed."""
-        counts = np.bincount(self._cells(), minlength=self._strings * NUM_BYTES).reshape(-1, NUM_BYTES)
+        counts = self._strings.counts()
         total = counts.sum(axis=1, keepdims=True)
         return quantised(np.where(total > 0, counts / np.maximum(total, 1), 1 / NUM_BYTES))
 
     def descend(self, rows: NDArray[np.int64], labels: NDArray[np.uint8]) -> None:
         """Go on to other strings; no two may be the same."""
-        number = np.full(self._strings * NUM_BYTES, -1, dtype=np.int32)
-        number[rows * NUM_BYTES + labels] = np.arange(len(rows))
-        self._rows = number[self._cells()]
-        self._keep(self._rows >= 0)
-        self._strings = len(rows)
-        self._depth += 1
-
-    def _cells(self) -> NDArray[np.int64]:
-        """String and next byte, as one number, of every place that has a next byte; other places are dropped."""
-        self._keep(self._stops - self._places > self._depth)
-        return self._rows * np.int64(NUM_BYTES) + self._data[self._places + self._depth]
-
-    def _keep(self, chosen: NDArray[np.bool_]) -> None:
-        self._places, self._stops, self._rows = self._places[chosen], self._stops[chosen], self._rows[chosen]
+        self._strings.descend(rows, labels)
 
 
 class MixedPredictor:

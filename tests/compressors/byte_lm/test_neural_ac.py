@@ -38,7 +38,7 @@ def build(predictor=None, bits=12, longest=20, border=None):
 
 def counts():
     data = np.frombuffer(b"".join(CORPUS), np.uint8)
-    return CountPredictor(data, np.array([len(data)]))
+    return CountPredictor(data, np.array([len(data)]), np.arange(len(data), dtype=np.int32))
 
 
 def tiny_lm(seed):

@@ -36,7 +36,8 @@ def build(documents=CORPUS, **given_options):
 
 def counts_of(*segments):
     data = np.frombuffer(b"".join(segments), np.uint8)
-    return CountPredictor(data, np.cumsum([len(segment) for segment in segments]))
+    ends = np.cumsum([len(segment) for segment in segments])
+    return CountPredictor(data, ends, np.arange(len(data), dtype=np.int32))
 
 
 @pytest.fixture(scope="module")
