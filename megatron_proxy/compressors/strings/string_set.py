@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ...common.jit import jit
 from ...errors import CompressorError
 from ...vocab import NUM_BYTES
+from ..words import PADDING, joined
 
 NO_CODE: Final = -1
 """In place of the code of a string that has none."""
@@ -81,23 +82,19 @@ class Trie:
 
     @cached_property
     def text(self) -> NDArray[np.uint8]:
-        """All strings one after the other, by number: uint8."""
-        text = np.empty(int(self.lengths.sum()), dtype=np.uint8)
+        """All strings one after the other, by number, and padding (``compressors.words``): uint8."""
+        text = np.zeros(int(self.lengths.sum()) + len(PADDING), dtype=np.uint8)
         text[:NUM_BYTES] = np.arange(NUM_BYTES, dtype=np.uint8)
         _spell(self.parents, self.labels, self.lengths, self.starts, text)
         return text
 
     def string(self, number: int) -> bytes:
         """The string with a number."""
-        start = int(self.starts[number])
-        return self.text[start : start + int(self.lengths[number])].tobytes()
+        return self.spell(np.array([number]))
 
     def spell(self, numbers: NDArray[Any]) -> bytes:
         """The strings with these numbers, one after the other; the numbers must be of this trie."""
-        lengths = self.lengths[numbers]
-        out = np.empty(int(lengths.sum(dtype=np.int64)), dtype=np.uint8)
-        _concatenate(numbers, self.lengths, self.starts, self.text, out)
-        return out.tobytes()
+        return joined(numbers, self.starts, self.lengths, self.text)
 
     def to_bytes(self, outputs: NDArray[np.int32] | None = None) -> bytes:
         """The trie as a file's content; ``outputs`` are further values, int32, shape (256 + strings,)."""
@@ -175,13 +172,3 @@ def _spell(parents: Any, labels: Any, lengths: Any, starts: Any, text: Any) -> N
         for i in range(length):
             text[target + i] = text[source + i]
         text[target + length] = labels[s]
-
-
-@jit
-def _concatenate(numbers: Any, lengths: Any, starts: Any, text: Any, out: Any) -> None:
-    end = 0
-    for k in range(len(numbers)):
-        start = starts[numbers[k]]
-        for i in range(lengths[numbers[k]]):
-            out[end + i] = text[start + i]
-        end += lengths[numbers[k]]

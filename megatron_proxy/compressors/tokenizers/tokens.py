@@ -150,11 +150,11 @@ class TokenCompressor(Compressor):
     @property
     @override
     def vocab_size(self) -> int:
-        return len(self.strings) if self._spelling is None else NUM_BYTES
+        return len(self.strings.sizes) - NUM_BYTES if self._spelling is None else NUM_BYTES
 
     @override
     def symbol_bytes(self) -> NDArray[np.int32] | None:
-        return self.strings.sizes.astype(np.int32) if self._spelling is None else None
+        return self.strings.sizes[NUM_BYTES:].astype(np.int32) if self._spelling is None else None
 
     @cached_property
     def bytes_per_id(self) -> NDArray[np.int64]:
@@ -192,9 +192,9 @@ class TokenCompressor(Compressor):
             return super().encode_spans(document)
         codes = self._tokenize(document)
         ends = self._cut_ends(codes, document)[:, 0].copy() if self.cut else self._span_ends(document)
-        code_ends = np.empty(len(ends), dtype=np.int64)
-        _find_code_ends(codes, self.strings.sizes, self._width, ends, code_ends)
-        return Encoded(self._written(codes), ends, code_ends)
+        byte_ends = np.cumsum(self.strings.sizes_of(codes))
+        code_ends = np.cumsum(np.where(codes >= NUM_BYTES, self._width, 1))
+        return Encoded(self._written(codes), ends, code_ends[np.searchsorted(byte_ends, ends)])
 
     def with_spans(self, codes: NDArray[np.int32], document: bytes) -> Encoded:
         """Codes of a document that are there already, with spans where :meth:`encode_spans` would have them.
@@ -268,8 +268,7 @@ class TokenCompressor(Compressor):
         codes = checks.codes_below(codes, self.vocabulary.num_codes).astype(np.int32)
         if self._spelling is not None:
             codes = self._spelling.read(codes)
-        symbols = codes[codes >= NUM_BYTES] - NUM_BYTES
-        if len(symbols) and not self.strings.sizes[symbols].all():
+        if not self.strings.sizes_of(codes).all():
             raise CompressorError("a symbol that stands for nothing, such as a control token")
         return self.strings.bytes_of(codes)
 
@@ -325,27 +324,6 @@ def _ends_of_parts(document: bytes) -> list[int]:
         end = border_before(document, stop, end) if newline < 0 else newline + 1
         ends.append(end)
     return [*ends, len(document)]
-
-
-@jit
-def _find_code_ends(
-    codes: NDArray[np.int32],
-    sizes: NDArray[np.int64],
-    width: int,
-    ends: NDArray[np.int64],
-    code_ends: NDArray[np.int64],
-) -> None:
-    """Where, in the codes as they are written, the spans end that end at ``ends`` in bytes."""
-    place = 0
-    count = 0
-    at = 0
-    for span in range(len(ends)):
-        while place < ends[span]:
-            symbol = codes[at] >= 256
-            place += sizes[codes[at] - 256] if symbol else 1
-            count += width if symbol else 1
-            at += 1
-        code_ends[span] = count
 
 
 @jit

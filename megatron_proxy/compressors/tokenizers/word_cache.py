@@ -131,8 +131,7 @@ class WordEncoder:
         table = (self._slots, self._hashes, self._words, self._word_ends)
         words, consumed, self._count = _look_up(data, self._borders, entries, known, *table)
         self._learn(known)
-        size = _total(entries[:words], self._code_ends)
-        return consumed, _emit(entries[:words], self._codes, self._code_ends, np.empty(size, dtype=np.int32))
+        return consumed, _codes_of(entries[:words], self._codes, self._code_ends)
 
     def _make_room(self) -> None:
         """Forget everything when the next chunk might not fit."""
@@ -295,18 +294,12 @@ def _same(
 
 
 @jit
-def _total(entries: NDArray[np.int32], code_ends: NDArray[np.int64]) -> int:
+def _codes_of(entries: NDArray[np.int32], codes: NDArray[np.int32], code_ends: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The codes of the entries in a row."""
     size = 0
     for entry in entries:
         size += code_ends[entry + 1] - code_ends[entry]
-    return size
-
-
-@jit
-def _emit(
-    entries: NDArray[np.int32], codes: NDArray[np.int32], code_ends: NDArray[np.int64], out: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Fill ``out`` with the codes of the entries in a row."""
+    out = np.empty(size, dtype=np.int32)
     place = 0
     for entry in entries:
         for i in range(code_ends[entry], code_ends[entry + 1]):
