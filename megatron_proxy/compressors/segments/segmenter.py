@@ -135,46 +135,16 @@ def _fixed(length: int, size: int) -> NDArray[np.int64]:
 
 
 def _lines(document: bytes, data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
-    if len(document) <= _STRETCH:
-        return _cut_long(data, _borders_at_lines(data, max_bytes), max_bytes)
     found = []
     begin = 0
     while begin < len(document):
-        end = _stretch_end(document, begin)
+        # A stretch ends after a line, if one ends soon enough.
+        stop = begin + _STRETCH
+        newline = document.find(b"\n", stop, stop + (_STRETCH >> 2))
+        end = min(stop, len(document)) if newline < 0 else newline + 1
         found.append(_borders_at_lines(data[begin:end], max_bytes) + begin)
         begin = end
     return _cut_long(data, np.concatenate(found), max_bytes)
-
-
-def _stretch_end(document: bytes, begin: int) -> int:
-    """Where the stretch that starts at ``begin`` ends: after a line if one ends soon enough."""
-    end = begin + _STRETCH
-    if end >= len(document):
-        return len(document)
-    newline = document.find(b"\n", end, end + (_STRETCH >> 2))
-    return end if newline < 0 else newline + 1
-
-
-def _cut_long(data: NDArray[np.uint8], ends: NDArray[np.int64], max_bytes: int) -> NDArray[np.int64]:
-    """Cut the segments that are too long: between words or characters, by the same rule, else at a fixed size."""
-    if not _any_longer(ends, max_bytes):
-        return ends
-    sizes = np.diff(ends, prepend=0)
-    long = sizes > max_bytes
-    # One segment per byte at the very worst; pages that stay untouched take no memory.
-    room = np.empty(len(ends) + int(sizes[long].sum()), dtype=np.int64)
-    return room[: _fill_cut(data, ends, max_bytes, room)].copy()
-
-
-@jit
-def _any_longer(ends: NDArray[np.int64], max_bytes: int) -> bool:
-    """Whether a segment is longer than ``max_bytes``."""
-    begin = np.int64(0)
-    for end in ends:
-        if end - begin > max_bytes:
-            return True
-        begin = end
-    return False
 
 
 @jit
@@ -189,8 +159,13 @@ def _priority(strength: int, content: np.uint64, position: int) -> np.uint64:
 
 
 @jit
-def _line_candidates(data: NDArray[np.uint8], positions: NDArray[np.int64], priorities: NDArray[np.uint64]) -> int:
-    """Fill in the starts of all lines that are not blank, with their priorities; returns how many."""
+def _borders_at_lines(data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
+    """Ends among the starts of all lines that are not blank."""
+    lines = 1
+    for byte in data:
+        lines += byte == 10
+    positions = np.empty(lines, dtype=np.int64)
+    priorities = np.empty(lines, dtype=np.uint64)
     size = len(data)
     count = 0
     begin = 0
@@ -214,7 +189,7 @@ def _line_candidates(data: NDArray[np.uint8], positions: NDArray[np.int64], prio
             count += 1
         blank_before = False
         begin = at + 1
-    return count
+    return _ends(positions, priorities, count, size, max_bytes)
 
 
 @jit
@@ -230,8 +205,10 @@ def _kind_of_byte(byte: int) -> int:
 
 
 @jit
-def _word_candidates(data: NDArray[np.uint8], positions: NDArray[np.int64], priorities: NDArray[np.uint64]) -> int:
-    """Fill in the starts of all characters: best at word starts, then where kinds change; returns how many."""
+def _borders_at_words(data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
+    """Ends among the starts of all characters: best at word starts, then where kinds change."""
+    positions = np.empty(len(data), dtype=np.int64)
+    priorities = np.empty(len(data), dtype=np.uint64)
     count = 0
     content = np.uint64(0)
     for at in range(1, len(data)):
@@ -249,7 +226,7 @@ def _word_candidates(data: NDArray[np.uint8], positions: NDArray[np.int64], prio
         positions[count] = at
         priorities[count] = _priority(strength, content * np.uint64(0x9E3779B97F4A7C15), at)
         count += 1
-    return count
+    return _ends(positions, priorities, count, len(data), max_bytes)
 
 
 @jit
@@ -285,29 +262,19 @@ def _ends(
 
 
 @jit
-def _borders_at_lines(data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
-    lines = 1
-    for byte in data:
-        lines += byte == 10
-    positions = np.empty(lines, dtype=np.int64)
-    priorities = np.empty(lines, dtype=np.uint64)
-    count = _line_candidates(data, positions, priorities)
-    return _ends(positions, priorities, count, len(data), max_bytes)
-
-
-@jit
-def _borders_at_words(data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:
-    positions = np.empty(len(data), dtype=np.int64)
-    priorities = np.empty(len(data), dtype=np.uint64)
-    count = _word_candidates(data, positions, priorities)
-    return _ends(positions, priorities, count, len(data), max_bytes)
-
-
-@jit
-def _fill_cut(data: NDArray[np.uint8], ends: NDArray[np.int64], max_bytes: int, cut: NDArray[np.int64]) -> int:
-    """Fill ``cut`` with ``ends`` and the borders inside the segments that are too long; returns how many."""
+def _cut_long(data: NDArray[np.uint8], ends: NDArray[np.int64], max_bytes: int) -> NDArray[np.int64]:
+    """Cut the segments that are too long: between words or characters, by the same rule, else at a fixed size."""
+    # One segment per byte of these at the very worst; pages that stay untouched take no memory.
+    room = len(ends)
+    begin = np.int64(0)
+    for end in ends:
+        room += end - begin if end - begin > max_bytes else 0
+        begin = end
+    if room == len(ends):
+        return ends
+    cut = np.empty(room, dtype=np.int64)
     count = 0
-    begin = 0
+    begin = np.int64(0)
     for end in ends:
         while end - begin > max_bytes:
             stretch = begin
@@ -321,4 +288,4 @@ def _fill_cut(data: NDArray[np.uint8], ends: NDArray[np.int64], max_bytes: int, 
             cut[count] = end
             count += 1
             begin = end
-    return count
+    return cut[:count].copy()
