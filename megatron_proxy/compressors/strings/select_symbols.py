@@ -45,9 +45,11 @@ def most_used(
     (256 + strings,); the chosen ones have 256 and up in the order of the trie, the others :data:`NO_CODE`.
     """
     walker = Walker.of(candidates)
-    uses = _uses(walker, data, ends, words, NUM_BYTES + len(candidates))
-    uses += _uses(walker, *with_deletions(data, ends), words, NUM_BYTES + len(candidates))
-    chosen = np.zeros(NUM_BYTES + len(candidates), dtype=np.bool_)
+    uses = np.zeros(NUM_BYTES + len(candidates), dtype=np.int64)
+    for sample in ((data, ends), with_deletions(data, ends)):
+        codes, _ = walker.encode_to_borders(*sample, words=words)
+        uses += np.bincount(codes, minlength=len(uses))
+    chosen = np.zeros(len(uses), dtype=np.bool_)
     chosen[:NUM_BYTES] = True
     chosen[NUM_BYTES + np.argsort(-uses[NUM_BYTES:], kind="stable")[:size]] = True
     needed = chosen.copy()
@@ -77,20 +79,6 @@ def with_deletions(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[ND
         return data, ends
     left = np.cumsum(np.add.reduceat(kept, np.concatenate([[0], ends[:-1]]), dtype=np.int64))
     return data[kept], np.unique(left[left > 0])
-
-
-def _uses(
-    walker: Walker, data: NDArray[np.uint8], ends: NDArray[np.int64], words: bool, count: int
-) -> NDArray[np.int64]:
-    """How often each of ``count`` codes is used in a sample: int64, shape (count,)."""
-    uses = np.zeros(count, dtype=np.int64)
-    begin = 0
-    for part in np.array_split(ends, -(-len(data) // _BLOCK_BYTES) or 1):
-        block = data[begin : part[-1]] if len(part) else data[:0]
-        codes, _ = walker.encode_to_borders(block, part - begin, words=words)
-        uses += np.bincount(codes, minlength=count)
-        begin += len(block)
-    return uses
 
 
 @jit

@@ -9,7 +9,7 @@ from tries import numbered_trie
 from megatron_proxy import compressors
 from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
 from megatron_proxy.compressors.strings.double_array import Walker
-from megatron_proxy.compressors.strings.longest_match import TRIE_FILE, segmented
+from megatron_proxy.compressors.strings.longest_match import TRIE_FILE
 from megatron_proxy.compressors.strings.select_symbols import most_used, with_deletions
 from megatron_proxy.compressors.strings.string_set import NO_CODE
 from megatron_proxy.compressors.strings.trie import TrieCompressor
@@ -131,17 +131,6 @@ def test_deletions_do_not_depend_on_blocks(monkeypatch):
     whole, _ = with_deletions(data, np.array([len(data)]))
     monkeypatch.setattr(select_symbols, "_BLOCK_BYTES", 7)
     assert with_deletions(data, np.array([len(data)]))[0].tobytes() == whole.tobytes()
-
-
-def test_uses_do_not_depend_on_blocks(monkeypatch):
-    from megatron_proxy.compressors.strings import select_symbols
-
-    candidates, _ = numbered_trie(b"abc", b"bca", b"cab", b"ab ab")
-    sample = segmented([b"abc ab abcab\nbcabca ab\n" * 9, b"ab ab"], Segmenter(Kind.LINES, 16))
-    whole = most_used(candidates, 3, *sample, words=True)
-    monkeypatch.setattr(select_symbols, "_BLOCK_BYTES", 20)
-    blocks = most_used(candidates, 3, *sample, words=True)
-    assert blocks[1].tolist() == whole[1].tolist()
 
 
 def test_a_segment_that_is_deleted_is_gone():
