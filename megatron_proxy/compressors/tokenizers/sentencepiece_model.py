@@ -21,19 +21,15 @@ _CHARACTER_MAP, _DUMMY_PREFIX, _REMOVE_SPACES, _ESCAPE_SPACES = 2, 3, 4, 5
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The settings that decide whether a text comes back as it was, and whether words are independent."""
+    """The settings that decide whether a text comes back as it was, and whether words are independent.
+
+    ``identity`` tells whether a text is encoded as it is.
+    """
 
     bpe: bool
-    normalizes: bool
+    identity: bool
     dummy_prefix: bool
-    removes_spaces: bool
     escapes_spaces: bool
-    space_as_suffix: bool
-
-    @property
-    def identity(self) -> bool:
-        """Whether a text is encoded as it is."""
-        return not (self.normalizes or self.dummy_prefix or self.removes_spaces or self.space_as_suffix)
 
 
 def read_settings(model: bytes) -> ModelSettings:
@@ -44,20 +40,18 @@ def read_settings(model: bytes) -> ModelSettings:
     CompressorError
         If it is not one.
     """
-    trainer: dict[int, int | bytes] = {}
-    normalizer: dict[int, int | bytes] = {}
+    specs: dict[int, dict[int, int | bytes]] = {_TRAINER: {}, _NORMALIZER: {}}
     for number, value in _fields(model):
-        if number == _TRAINER and isinstance(value, bytes):
-            trainer |= dict(_fields(value))
-        elif number == _NORMALIZER and isinstance(value, bytes):
-            normalizer |= dict(_fields(value))
+        if number in specs and isinstance(value, bytes):
+            specs[number] |= dict(_fields(value))
+    trainer, normalizer = specs[_TRAINER], specs[_NORMALIZER]
+    dummy_prefix = bool(normalizer.get(_DUMMY_PREFIX, True))
+    changes = (normalizer.get(_CHARACTER_MAP), normalizer.get(_REMOVE_SPACES, True), trainer.get(_SPACE_AS_SUFFIX))
     return ModelSettings(
         bpe=trainer.get(_MODEL_TYPE) == _BPE,
-        normalizes=bool(normalizer.get(_CHARACTER_MAP)),
-        dummy_prefix=bool(normalizer.get(_DUMMY_PREFIX, True)),
-        removes_spaces=bool(normalizer.get(_REMOVE_SPACES, True)),
+        identity=not (dummy_prefix or any(changes)),
+        dummy_prefix=dummy_prefix,
         escapes_spaces=bool(normalizer.get(_ESCAPE_SPACES, True)),
-        space_as_suffix=bool(trainer.get(_SPACE_AS_SUFFIX, False)),
     )
 
 
