@@ -37,8 +37,12 @@ class Spelling:
 
     def write(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """Symbols below 256, ``width`` for each token."""
-        out = np.empty(int(np.where(codes >= NUM_BYTES, self.width, 1).sum()), dtype=np.int32)
-        _spell(codes, self._numbers, self.width, out)
+        tokens = codes >= NUM_BYTES
+        sizes = np.where(tokens, self.width, 1)
+        out = np.repeat(codes, sizes)
+        shifts = 8 * np.arange(self.width)[::-1]
+        numbers = self._numbers[codes[tokens] - NUM_BYTES]
+        out[np.repeat(tokens, sizes)] = NUM_BYTES + (numbers[:, None] >> shifts & 255).ravel()
         return out
 
     def read(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -56,20 +60,6 @@ class Spelling:
         if count < 0:
             raise CompressorError("these bytes are no token's number", where=f"code {-1 - count}")
         return out[:count]
-
-
-@jit
-def _spell(codes: NDArray[np.int32], numbers: NDArray[np.int32], width: int, out: NDArray[np.int32]) -> None:
-    place = 0
-    for code in codes:
-        if code < 256:
-            out[place] = code
-            place += 1
-            continue
-        number = numbers[code - 256]
-        for i in range(width):
-            out[place + i] = 256 + ((number >> (8 * (width - 1 - i))) & 255)
-        place += width
 
 
 @jit
