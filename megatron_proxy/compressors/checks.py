@@ -21,10 +21,16 @@ def file(files: Mapping[str, bytes], suffix: str) -> bytes:
 
 
 def codes_below(codes: NDArray[Any], limit: int) -> NDArray[Any]:
-    """``codes`` in a row, all of them in ``range(limit)``."""
+    """``codes`` in a row, if they are integers of ``range(limit)``."""
     codes = np.ascontiguousarray(codes)
-    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < limit:
-        raise CompressorError("codes out of range")
+    if codes.ndim != 1 or (codes.size and codes.dtype.kind not in "iu"):
+        raise CompressorError(f"codes are a 1-D array of integers, not {codes.ndim}-D of {codes.dtype}")
+    outside = np.flatnonzero((codes < 0) | (codes >= limit))
+    if len(outside):
+        first = outside[0]
+        raise CompressorError(
+            f"codes out of range: code {codes[first]} at place {first} is not one of the {limit:,} codes"
+        )
     return codes
 
 

@@ -29,7 +29,6 @@ from ..strings.longest_match import (
     Longest,
     SegmentBytes,
     StringCompressor,
-    checked_codes,
     lines_of,
     segmented,
 )
@@ -127,7 +126,7 @@ class NeuralAcCompressor(StringCompressor):
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
         """The likeliest bytes; a symbol that no window has raises a CompressorError."""
-        codes = checked_codes(codes, self.vocabulary.num_codes)
+        codes = checks.codes_below(codes, self.vocabulary.num_codes)
         strings = self._string_of[codes]
         unknown = np.flatnonzero(strings == NO_CODE)
         if len(unknown):

@@ -191,7 +191,7 @@ class LongestMatch(StringCompressor):
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
-        codes = checked_codes(codes, self.vocabulary.num_codes)
+        codes = checks.codes_below(codes, self.vocabulary.num_codes)
         document = self.trie.spell(self._numbers[codes])
         if not np.array_equal(self.encode(document), codes):
             raise CompressorError(f"these are not the codes of a document: {self.name} would encode it in another way")
@@ -213,23 +213,6 @@ def _inverse(codes: NDArray[np.int32]) -> NDArray[np.int64]:
     if not own or not np.array_equal(codes[numbers], np.arange(len(numbers))):
         raise CompressorError("its strings do not have one code each", where=TRIE_FILE, fix="train it again")
     return numbers
-
-
-def checked_codes(codes: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """``codes`` as int64 if they are integers of ``range(count)``.
-
-    Raises
-    ------
-    CompressorError
-        If they are not, with the first that is not and its place.
-    """
-    codes = np.asarray(codes)
-    if codes.ndim != 1 or (codes.size and codes.dtype.kind not in "iu"):
-        raise CompressorError(f"codes are a 1-D array of integers, not {codes.ndim}-D of {codes.dtype}")
-    outside = np.flatnonzero((codes < 0) | (codes >= count))
-    if len(outside):
-        raise CompressorError(f"code {codes[outside[0]]} at place {outside[0]} is not one of the {count:,} codes")
-    return codes.astype(np.int64)
 
 
 def lines_of(settings: Mapping[str, Any]) -> Segmenter:
