@@ -98,11 +98,6 @@ class Workers[Item, Result]:
         for worker in self._workers:
             worker.pipe.hang_up()
 
-    @property
-    def process_ids(self) -> list[int]:
-        """The process ids of the workers."""
-        return [int(worker.process.pid or 0) for worker in self._workers]
-
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
         """The results of ``items``, in their order.
 

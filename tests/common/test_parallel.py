@@ -1,6 +1,7 @@
 """Worker processes: order, bounds, errors, and every way a worker or the parent can die. None may hang."""
 
 import errno
+import multiprocessing
 import os
 import resource
 import signal
@@ -122,7 +123,7 @@ def test_a_setup_that_fails_is_an_error_not_a_hang(jobs):
 def test_a_killed_worker_ends_the_map(jobs, when):
     begin = time.monotonic()
     with Workers(jobs.huge if "large" in when else partial(jobs.slow_first, 60.0), 2) as workers:
-        victim = workers.process_ids[0]
+        victim = multiprocessing.active_children()[0].pid
         idle = when == "while idle"
 
         def items():
@@ -147,7 +148,7 @@ def test_a_worker_that_dies_before_it_begins_is_an_error(jobs):
 def test_a_worker_without_memory_ends_the_map(jobs):
     limit = resource.getrlimit(resource.RLIMIT_AS)
     with Workers(jobs.hungry, 1) as workers:
-        resource.prlimit(workers.process_ids[0], resource.RLIMIT_AS, (2 << 30, limit[1]))
+        resource.prlimit(multiprocessing.active_children()[0].pid, resource.RLIMIT_AS, (2 << 30, limit[1]))
         with pytest.raises(ProxyError, match=r"ran out of memory(.|\n)*fewer --workers|died"):
             list(workers.map([8 << 30]))
 
@@ -193,7 +194,7 @@ def test_no_room_for_a_thread_is_told_as_such(own_life, monkeypatch):
 def test_giving_up_ends_workers_at_once(jobs):
     begin = time.monotonic()
     with Workers(partial(jobs.slow_first, 60.0), 2) as workers:
-        processes = [psutil.Process(number) for number in workers.process_ids]
+        processes = [psutil.Process(child.pid) for child in multiprocessing.active_children()]
         # The others take a minute each.
         assert next(workers.map([1, 0, 0, 0])) == 1
     assert not still_running(processes, seconds=5)
@@ -203,14 +204,14 @@ def test_giving_up_ends_workers_at_once(jobs):
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
-        "import sys\n"
+        "import multiprocessing, sys\n"
         f"sys.path.insert(0, {WORK!r})\n"
         "import jobs\n"
         "from functools import partial\n"
         "from megatron_proxy.common.parallel import Workers\n"
         "if __name__ == '__main__':\n"
         "    with Workers(partial(jobs.slow_first, 60.0), 2) as workers:\n"
-        "        print(*workers.process_ids, flush=True)\n"
+        "        print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
         "        list(workers.map(range(4)))\n"
     )
     parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,9 +43,8 @@ class State:
     def save(self, path: Path, identity: str) -> None:
         """Write a checkpoint beside ``path`` and rename it."""
         progress = {"step": self.step, "best_loss": self.best_loss, "misses": self.misses}
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with appearing(path, beside=beside):
+            with appearing(path) as beside:
                 save_file(self._tensors(), beside, {"identity": identity, "progress": json.dumps(progress)})
         except (SafetensorError, OSError) as error:
             raise CompressorError(f"the checkpoint cannot be written ({error})", where=str(path)) from error
