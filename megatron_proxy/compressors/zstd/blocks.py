@@ -28,6 +28,7 @@ from ...common.jit import jit
 from ...errors import CompressorError
 from ..segments.segmenter import Segmenter
 from ..words import PADDING
+from .sequences import literals_section
 
 PAYLOAD: Final = 256
 """Code of payload byte 0."""
@@ -123,20 +124,9 @@ def _literals(block: NDArray[np.uint8]) -> tuple[Any, Any]:
     kind = block[0] & 3
     if kind >= 2:
         return 0, 0
-    form = (block[0] >> 2) & 3
-    if form == 1:
-        begin = 2
-        size = (np.int64(block[0]) >> 4) | (np.int64(block[1]) << 4)
-    elif form == 3:
-        if len(block) < 3:
-            return -1, -1
-        begin = 3
-        size = _little_endian(block, 0) >> 4
-    else:
-        begin = 1
-        size = np.int64(block[0]) >> 3
-    size = np.int64(1) if kind == 1 else size
-    return (begin, begin + size) if begin + size <= len(block) else (-1, -1)
+    end, count = literals_section(_little_endian(block, 0))
+    begin = end - (1 if kind == 1 else count)
+    return (begin, end) if end <= len(block) else (-1, -1)
 
 
 @jit

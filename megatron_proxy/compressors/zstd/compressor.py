@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import accumulate
 from typing import Annotated, Any, Final, Self, override
 
@@ -212,13 +211,10 @@ class ZstdCompressor(Compressor):
 
     def _encode_batch(self, text: bytes, ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """The codes of the segments of ``text``, which ends with padding, and where each segment's codes end."""
+        dtype = self.vocabulary.code_dtype
         if not len(ends):
-            return np.empty(0, dtype=self._dtype), ends
-        return self._form.encode(self._frames(text, ends), np.frombuffer(text, dtype=np.uint8), ends, self._dtype)
-
-    @cached_property
-    def _dtype(self) -> np.dtype[Any]:
-        return self.vocabulary.code_dtype
+            return np.empty(0, dtype=dtype), ends
+        return self._form.encode(self._frames(text, ends), np.frombuffer(text, dtype=np.uint8), ends, dtype)
 
     def _matches(self, form: MatchForm, documents: Sequence[bytes]) -> Iterator[bytes]:
         """Every match in some documents, as a string."""

@@ -48,7 +48,7 @@ def _value(entry: Any, word: Any, under: Any) -> tuple[Any, Any]:
 
 
 @jit
-def _literals_section(word: Any) -> tuple[Any, Any]:
+def literals_section(word: Any) -> tuple[Any, Any]:
     """Size of the literals section that begins with ``word``, header included, and how many they are (3.1.1.3.1)."""
     kind, form = word & 3, (word >> 2) & 3
     if kind < 2:
@@ -88,7 +88,7 @@ def _matches_of_block(
     -------
     The number of matches (-1 if there is no room for them), and where the block's text ends.
     """
-    size, left = _literals_section(words[at])
+    size, left = literals_section(words[at])
     at += size
     count, size = _number_of_sequences(words[at])
     at += size
