@@ -21,7 +21,12 @@ class _Shown:
         self._interval = log_interval if shown else None
         self._done = 0
         self._begin = time.monotonic()
-        self._bar = _bar(label, total, self._stream) if shown and self._stream.isatty() else None
+        self._bar: Any = None
+        if shown and self._stream.isatty():
+            # Its package is loaded only where there is a terminal.
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=label, file=self._stream, bar_format=_BAR, dynamic_ncols=True)
 
     def __enter__(self) -> Self:
         return self
@@ -96,16 +101,6 @@ class Steps(_Shown):
     def _left(self) -> str:
         """The time that the rest will take if it goes on as it has gone."""
         spent = time.monotonic() - self._begin
-        return f", {_clock(spent / max(self._done, 1) * max(self._total - self._done, 0))} left"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"
-
-
-def _bar(label: str, total: int, stream: TextIO) -> Any:
-    """A bar on a terminal; its package is loaded only where there is one."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc=label, file=stream, bar_format=_BAR, dynamic_ncols=True)
+        left = spent / max(self._done, 1) * max(self._total - self._done, 0)
+        minutes, seconds = divmod(round(left), 60)
+        return f", {minutes}:{seconds:02} left"

@@ -58,11 +58,10 @@ def key(seed: int, purpose: Purpose, *parts: int) -> np.uint64:
     parts
         Further coordinates, such as an epoch or a block number.
     """
-    state = np.zeros(1, dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for part in (seed, int(purpose), *parts):
-            state = mix((state ^ np.uint64(part % 2**64)) + GOLDEN_GAMMA)
-    return np.uint64(state[0])
+    state = np.uint64(0)
+    for part in (seed, int(purpose), *parts):
+        (state,) = subkeys(state, [part % 2**64])
+    return state
 
 
 def bits(stream: np.uint64 | NDArray[np.uint64], counters: ArrayLike) -> NDArray[np.uint64]:

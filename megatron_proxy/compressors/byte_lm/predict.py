@@ -44,7 +44,7 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
 class CountPredictor:
     """Counts in a language model's place: what followed a string, from its start on, wherever it began in a sample.
 
-    The sample and the places where strings start are those of :class:`.strings.frequent_strings.Occurrences`.
+    For the sample and the places where strings start see :class:`Occurrences`.
     """
 
     def __init__(self, data: NDArray[np.uint8], ends: NDArray[np.int64], places: NDArray[np.int32]) -> None:

@@ -34,28 +34,11 @@ _FINAL_RATE: Final = 0.1
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train.
+    """How to train: for what a user sets of it see :mod:`megatron_proxy.compressors.strings.neural_options`.
 
-    Parameters
-    ----------
-    shape
-        Size of the model.
-    context
-        Longest string that is learnt from, in bytes.
-    batch
-        Windows per step.
-    steps
-        Steps, at most.
-    learning_rate
-        At its highest: it rises over the first 100 steps and falls by a cosine to a tenth.
-    evaluate_every
-        Steps between two measurements of the held-out loss (and two checkpoints).
-    patience
-        Measurements without a lower loss after which training stops.
-    device
-        Torch's name of the device.
-    seed
-        For weights and windows.
+    The learning rate is the highest: it rises over the first 100 steps and falls by a cosine to a tenth. The held-out
+    loss is measured, and a checkpoint written, every ``evaluate_every`` steps; training stops after ``patience``
+    measurements without a lower one.
     """
 
     shape: Shape

@@ -117,14 +117,10 @@ class StringCompressor(Compressor):
 class LongestMatch(StringCompressor):
     """A symbol is one byte string; each match is the longest that the trie and the segment allow, or a shorter one.
 
-    Single bytes are literals: every byte string can be encoded.
+    Single bytes are literals: every byte string can be encoded. For ``trie`` and ``segmenter`` see the base.
 
     Parameters
     ----------
-    trie
-        The strings and their prefixes.
-    segmenter
-        Cuts documents; no match crosses a border.
     codes
         int32, shape (256 + strings,): the code of each string by number, -1 for prefixes that are no symbol. If not
         given, every string is a symbol and has its number.
