@@ -84,9 +84,9 @@ class HfCompressor(TokenCompressor):
         return built
 
     @override
-    def _by_words(self, text: str, content: bytes) -> bool:
+    def _by_words(self, text: str) -> bool:
         # Added tokens are sought before a text is split, so they may hold together what is cut here.
-        return not any(token in text for token in self._added) and super()._by_words(text, content)
+        return not any(token in text for token in self._added)
 
     @override
     def _ids_of(self, texts: list[str]) -> list[list[int]]:

@@ -75,10 +75,6 @@ class SentencePieceCompressor(TokenCompressor):
         return cls(train(sample(corpus, settings.sample_bytes), settings.vocab_size), settings.symbols)
 
     @override
-    def _by_words(self, text: str, content: bytes) -> bool:
-        return True
-
-    @override
     def _ids_of(self, texts: list[str]) -> list[list[int]]:
         found: list[list[int]] = self._processor.encode(texts, out_type=int, num_threads=1, enable_sampling=False)
         return found

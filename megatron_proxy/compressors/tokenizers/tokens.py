@@ -174,9 +174,9 @@ class TokenCompressor(Compressor):
     def _ids_of(self, texts: list[str]) -> list[list[int]]:
         """The tokenizer's ids of each text."""
 
-    def _by_words(self, text: str, content: bytes) -> bool:
-        """Whether a text (``content`` in UTF-8) may be cut where :class:`.word_cache.WordEncoder` does."""
-        return self._words is not None and self._words.takes(content)
+    def _by_words(self, text: str) -> bool:
+        """Whether a text may be cut where :class:`.word_cache.WordEncoder` does, if there is one."""
+        return True
 
     def _where_exact(self, text: str) -> Iterator[NDArray[np.int32]]:
         """Codes of ``text``: tokens where they stand for the characters they were made from, else literals."""
@@ -274,9 +274,8 @@ class TokenCompressor(Compressor):
 
     def _encode_text(self, text: str) -> NDArray[np.int32]:
         """Codes (literals, or 256 + id) of a text without odd characters, exactly."""
-        content = text.encode("utf-8")
-        if self._words is not None and self._by_words(text, content):
-            return self._words.encode(content)
+        if self._words is not None and self._by_words(text):
+            return self._words.encode(text.encode("utf-8"))
         return self._encode_whole([text])[0]
 
     def _encode_whole(self, texts: list[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -21,9 +21,6 @@ from numpy.typing import NDArray
 
 from ...common.jit import jit
 
-LONGEST_WORD: Final = 65_535
-"""Callers cut longer ones before, or ask :meth:`WordEncoder.takes`."""
-
 _CHUNK: Final = 1 << 18
 _WORDS: Final = 1 << 20
 _SLOTS: Final = 1 << 21
@@ -107,12 +104,8 @@ class WordEncoder:
         self._codes = np.empty(_WORD_BYTES, dtype=np.int32)
         self._code_ends = np.zeros(_WORDS + 1, dtype=np.int64)
 
-    def takes(self, text: bytes) -> bool:
-        """Whether no word of ``text`` is longer than :data:`LONGEST_WORD`."""
-        return len(text) <= LONGEST_WORD or _longest(np.frombuffer(text, dtype=np.uint8), self._borders) <= LONGEST_WORD
-
     def encode(self, text: bytes) -> NDArray[np.int32]:
-        """The codes of ``text``, valid UTF-8 without words longer than :data:`LONGEST_WORD`."""
+        """The codes of ``text``: valid UTF-8, of :data:`_WORD_BYTES` bytes at most."""
         data = np.frombuffer(text, dtype=np.uint8)
         parts = [np.empty(0, dtype=np.int32)]
         begin = 0
@@ -125,7 +118,7 @@ class WordEncoder:
 
     def _encode_chunk(self, data: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:
         """(bytes consumed, their codes) of the beginning of ``data``."""
-        self._make_room()
+        self._make_room(len(data))
         known = self._count
         entries = np.empty(min(len(data), _CHUNK), dtype=np.int32)
         table = (self._slots, self._hashes, self._words, self._word_ends)
@@ -133,10 +126,9 @@ class WordEncoder:
         self._learn(known)
         return consumed, _codes_of(entries[:words], self._codes, self._code_ends)
 
-    def _make_room(self) -> None:
-        """Forget everything when the next chunk might not fit."""
-        full = self._count + _CHUNK > _WORDS or self._word_ends[self._count] + _CHUNK + LONGEST_WORD > _WORD_BYTES
-        if full:
+    def _make_room(self, size: int) -> None:
+        """Forget everything when the next chunk of a text with so many bytes left might not fit."""
+        if self._count + _CHUNK > _WORDS or self._word_ends[self._count] + size > _WORD_BYTES:
             self._slots.fill(-1)
             self._count = 0
 
@@ -212,17 +204,6 @@ def _begins(data: NDArray[np.uint8], begin: int, at: int, borders: int) -> Any:
             at -= 1
         return _kind(data[at]) == 3
     return False
-
-
-@jit
-def _longest(data: NDArray[np.uint8], borders: int) -> int:
-    """Length of the longest word."""
-    longest = begin = 0
-    for at in range(1, len(data)):
-        if _begins(data, begin, at, borders):
-            longest = max(longest, at - begin)
-            begin = at
-    return max(longest, len(data) - begin)
 
 
 @jit
