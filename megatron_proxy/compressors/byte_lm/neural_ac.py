@@ -121,7 +121,7 @@ class NeuralAcCompressor(StringCompressor):
 
     @override
     def _walk(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        return self._walker.encode(data, ends, self._dtype, whole=True)
+        return self._walker.encode(data, ends, self.vocabulary.code_dtype, whole=True)
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:

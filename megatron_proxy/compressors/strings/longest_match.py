@@ -89,15 +89,7 @@ class StringCompressor(Compressor):
 
     @override
     def files(self) -> dict[str, bytes]:
-        return {TRIE_FILE: self._content}
-
-    @cached_property
-    def _content(self) -> bytes:
-        return self.trie.to_bytes(self._outputs)
-
-    @cached_property
-    def _dtype(self) -> np.dtype[Any]:
-        return self.vocabulary.code_dtype
+        return {TRIE_FILE: self.trie.to_bytes(self._outputs)}
 
     @override
     def encode(self, document: bytes) -> NDArray[Any]:
@@ -182,8 +174,8 @@ class LongestMatch(StringCompressor):
     @override
     def _walk(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         if self._plain:
-            return self._walker.encode(data, ends, self._dtype)
-        return self._walker.encode_to_borders(data, ends, self._dtype, words=self._words)
+            return self._walker.encode(data, ends, self.vocabulary.code_dtype)
+        return self._walker.encode_to_borders(data, ends, self.vocabulary.code_dtype, words=self._words)
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
