@@ -47,6 +47,49 @@ def hashed(words: NDArray[np.int64], place: Any, length: Any) -> Any:
     return (content ^ (content >> 32)) * _FACTOR
 
 
+@jit_borrowing
+def find_string(
+    words: NDArray[np.int64],
+    place: Any,
+    length: Any,
+    strings: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    slots: NDArray[np.int64],
+) -> Any:
+    """The number in a hash table of the string of ``length`` bytes at ``place``, or -1.
+
+    ``strings`` are the words of the table's strings in a row, ``ends`` tells where each ends, and ``slots`` are filled
+    by :func:`add_string`.
+    """
+    content = hashed(words, place, length)
+    slot = content >> 32
+    while True:
+        slot &= len(slots) - 1
+        entry = slots[np.uint64(slot)]
+        if entry == 0:
+            return np.int64(-1)
+        if (entry ^ content) >> 32 == 0:
+            number = (entry & 0xFFFFFFFF) - 1
+            start = ends[number - 1] if number else np.int64(0)
+            if ends[number] - start == length and same(words, place, strings, start, length):
+                return number
+        slot += 1
+
+
+@jit_borrowing
+def add_string(number: Any, strings: NDArray[np.int64], ends: NDArray[np.int64], slots: NDArray[np.int64]) -> None:
+    """Put string ``number``, which is not there yet, into the hash table of :func:`find_string`.
+
+    A slot holds the upper half of a string's hash and its number from 1, or 0; there are 2^n, more than strings.
+    """
+    start = ends[number - 1] if number else np.int64(0)
+    content = hashed(strings, start, ends[number] - start)
+    slot = (content >> 32) & (len(slots) - 1)
+    while slots[slot]:
+        slot = (slot + 1) & (len(slots) - 1)
+    slots[slot] = (content >> 32 << 32) | (number + 1)
+
+
 def joined(
     numbers: NDArray[np.integer], begins: NDArray[np.integer], sizes: NDArray[np.integer], text: NDArray[np.uint8]
 ) -> bytes:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...common.jit import jit
+from ..words import PADDING, add_string, find_string, words_of
 
 _CHUNK: Final = 1 << 18
 _WORDS: Final = 1 << 20
@@ -97,39 +98,38 @@ class WordEncoder:
         self._lock = threading.Lock()
         self._count = 0
         # Untouched pages of these take no memory.
-        self._slots = np.full(_SLOTS, -1, dtype=np.int32)
-        self._hashes = np.empty(_WORDS, dtype=np.uint64)
-        self._words = np.empty(_WORD_BYTES, dtype=np.uint8)
+        self._slots = np.zeros(_SLOTS, dtype=np.int64)
+        self._words = np.empty(_WORD_BYTES + len(PADDING), dtype=np.uint8)
         self._word_ends = np.zeros(_WORDS + 1, dtype=np.int64)
         self._codes = np.empty(_WORD_BYTES, dtype=np.int32)
         self._code_ends = np.zeros(_WORDS + 1, dtype=np.int64)
 
     def encode(self, text: bytes) -> NDArray[np.int32]:
         """The codes of ``text``: valid UTF-8, of :data:`_WORD_BYTES` bytes at most."""
-        data = np.frombuffer(text, dtype=np.uint8)
+        data = np.frombuffer(text + PADDING, dtype=np.uint8)
         parts = [np.empty(0, dtype=np.int32)]
         begin = 0
         with self._lock:
-            while begin < len(data):
+            while begin < len(text):
                 consumed, codes = self._encode_chunk(data[begin:])
                 parts.append(codes)
                 begin += consumed
         return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
     def _encode_chunk(self, data: NDArray[np.uint8]) -> tuple[int, NDArray[np.int32]]:
-        """(bytes consumed, their codes) of the beginning of ``data``."""
+        """(bytes consumed, their codes) of the beginning of ``data``, which ends with padding."""
         self._make_room(len(data))
         known = self._count
         entries = np.empty(min(len(data), _CHUNK), dtype=np.int32)
-        table = (self._slots, self._hashes, self._words, self._word_ends)
-        words, consumed, self._count = _look_up(data, self._borders, entries, known, *table)
+        table = (self._words, words_of(self._words), self._word_ends[1:], self._slots)
+        words, consumed, self._count = _look_up(data, words_of(data), self._borders, entries, known, *table)
         self._learn(known)
         return consumed, _codes_of(entries[:words], self._codes, self._code_ends)
 
     def _make_room(self, size: int) -> None:
         """Forget everything when the next chunk of a text with so many bytes left might not fit."""
         if self._count + _CHUNK > _WORDS or self._word_ends[self._count] + size > _WORD_BYTES:
-            self._slots.fill(-1)
+            self._slots.fill(0)
             self._count = 0
 
     def _learn(self, known: int) -> None:
@@ -148,7 +148,7 @@ class WordEncoder:
             codes, code_ends = self._batch(words)
         except BaseException:
             # Entries without codes must not be found later.
-            self._slots.fill(-1)
+            self._slots.fill(0)
             self._count = 0
             raise
         begin = self._code_ends[known]
@@ -209,69 +209,38 @@ def _begins(data: NDArray[np.uint8], begin: int, at: int, borders: int) -> Any:
 @jit
 def _look_up(
     data: NDArray[np.uint8],
+    data_words: NDArray[np.int64],
     borders: int,
     entries: NDArray[np.int32],
     count: int,
-    slots: NDArray[np.int32],
-    hashes: NDArray[np.uint64],
     words: NDArray[np.uint8],
+    word_words: NDArray[np.int64],
     word_ends: NDArray[np.int64],
+    slots: NDArray[np.int64],
 ) -> tuple[int, int, int]:
     """Find the entry of each word, making new entries; (words, bytes consumed, entries there are now).
 
     Stops at the first word border behind ``len(entries)`` bytes.
     """
-    size = len(data)
-    mask = np.uint64(len(slots) - 1)
+    size = len(data) - 8
     found = 0
     begin = 0
     while begin < size and begin < len(entries):
-        end = begin
-        content = np.uint64(0xCBF29CE484222325)
-        while end < size:
-            if end > begin and _begins(data, begin, end, borders):
-                break
-            content = (content ^ np.uint64(data[end])) * np.uint64(0x100000001B3)
+        end = begin + 1
+        while end < size and not _begins(data, begin, end, borders):
             end += 1
-        content ^= content >> np.uint64(32)
-        slot = content & mask
-        entry = slots[slot]
-        while entry >= 0 and not _same(data, begin, end, content, entry, hashes, words, word_ends):
-            slot = (slot + np.uint64(1)) & mask
-            entry = slots[slot]
+        entry = find_string(data_words, begin, end - begin, word_words, word_ends, slots)
         if entry < 0:
-            entry = np.int32(count)
-            slots[slot] = entry
-            hashes[entry] = content
-            place = word_ends[entry]
+            entry = count
+            place = word_ends[count - 1] if count else np.int64(0)
             words[place : place + end - begin] = data[begin:end]
-            word_ends[entry + 1] = place + end - begin
+            word_ends[count] = place + end - begin
+            add_string(count, word_words, word_ends, slots)
             count += 1
         entries[found] = entry
         found += 1
         begin = end
     return found, begin, count
-
-
-@jit
-def _same(
-    data: NDArray[np.uint8],
-    begin: int,
-    end: int,
-    content: Any,
-    entry: Any,
-    hashes: NDArray[np.uint64],
-    words: NDArray[np.uint8],
-    word_ends: NDArray[np.int64],
-) -> bool:
-    """Whether ``data[begin:end]`` is the word of ``entry``."""
-    place = word_ends[entry]
-    if hashes[entry] != content or word_ends[entry + 1] - place != end - begin:
-        return False
-    for i in range(end - begin):  # noqa: SIM110 - numba compiles loops, not generators
-        if words[place + i] != data[begin + i]:
-            return False
-    return True
 
 
 @jit

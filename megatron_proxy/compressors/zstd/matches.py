@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from ...common.jit import jit, jit_borrowing
 from ...errors import CompressorError
 from ..segments.segmenter import Segmenter
-from ..words import PADDING, same, words_of
-from .phrases import find_phrase, slots_for
+from ..words import PADDING, find_string, same, words_of
+from .phrases import slots_for
 from .sequences import read_matches, segment_matches
 from .suffixes import buckets, find, suffix_array
 from .tables import reader_for
@@ -168,7 +168,7 @@ def _code_of(
 
     ``sources`` is source 0's code.
     """
-    phrase = find_phrase(words, place, length, names.phrase_words, names.ends, names.slots)
+    phrase = find_string(words, place, length, names.phrase_words, names.ends, names.slots)
     if phrase >= 0:
         return sources - len(names.ends) + phrase
     source = find(names.content, names.suffixes, names.starts, text, place, place + length)
