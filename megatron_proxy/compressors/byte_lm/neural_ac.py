@@ -117,7 +117,7 @@ class NeuralAcCompressor(StringCompressor):
 
     @cached_property
     def _walker(self) -> Walker:
-        return Walker.of(self.trie, np.where(self._codes == NO_CODE, NO_CODE, self._codes + NUM_BYTES))
+        return Walker(self.trie, np.where(self._codes == NO_CODE, NO_CODE, self._codes + NUM_BYTES))
 
     @override
     def _walk(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -97,7 +97,8 @@ def train(
     if not len(sample.starts):
         raise CompressorError("the corpus is empty: there is nothing to train a language model on")
     training, held_out = sample.split()
-    state = _begin(settings)
+    model = ByteLM(settings.shape, settings.seed).to(settings.device)
+    state = State(model, torch.optim.Adam(model.parameters(), lr=settings.learning_rate))
     identity = identity_of(asdict(settings), sample.data, sample.ends, sample.starts)
     if checkpoint is not None and checkpoint.exists():
         state.restore(checkpoint, identity)
@@ -122,11 +123,6 @@ def check_device(name: str, flag: str) -> None:
     except (RuntimeError, AssertionError) as error:
         what = f"torch cannot use the device {name!r}: {str(error).splitlines()[0]}"
         raise CompressorError(what, where=flag) from error
-
-
-def _begin(settings: TrainingSettings) -> State:
-    model = ByteLM(settings.shape, settings.seed).to(settings.device)
-    return State(model, torch.optim.Adam(model.parameters(), lr=settings.learning_rate))
 
 
 def _step(state: State, sample: Sample, settings: TrainingSettings) -> float:

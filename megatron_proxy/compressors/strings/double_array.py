@@ -11,7 +11,6 @@ base 0, so every step stays in the array.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -48,29 +47,21 @@ _RANKS: Final = np.array(
 )
 
 
-@dataclass(frozen=True)
 class Walker:
     """A trie ready to be walked.
 
     Parameters
     ----------
-    cells
-        uint32, shape (cells,): label in the lower nine bits and base in the others.
+    trie
+        The strings.
     codes
-        int32, shape (cells,): the code of the string that ends in a cell.
+        int32, shape (256 + strings,): the code of each string by number; by default its number.
     """
 
-    cells: NDArray[np.uint32]
-    codes: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, trie: Trie, codes: NDArray[np.int32] | None = None) -> Walker:
-        """Lay out ``trie``; ``codes`` are those of its strings by number (default: the numbers)."""
-        numbers = np.arange(NUM_BYTES + len(trie), dtype=np.int32)
-        cells, cell_of = _lay_out(trie)
-        cell_codes = np.zeros(len(cells), dtype=np.int32)
-        cell_codes[cell_of] = numbers if codes is None else codes
-        return cls(cells, cell_codes)
+    def __init__(self, trie: Trie, codes: NDArray[np.int32] | None = None) -> None:
+        self.cells, cell_of = _lay_out(trie)
+        self._codes = np.zeros(len(self.cells), dtype=np.int32)
+        self._codes[cell_of] = np.arange(len(cell_of)) if codes is None else codes
 
     def encode(
         self, data: NDArray[np.uint8], ends: NDArray[np.int64], dtype: Any = np.int32, *, whole: bool = False
@@ -90,7 +81,7 @@ class Walker:
             that has no code (-1).
         """
         codes, code_ends = np.empty(len(data), dtype=dtype), np.empty(len(ends), dtype=np.int64)
-        _longest_matches(self.cells, self.codes, whole, data, ends, codes, code_ends)
+        _longest_matches(self.cells, self._codes, whole, data, ends, codes, code_ends)
         return codes[: code_ends[-1] if len(ends) else 0], code_ends
 
     def encode_to_borders(
@@ -103,7 +94,7 @@ class Walker:
         """
         codes, code_ends = np.empty(len(data), dtype=dtype), np.empty(len(ends), dtype=np.int64)
         kinds = _KINDS if words else np.zeros_like(_KINDS)
-        _to_borders(self.cells, self.codes, kinds, _RANKS, data, ends, codes, code_ends)
+        _to_borders(self.cells, self._codes, kinds, _RANKS, data, ends, codes, code_ends)
         return codes[: code_ends[-1] if len(ends) else 0], code_ends
 
 

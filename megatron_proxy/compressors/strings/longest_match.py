@@ -169,7 +169,7 @@ class LongestMatch(StringCompressor):
 
     @cached_property
     def _walker(self) -> Walker:
-        return Walker.of(self.trie, self._codes)
+        return Walker(self.trie, self._codes)
 
     @override
     def _walk(self, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -44,7 +44,7 @@ def most_used(
     The trie, in the order of ``candidates``, and the code of each of its strings, by number: int32, shape
     (256 + strings,); the chosen ones have 256 and up in the order of the trie, the others :data:`NO_CODE`.
     """
-    walker = Walker.of(candidates)
+    walker = Walker(candidates)
     uses = np.zeros(NUM_BYTES + len(candidates), dtype=np.int64)
     for sample in ((data, ends), with_deletions(data, ends)):
         codes, _ = walker.encode_to_borders(*sample, words=words)

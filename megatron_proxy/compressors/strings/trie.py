@@ -81,6 +81,6 @@ def learn(data: NDArray[np.uint8], ends: NDArray[np.int64], size: int, longest: 
 
 def symbol_starts(trie: Trie, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> NDArray[np.int32]:
     """Where the symbols of ``trie`` start in ``data`` (int32, rising)."""
-    codes, _ = Walker.of(trie).encode(data, ends)
+    codes, _ = Walker(trie).encode(data, ends)
     lengths: NDArray[np.int32] = trie.lengths[codes]
     return (np.cumsum(lengths, dtype=np.int64) - lengths).astype(np.int32)

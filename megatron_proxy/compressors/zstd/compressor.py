@@ -26,7 +26,7 @@ from ..sample import sample
 from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
 from ..words import PADDING
 from .blocks import BlockForm
-from .library import DICTIONARY_KINDS, decompress_frame, dictionary_object, train_dictionary
+from .library import DICTIONARY_KINDS, decompress_frame, train_dictionary
 from .matches import MatchForm
 from .phrases import choose_phrases, read_phrases, write_phrases
 
@@ -98,8 +98,10 @@ class ZstdCompressor(Compressor):
         self._local = threading.local()
         self._checked = not settings.probe
         try:
-            self._zdict = dictionary_object(dictionary, settings.dictionary)
-            if self._zdict:
+            self._zdict: zstandard.ZstdCompressionDict | None = None
+            if settings.dictionary != "none":
+                kind = DICTIONARY_KINDS[settings.dictionary]
+                self._zdict = zstandard.ZstdCompressionDict(dictionary, dict_type=kind)
                 self._zdict.precompute_compress(compression_params=self._parameters())
             probe = settings.probe or library_probe.digest(self._compress_all)
         except zstandard.ZstdError as error:

@@ -24,11 +24,6 @@ _PICKED_BYTES: Final = 200
 _PORTION: Final = 1 << 10
 
 
-def dictionary_object(content: bytes, kind: str) -> zstandard.ZstdCompressionDict | None:
-    """The dictionary object; None for the kind ``none``."""
-    return None if kind == "none" else zstandard.ZstdCompressionDict(content, dict_type=DICTIONARY_KINDS[kind])
-
-
 def train_dictionary(samples: list[Any], size: int, level: int) -> tuple[bytes, str]:
     """Content and kind of a dictionary for ``samples``, bytes: trained if there is enough to learn, else just content.
 

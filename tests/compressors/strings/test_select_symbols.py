@@ -71,7 +71,7 @@ def test_the_walk_agrees_with_a_plain_loop(symbols, document, words):
     for symbol in symbols:
         codes[numbers[symbol]] = numbers[symbol]
     ends = np.array([len(document)] if document else [], np.int64)
-    found, _ = Walker.of(trie, codes).encode_to_borders(np.frombuffer(document, np.uint8), ends, words=words)
+    found, _ = Walker(trie, codes).encode_to_borders(np.frombuffer(document, np.uint8), ends, words=words)
     assert [trie.string(int(code)) for code in found] == plain_matches(set(symbols), document, words)
 
 

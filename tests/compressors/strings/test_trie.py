@@ -76,7 +76,7 @@ def test_walk_agrees_with_a_plain_loop(strings, segments):
     trie = trie_of(*strings)
     segments = [segment for segment in segments if segment]
     data = np.frombuffer(b"".join(segments), np.uint8)
-    codes, code_ends = Walker.of(trie).encode(data, np.cumsum([len(s) for s in segments], dtype=np.int64))
+    codes, code_ends = Walker(trie).encode(data, np.cumsum([len(s) for s in segments], dtype=np.int64))
     begin = 0
     for segment, end in zip(segments, code_ends, strict=True):
         matches = [trie.string(int(code)) for code in codes[begin:end]]
@@ -87,7 +87,7 @@ def test_walk_agrees_with_a_plain_loop(strings, segments):
 def test_layout_holds_every_string_of_a_wide_trie():
     generator = np.random.default_rng(0)
     trie = trie_of(*(generator.integers(0, 256, 3, dtype=np.uint8).tobytes() for _ in range(5_000)))
-    walker = Walker.of(trie)
+    walker = Walker(trie)
     for number in (256, 300, 5_000, 255 + len(trie)):
         data = np.frombuffer(trie.string(number), np.uint8)
         codes, code_ends = walker.encode(data, np.array([len(data)]))
@@ -100,7 +100,7 @@ def test_strings_that_cannot_be_laid_out_are_refused(monkeypatch):
 
     monkeypatch.setattr(double_array, "_MAX_CELLS", 1_000)
     with pytest.raises(CompressorError, match="spread too thinly"):
-        Walker.of(trie_of(b"abc"))
+        Walker(trie_of(b"abc"))
 
 
 def test_rounds_start_where_symbols_start():
