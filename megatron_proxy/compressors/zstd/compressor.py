@@ -200,15 +200,18 @@ class ZstdCompressor(Compressor):
             segment, code = last, stop
 
     def _encode_long(self, document: bytes) -> Encoded:
-        """A document that is taken stretch by stretch."""
+        """A document that is taken in stretches of about :data:`_BATCH` bytes."""
         ends = self.segmenter.ends(document)
         parts, part_ends = [], []
-        done = 0
-        for text, stretch in _stretches(document, ends):
-            codes, code_ends = self._encode_batch(text, stretch)
+        first = begin = done = 0
+        while first < len(ends):
+            last = max(first + 1, int(np.searchsorted(ends, begin + _BATCH, side="right")))
+            end = int(ends[last - 1])
+            codes, code_ends = self._encode_batch(document[begin:end] + PADDING, ends[first:last] - begin)
             parts.append(codes)
             part_ends.append(code_ends + done)
             done += len(codes)
+            first, begin = last, end
         return Encoded(np.concatenate(parts), ends, np.concatenate(part_ends))
 
     def _encode_batch(self, text: bytes, ends: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -220,10 +223,10 @@ class ZstdCompressor(Compressor):
 
     def _matches(self, form: MatchForm, documents: Sequence[bytes]) -> Iterator[bytes]:
         """Every match in some documents, as a string."""
-        for document in documents:
-            for text, ends in _stretches(document, self.segmenter.ends(document)):
-                for first, behind, _ in form.matches(self._frames(text, ends), ends).tolist():
-                    yield text[first:behind]
+        for document in filter(None, documents):
+            ends = self.segmenter.ends(document)
+            for first, behind, _ in form.matches(self._frames(document + PADDING, ends), ends).tolist():
+                yield document[first:behind]
 
     def _frames(self, text: bytes, ends: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The frames of the segments of ``text`` that end at ``ends``, with padding."""
@@ -277,13 +280,3 @@ def _batches(documents: Iterable[bytes]) -> Iterator[list[bytes]]:
         size += len(document)
     if batch:
         yield batch
-
-
-def _stretches(document: bytes, ends: NDArray[np.int64]) -> Iterator[tuple[bytes, NDArray[np.int64]]]:
-    """Stretches of about :data:`_BATCH` bytes: their text, with padding, and where segments end in it."""
-    first = begin = 0
-    while first < len(ends):
-        last = max(first + 1, int(np.searchsorted(ends, begin + _BATCH, side="right")))
-        end = int(ends[last - 1])
-        yield document[begin:end] + PADDING, ends[first:last] - begin
-        first, begin = last, end
