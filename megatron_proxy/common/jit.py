@@ -61,57 +61,45 @@ class Compiled:
 def _dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     import numba
 
-    _listen()
     try:
         dispatcher = numba.njit(cache=True, nogil=True, **options)(function)
-        dispatcher._cache = _Forgiving(dispatcher._cache)
+        dispatcher._cache = _Forgiving(dispatcher._cache, function.__module__)
     except (RuntimeError, OSError, AttributeError):
+        compiling.begins(function.__module__, None)
         return numba.njit(nogil=True, **options)(function)
     return dispatcher
 
 
 class _Forgiving:
-    """numba's cache of one function, where a file that cannot be used is none."""
+    """numba's cache of one function of a module, where a file that cannot be used is none."""
 
-    def __init__(self, cache: Any) -> None:
+    def __init__(self, cache: Any, module: str) -> None:
         self._cache = cache
+        self._module = module
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
 
     def load_overload(self, *args: Any) -> Any:
         """The compiled function for these types; None if it has to be compiled."""
+        found = None
         try:
-            return self._cache.load_overload(*args)
+            found = self._cache.load_overload(*args)
         except OSError:
-            return None
+            pass
         except Exception:
             # numba unpickles an index before it asks whether that is of this source: it may be cut off, or name what
             # is no longer there. It is begun anew, or what is compiled now could not be kept either.
             with suppress(OSError):
                 self._cache.flush()
-            return None
+        if found is None:
+            compiling.begins(self._module, self._cache.cache_path)
+        return found
 
     def save_overload(self, *args: Any) -> None:
         """Keep a compiled function, where that is possible."""
         with suppress(OSError, EOFError):
             self._cache.save_overload(*args)
-
-
-@functools.cache
-def _listen() -> None:
-    """Have :data:`compiling` told of what numba compiles; a numba that tells nothing leaves it at that."""
-    with suppress(ImportError, AttributeError, TypeError):
-        from numba.core import event
-
-        class Listener(event.Listener):
-            def on_start(self, event: Any) -> None:
-                compiling.begins(event.data["dispatcher"])
-
-            def on_end(self, event: Any) -> None:
-                pass
-
-        event.register("numba:compile", Listener())  # type: ignore[no-untyped-call]
 
 
 class Compiling:
@@ -123,9 +111,8 @@ class Compiling:
     def __init__(self) -> None:
         self.told = False
 
-    def begins(self, dispatcher: Any) -> None:
-        """A function of numba's is about to be compiled."""
-        module = str(dispatcher.py_func.__module__)
+    def begins(self, module: str, folder: str | None) -> None:
+        """A function of a module is about to be compiled, and kept in a folder, if it can be kept."""
         if self.told or not module.startswith(_OURS) or module in (__name__, READY):
             return
         self.told = True
@@ -133,7 +120,6 @@ class Compiling:
         first = multiprocessing.parent_process() is None or process.name.endswith("-1")
         if not first or os.environ.get("RANK", "0") != "0":
             return
-        folder = dispatcher.stats.cache_path
         later = f"later runs find it in {folder}" if folder else "in every run, as NUMBA_CACHE_DIR cannot be written to"
         print(f"megatron-proxy: compiling for this processor, up to a minute; {later}", file=sys.stderr, flush=True)
 

@@ -87,14 +87,6 @@ def test_the_first_compilation_is_told_once(tmp_path):
         assert (done.stderr.count(told), done.stderr.count("\n")) == (times, times)
 
 
-class Dispatcher:
-    """What numba tells of."""
-
-    def __init__(self, module, folder):
-        self.stats = SimpleNamespace(cache_path=folder)
-        self.py_func = SimpleNamespace(__module__=module)
-
-
 @pytest.mark.parametrize(
     ("module", "process", "rank", "told"),
     [
@@ -114,7 +106,7 @@ def test_who_tells_of_it(monkeypatch, capsys, module, process, rank, told):
         monkeypatch.setenv("RANK", rank)
     compiling = jit_module.Compiling()
     for _ in range(2):
-        compiling.begins(Dispatcher(module, None))
+        compiling.begins(module, None)
     line = "megatron-proxy: compiling for this processor, up to a minute; in every run, as NUMBA_CACHE_DIR cannot be "
     assert capsys.readouterr().err == (f"{line}written to\n" if told else "")
 
