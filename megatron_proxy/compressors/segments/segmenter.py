@@ -84,7 +84,7 @@ class Segmenter:
         if self.kind is Kind.DOCUMENT:
             return np.array([len(document)], dtype=np.int64)
         if self.kind is Kind.FIXED:
-            return _fixed(len(document), self.max_bytes)
+            return np.append(np.arange(self.max_bytes, len(document), self.max_bytes), len(document))
         data = np.frombuffer(document, dtype=np.uint8)
         if self.punkt is not None:
             return _cut_long(data, self.punkt.ends(document), self.max_bytes)
@@ -126,12 +126,6 @@ class Segmenter:
             return cls(Kind(config["kind"]), int(config["max_bytes"]), model)
         except (KeyError, TypeError, ValueError) as error:
             raise CompressorError(f"not the settings of a segmenter: {dict(config)!r} ({error})") from error
-
-
-def _fixed(length: int, size: int) -> NDArray[np.int64]:
-    ends = np.arange(size, length + size, size, dtype=np.int64)
-    ends[-1] = length
-    return ends
 
 
 def _lines(document: bytes, data: NDArray[np.uint8], max_bytes: int) -> NDArray[np.int64]:

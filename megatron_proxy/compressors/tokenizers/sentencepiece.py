@@ -55,13 +55,13 @@ class SentencePieceCompressor(TokenCompressor):
         self._processor = sentencepiece.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
-            pieces = _pieces(self._processor, escapes_spaces=found.escapes_spaces)
+            pieces, codes = _pieces(self._processor, escapes_spaces=found.escapes_spaces)
         except (RuntimeError, ValueError, TypeError) as error:
             raise CompressorError(f"SentencePiece cannot load this model: {error}") from error
         spans = found.identity and not any(b"\n" in piece[:-1] for piece in pieces)
         borders = borders_between(pieces) if found.bpe and spans else None
         settings = SentencePieceOptions(symbols=symbols)
-        super().__init__(model, settings, pieces, _codes(self._processor), borders, odd="\0" + _SPACE)
+        super().__init__(model, settings, pieces, codes, borders, odd="\0" + _SPACE)
         self.spans = spans
         self.no_spans_because = "this SentencePiece model normalises text, or has pieces that go on behind a line's end"
         self.space_before = found.dummy_prefix
@@ -131,23 +131,22 @@ def _lines(documents: list[bytes]) -> Iterator[str]:
                 yield line
 
 
-def _pieces(processor: sentencepiece.SentencePieceProcessor, *, escapes_spaces: bool) -> list[bytes]:
-    """The bytes that each piece stands for; empty for control pieces, for unknown, and for byte pieces (literals)."""
-    pieces = []
-    for id_ in range(processor.get_piece_size()):
+def _pieces(
+    processor: sentencepiece.SentencePieceProcessor, *, escapes_spaces: bool
+) -> tuple[list[bytes], NDArray[np.int32]]:
+    """The bytes that each piece stands for, and the code of each id: byte pieces are literals.
+
+    Control pieces and what is unknown stand for nothing, nor do byte pieces here.
+    """
+    pieces = [b""] * processor.get_piece_size()
+    codes = np.arange(len(pieces), dtype=np.int32) + NUM_BYTES
+    for id_ in range(len(pieces)):
         piece: str = processor.id_to_piece(id_)
-        plain = not (processor.is_control(id_) or processor.is_unknown(id_) or processor.is_byte(id_))
-        text = piece.replace(_SPACE, " ") if escapes_spaces else piece
-        pieces.append(text.encode("utf-8") if plain else b"")
-    return pieces
-
-
-def _codes(processor: sentencepiece.SentencePieceProcessor) -> NDArray[np.int32]:
-    """The code of each id: byte pieces are literals."""
-    codes = np.arange(processor.get_piece_size(), dtype=np.int32) + NUM_BYTES
-    for id_ in filter(processor.is_byte, range(len(codes))):
-        codes[id_] = int(processor.id_to_piece(id_)[1:-1], 16)
-    return codes
+        if processor.is_byte(id_):
+            codes[id_] = int(piece[1:-1], 16)
+        elif not (processor.is_control(id_) or processor.is_unknown(id_)):
+            pieces[id_] = (piece.replace(_SPACE, " ") if escapes_spaces else piece).encode("utf-8")
+    return pieces, codes
 
 
 def _surfaces(processor: sentencepiece.SentencePieceProcessor, text: str) -> Iterator[tuple[int, str]]:
