@@ -113,7 +113,7 @@ class Compiling:
 
     def begins(self, module: str, folder: str | None) -> None:
         """A function of a module is about to be compiled, and kept in a folder, if it can be kept."""
-        if self.told or not module.startswith(_OURS) or module in (__name__, READY):
+        if self.told or not module.startswith(_OURS) or module == __name__:
             return
         self.told = True
         process = multiprocessing.current_process()

@@ -6,14 +6,7 @@ worker processes are forked from imports this module once, so that no worker has
 
 from __future__ import annotations
 
-from .jit import jit, numba_borrows
+from .jit import numba_borrows
 
-
-@jit
-def _nothing(number: int) -> int:
-    return number
-
-
-_nothing(0)
-# Once for all workers, so that there is one warning if there is any.
+# It calls a compiled function; and if there is a warning, there is one for all workers.
 numba_borrows()

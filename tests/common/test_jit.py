@@ -94,7 +94,7 @@ def test_the_first_compilation_is_told_once(tmp_path):
         ("megatron_proxy.compressors.segments.segmenter", "ForkServerProcess-1", "0", True),
         ("megatron_proxy.compressors.segments.segmenter", "ForkServerProcess-12", None, False),
         ("megatron_proxy.compressors.segments.segmenter", "MainProcess", "1", False),
-        ("megatron_proxy.common.jit_ready", "MainProcess", None, False),
+        ("megatron_proxy.common.jit", "MainProcess", None, False),
         ("somebody.else", "MainProcess", None, False),
     ],
 )
