@@ -213,29 +213,30 @@ def _look_up(
     borders: int,
     entries: NDArray[np.int32],
     count: int,
-    words: NDArray[np.uint8],
-    word_words: NDArray[np.int64],
-    word_ends: NDArray[np.int64],
+    kept: NDArray[np.uint8],
+    kept_words: NDArray[np.int64],
+    kept_ends: NDArray[np.int64],
     slots: NDArray[np.int64],
 ) -> tuple[int, int, int]:
     """Find the entry of each word, making new entries; (words, bytes consumed, entries there are now).
 
-    Stops at the first word border behind ``len(entries)`` bytes.
+    Stops at the first word border behind ``len(entries)`` bytes. What the words of arrays are, and the slots of a hash
+    table, says :mod:`..words`; ``kept`` are the entries in a row, and ``kept_ends`` tells where each ends.
     """
-    size = len(data) - 8
+    size = len(data) - len(PADDING)
     found = 0
     begin = 0
     while begin < size and begin < len(entries):
         end = begin + 1
         while end < size and not _begins(data, begin, end, borders):
             end += 1
-        entry = find_string(data_words, begin, end - begin, word_words, word_ends, slots)
+        entry = find_string(data_words, begin, end - begin, kept_words, kept_ends, slots)
         if entry < 0:
             entry = count
-            place = word_ends[count - 1] if count else np.int64(0)
-            words[place : place + end - begin] = data[begin:end]
-            word_ends[count] = place + end - begin
-            add_string(count, word_words, word_ends, slots)
+            place = kept_ends[count - 1] if count else np.int64(0)
+            kept[place : place + end - begin] = data[begin:end]
+            kept_ends[count] = place + end - begin
+            add_string(count, kept_words, kept_ends, slots)
             count += 1
         entries[found] = entry
         found += 1
