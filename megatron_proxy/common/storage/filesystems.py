@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -27,20 +26,14 @@ def is_shared(folder: str | os.PathLike[str], mounts: Path = _MOUNTS) -> bool:
 def _kind_of(path: str, mounts: Path) -> str:
     """The type of the file system at ``path``: the one mounted last at the longest part of it."""
     found, kind = -1, ""
-    for place, type_ in _read(mounts):
-        inside = os.path.commonpath([place, path]) == place
-        if inside and len(place) >= found:
-            found, kind = len(place), type_
-    return kind
-
-
-def _read(mounts: Path) -> Iterator[tuple[str, str]]:
-    """Place and type of every mounted file system; blanks in places are written as octal numbers (see proc(5))."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return
+        return kind
     for line in lines:
         _, place, type_, *_ = line.split(" ")
-        if place.startswith("/"):
-            yield place.replace("\\040", " "), type_
+        # Blanks in places are written as octal numbers (see proc(5)).
+        place = place.replace("\\040", " ")
+        if place.startswith("/") and len(place) >= found and os.path.commonpath([place, path]) == place:
+            found, kind = len(place), type_
+    return kind
