@@ -27,8 +27,8 @@ SPANS_DIFFER: Final = -1
 OUTSIDE: Final = -2
 """Returned where a document is not inside a view."""
 
-_ENDLESS: Final = 2**62
-
+ENDLESS: Final = 2**62
+"""More ids than any draw has."""
 
 _mix = jit(mix)
 
@@ -92,37 +92,21 @@ def measure(
     documents: NDArray[np.int32],
     stream: np.uint64,
     threshold: np.uint64,
+    ends: NDArray[np.int64],
     out: NDArray[np.int64],
 ) -> None:
-    """Totals of each draw, into ``out`` (int64, shape (draws, 4)).
+    """Totals of the first ``ends[row]`` ids of each draw, into ``out`` (int64, shape (draws, 4)).
 
-    The columns: bytes in raw spans, source bytes in compressed spans, ids, codes of all spans of the document. All are
-    -1 where the spans are not inside their view.
+    The columns: bytes in raw spans, source bytes in compressed spans; and only of whole draws, which is to say up to
+    :data:`ENDLESS`, ids, and codes of all spans of the document. All are -1 where the spans are not inside their view.
     """
     for row in range(len(draws)):
         inside, spans = _spans(table, int(documents[row]))
         if not inside:
             out[row] = -1
             continue
-        totals = _totals(spans, subkey(stream, draws[row]), threshold, _ENDLESS)
-        out[row, 0], out[row, 1], out[row, 2], out[row, 3] = totals
-
-
-@jit
-def measure_before(
-    table: Flat,
-    draws: NDArray[np.int64],
-    documents: NDArray[np.int32],
-    stream: np.uint64,
-    threshold: np.uint64,
-    ends: NDArray[np.int64],
-    out: NDArray[np.int64],
-) -> None:
-    """The first two columns of :func:`measure`, of the first ``ends[row]`` ids: shape (draws, 2)."""
-    for row in range(len(draws)):
-        _, spans = _spans(table, int(documents[row]))
         totals = _totals(spans, subkey(stream, draws[row]), threshold, ends[row])
-        out[row, 0], out[row, 1] = totals[:2]
+        out[row, 0], out[row, 1], out[row, 2], out[row, 3] = totals
 
 
 @jit

@@ -72,8 +72,7 @@ class Interleaved:
         self, numbers: NDArray[np.int64], documents: NDArray[np.int32], forms: NDArray[np.uint8], rate: float
     ) -> Drawn:
         """Draws, measured by the rate, which falls on spans; a DatasetError if these do not add up to the views."""
-        measured = np.empty((len(numbers), 4), dtype=np.int64)
-        kernels.measure(self._spans, numbers, documents, self._stream, spans.threshold(rate), measured)
+        measured = self._measured(numbers, documents, rate, np.full(len(numbers), kernels.ENDLESS))
         raw, codes = self._sizes.of(documents)
         # The loops over spans trust these sums when they read the views.
         if (measured[:, 0] + measured[:, 1] != raw).any() or (measured[:, 3] != codes).any():
@@ -85,10 +84,14 @@ class Interleaved:
 
         Inside a compressed span its bytes are spread evenly over its codes and rounded down.
         """
-        before = np.empty((len(offsets), 2), dtype=np.int64)
-        limit = spans.threshold(rate)
-        kernels.measure_before(self._spans, drawn.numbers, drawn.documents, self._stream, limit, offsets, before)
-        return before
+        return self._measured(drawn.numbers, drawn.documents, rate, offsets)[:, :2]
+
+    def _measured(
+        self, numbers: NDArray[np.int64], documents: NDArray[np.int32], rate: float, ends: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        out = np.empty((len(numbers), 4), dtype=np.int64)
+        kernels.measure(self._spans, numbers, documents, self._stream, spans.threshold(rate), ends, out)
+        return out
 
 
 def layout_of(mode: Mode, sizes: DocumentSizes, seed: int) -> Layout:

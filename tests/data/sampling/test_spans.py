@@ -64,7 +64,7 @@ def test_spans_outside_their_view_are_found_where_they_are_read(damaged):
     table = SpanTable(damaged)
     with pytest.raises(DatasetError, match=r"outside its .bin file"):
         table.of(0)
-    assert measured(kernels.measure, table, 1, [0], 4) == [[-1] * 4]
+    assert measured(table, 1, [0]) == [[-1] * 4]
     raw = (np.zeros(9, np.uint8), np.zeros(1, np.int64), np.array([9], np.int32))
     window = (rng.key(1, Purpose.SPAN_FORMAT), 0, 1, spans.threshold(0.5), 0, np.zeros(9, np.int64))
     found = kernels.assemble_draws(table.flat, raw, raw, 320, np.array([0], np.int32), *window)
@@ -76,17 +76,18 @@ def test_measures_of_a_draw():
     table = table_of([4], [[3, 1], [2, 2], [4, 3], [1, 1]])
     seed = next(seed for seed in range(1000) if formats(seed, 4) == [True, False, True, True])
     # <c> 1 </c> <raw> 2 </raw> <c> 4 </c> eos
-    assert measured(kernels.measure, table, seed, [0], 4) == [[2, 8, 1 + 2 + 2 + 2 + 4 + 2 + 1, 7]]
+    assert measured(table, seed, [0]) == [[2, 8, 1 + 2 + 2 + 2 + 4 + 2 + 1, 7]]
     expected = [(0, 0)] * 2 + [(0, 3)] * 3 + [(1, 3), (2, 3), (2, 3), (2, 3), (2, 4), (2, 5), (2, 7), (2, 8), (2, 8)]
     every = np.arange(len(expected))
-    assert measured(kernels.measure_before, table, seed, every * 0, 2, every) == [list(pair) for pair in expected]
+    assert [tuple(row[:2]) for row in measured(table, seed, every * 0, every)] == expected
 
 
-def measured(measure, table, seed, draws, columns, *ends):
-    """What a loop says of draws of document 0 at the rate 0.5."""
-    out = np.empty((len(draws), columns), np.int64)
+def measured(table, seed, draws, ends=None):
+    """What the loop says of draws of document 0 at the rate 0.5."""
+    out = np.empty((len(draws), 4), np.int64)
     stream, documents = rng.key(seed, Purpose.SPAN_FORMAT), np.zeros(len(draws), np.int32)
-    measure(table.flat, np.array(draws), documents, stream, spans.threshold(0.5), *ends, out)
+    ends = np.full(len(draws), kernels.ENDLESS) if ends is None else ends
+    kernels.measure(table.flat, np.array(draws), documents, stream, spans.threshold(0.5), ends, out)
     return out.tolist()
 
 
@@ -103,17 +104,16 @@ def test_compiled_loops_do_what_their_python_says(seed, pairs, data):
     stored, documents = table_of([len(table)], table).flat, np.zeros(draw + 3, np.int32)
     flat = [(units, np.zeros(1, np.int64), np.array([len(units)], np.int32)) for units in (raw, codes)]
 
-    def run(measure, measure_before, assemble, assemble_draws):
-        whole, before = np.zeros((1, 4), np.int64), np.zeros((1, 2), np.int64)
-        measure(stored, np.array([draw]), documents, stream, limit, whole)
-        measure_before(stored, np.array([draw]), documents, stream, limit, np.array([skip]), before)
+    def run(measure, assemble, assemble_draws):
+        totals = np.zeros((2, 4), np.int64)
+        measure(stored, np.array([draw] * 2), documents[:2], stream, limit, np.array([kernels.ENDLESS, skip]), totals)
         one, several = np.zeros(size, np.int64), np.zeros(size, np.int64)
         written = assemble(table, stream, draw, limit, skip, raw, codes, 320, one)
         window = (stream, draw, draw + 3, limit, skip, several)
         written_too = assemble_draws(stored, *flat, 320, documents, *window)
-        return whole.tolist(), before.tolist(), written, one.tolist(), written_too, several.tolist()
+        return totals.tolist(), written, one.tolist(), written_too, several.tolist()
 
-    loops = (kernels.measure, kernels.measure_before, kernels.assemble, kernels.assemble_draws)
+    loops = (kernels.measure, kernels.assemble, kernels.assemble_draws)
     compiled = run(*loops)
     with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore"):
         for name in ("_mix", "subkey", "is_compressed", "_totals", "_put", "_shift", "_units", "_spans", "assemble"):
