@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +27,6 @@ class Drawn(NamedTuple):
     def rows(self, which: slice | NDArray[np.int64]) -> Drawn:
         """Some of these draws."""
         return Drawn._make(column[which] for column in self)
-
-
-class Layout(Protocol):
-    """Measures the draws of a mode."""
-
-    def measure(
-        self, numbers: NDArray[np.int64], documents: NDArray[np.int32], forms: NDArray[np.uint8], rate: float
-    ) -> Drawn:
-        """Draws, measured."""
-
-    def source_bytes_before(self, drawn: Drawn, offsets: NDArray[np.int64], rate: float) -> NDArray[np.int64]:
-        """Source bytes of each view before an offset (in ids) inside each draw: int64, shape (n, 2)."""
 
 
 class WholeViews:
@@ -94,6 +82,6 @@ class Interleaved:
         return out
 
 
-def layout_of(mode: Mode, sizes: DocumentSizes, seed: int) -> Layout:
+def layout_of(mode: Mode, sizes: DocumentSizes, seed: int) -> WholeViews | Interleaved:
     """What measures the draws of a mode."""
     return Interleaved(sizes, seed) if mode.in_spans else WholeViews(sizes)
