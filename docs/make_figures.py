@@ -15,12 +15,12 @@ from megatron_proxy.common.pages import svg
 from megatron_proxy.common.pages.svg import Axis, Picture, Plot
 from megatron_proxy.compressors.base import Compressor
 from megatron_proxy.compressors.strings.trie import TrieCompressor
+from megatron_proxy.data.dataset.reader import ViewReader
 from megatron_proxy.data.sampling import draws
 from megatron_proxy.data.sampling.draws import Form
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.planner import build
 from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
-from megatron_proxy.data.sampling.spans import SpanTable
 from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.vocab import (
     COMPRESSED_CLOSE,
@@ -253,7 +253,7 @@ def _windows(schedule: Schedule, length: int, count: int) -> Iterator[list[Cell]
     spans = [
         np.stack([np.diff(each.byte_ends, prepend=0), np.diff(each.code_ends, prepend=0)], axis=1) for each in encoded
     ]
-    table = SpanTable(_View([pairs.astype(np.uint16).ravel() for pairs in spans]))
+    table = _View([pairs.astype(np.uint16).ravel() for pairs in spans])
     raw, codes = _View([np.frombuffer(text, np.uint8) for text in TEXTS]), _View([each.codes for each in encoded])
     sizes = DocumentSizes(raw.sequence_lengths, codes.sequence_lengths, table)
     spec = PlanSpec(5, length, schedule, horizon_samples=100, num_samples=count, documents=range(len(TEXTS)))
@@ -270,23 +270,15 @@ def _compressor() -> Compressor:
     return TrieCompressor.build(options, lambda: iter(TEXTS))
 
 
-class _View:
+class _View(ViewReader):
     """A view in memory."""
 
     def __init__(self, documents: Sequence[NDArray[Any]]) -> None:
-        self._documents = documents
+        self._units = np.concatenate(documents)
+        self.dtype = self._units.dtype
         self.sequence_lengths = np.array([len(document) for document in documents], dtype=np.int32)
         sizes = [document.nbytes for document in documents]
         self.sequence_pointers = np.cumsum(sizes, dtype=np.int64) - sizes
-
-    def get(self, idx: int, offset: int = 0, length: int | None = None, /) -> NDArray[Any]:
-        """Units of one document."""
-        end = None if length is None else offset + length
-        return self._documents[idx][offset:end]
-
-    def stretch(self, begin: int, end: int) -> NDArray[Any]:
-        """All units of some documents, one after the other."""
-        return np.concatenate(self._documents[begin:end])
 
 
 def _cells(ids: NDArray[np.int64], compressor: Compressor) -> Iterator[Cell]:

@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 from megatron_proxy.data.sampling import planner
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
-from megatron_proxy.data.sampling.spans import SpanTable
 
 BATCH = 4
 
@@ -91,7 +90,7 @@ class AccessBench:
         codes = [generator.integers(0, 1000, 43 * len(pair) // 2).astype(np.uint16) for pair in pairs]
         self.raw = ViewReader(write_view(folder / "raw", raw, np.uint8))
         self.codes = ViewReader(write_view(folder / "codes", codes, np.uint16))
-        self.spans = SpanTable(ViewReader(write_view(folder / "spans", pairs, np.uint16)))
+        self.spans = ViewReader(write_view(folder / "spans", pairs, np.uint16))
 
     def measure(self, mode: Mode, rate: float, seq_length: int, turns: int) -> dict[str, Any]:
         """Times of ours and stock's for one mode, microseconds per sample."""

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,11 +25,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from harness import Row, report
 
+from megatron_proxy.data.dataset.reader import ViewReader
+from megatron_proxy.data.dataset.writer import ViewWriter
 from megatron_proxy.data.sampling import cache as plan_cache
 from megatron_proxy.data.sampling import planner
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
-from megatron_proxy.data.sampling.spans import SpanTable
 
 SEQ_LENGTH = 8192
 SPAN_BYTES, SPAN_CODES = 256, 86
@@ -45,33 +45,24 @@ FULL = 45e6
 def write_index(folder: Path, documents: int, spans: bool) -> None:
     """Sizes of documents as files, as views have them: log-normal, 4,450 bytes on average, in whole spans."""
     generator = np.random.default_rng(0)
-    with (
-        open(folder / "raw", "wb") as raw,
-        open(folder / "codes", "wb") as codes,
-        open(folder / "counts", "wb") as counts,
-    ):
+    view = ViewWriter(str(folder / "spans"), np.dtype(np.uint16))
+    with open(folder / "raw", "wb") as raw, open(folder / "codes", "wb") as codes:
         for begin in range(0, documents, 1 << 20):
             size = min(1 << 20, documents - begin)
             per_document = np.clip(generator.lognormal(7.9, 1.0, size) / SPAN_BYTES, 1, 4000).round().astype(np.int32)
             raw.write((per_document * SPAN_BYTES).tobytes())
             codes.write((per_document * SPAN_CODES).tobytes())
             if spans:
-                counts.write(per_document.tobytes())
+                pairs = np.tile(np.array([SPAN_BYTES, SPAN_CODES], np.uint16), int(per_document.sum(dtype=np.int64)))
+                view.add(pairs.tobytes(), 2 * per_document)
+    view.finish()
 
 
 def read_index(folder: Path) -> DocumentSizes:
-    """The sizes again, memory-mapped, with a span table if there is one."""
+    """The sizes again, memory-mapped, with the view of spans if there are any."""
     raw, codes = (np.asarray(np.memmap(folder / name, dtype=np.int32, mode="r")) for name in ("raw", "codes"))
-    spans = None
-    if (folder / "counts").stat().st_size:
-        counts = np.fromfile(folder / "counts", dtype=np.int32)
-        units = np.tile(np.array([SPAN_BYTES, SPAN_CODES], np.uint16), int(counts.sum(dtype=np.int64)))
-        pointers = 4 * (np.cumsum(counts, dtype=np.int64) - counts)
-        view: Any = SimpleNamespace(
-            sequence_lengths=2 * counts, sequence_pointers=pointers, stretch=lambda begin, end: units
-        )
-        spans = SpanTable(view)
-    return DocumentSizes(raw, codes, spans)
+    spans = ViewReader(folder / "spans")
+    return DocumentSizes(raw, codes, spans if len(spans) else None)
 
 
 def plan_once(folder: Path, name: str, draws: int) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.sampling import planner
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
-from megatron_proxy.data.sampling.spans import SpanTable
 from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.errors import ProxyError
 
@@ -108,8 +107,8 @@ def train(prefix, name):
     dataset.check(name)
     entry = dataset.compressed(name)
     raw, codes = dataset.raw(), dataset.codes(name)
-    spans = None if entry.spans is None else SpanTable(dataset.spans(name))
-    for mode in [Mode.SENTINEL, *([Mode.INTERLEAVED] if spans else [])]:
+    spans = dataset.spans(name)
+    for mode in [Mode.SENTINEL, *([Mode.INTERLEAVED] if entry.spans else [])]:
         schedule = Schedule.constant(0.5, mode)
         spec = PlanSpec(1, 32, schedule, horizon_samples=8, num_samples=8, documents=range(len(raw)))
         plan = planner.build(spec, DocumentSizes(raw.sequence_lengths, codes.sequence_lengths, spans))

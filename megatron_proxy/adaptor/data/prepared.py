@@ -19,10 +19,9 @@ from ... import compressors, vocab
 from ...data.dataset.layout import Layout
 from ...data.dataset.manifest import CompressedView, Manifest, prepare_command
 from ...data.dataset.opened import PreparedDataset
-from ...data.dataset.reader import UnmappedView, ViewReader
+from ...data.dataset.reader import AnyView, UnmappedView, ViewReader
 from ...data.sampling.plan import DocumentSizes
 from ...data.sampling.schedule import Mode
-from ...data.sampling.spans import SpanReader, Spans, SpanTable
 from ...errors import ConfigurationError, DatasetError, UnsupportedError
 
 _VIEW_ENDINGS: Final = ("_raw_document", "_text_document", "_document", ".bin", ".idx")
@@ -74,7 +73,7 @@ class PreparedViews:
         dataset, name = prepared.dataset, prepared.compressor
         self.raw = dataset.open_view(kind, dataset.layout.raw, prepared.manifest.raw)
         self.codes = dataset.open_view(kind, dataset.layout.codes(name), prepared.compressed.view)
-        self.spans: Spans | None = self._open_spans(SpanTable if mapped else SpanReader)
+        self.spans: AnyView | None = self._open_spans(kind)
 
     def __reduce__(self) -> tuple[Any, ...]:
         with_spans = self._stored_spans is not None
@@ -83,15 +82,14 @@ class PreparedViews:
     @property
     def sizes(self) -> DocumentSizes:
         """What planning must know. It goes through all spans at once, which are mapped for it."""
-        spans = self.spans if isinstance(self.spans, SpanTable) else self._open_spans(SpanTable)
+        spans = self.spans if isinstance(self.spans, ViewReader) else self._open_spans(ViewReader)
         return DocumentSizes(self.raw.sequence_lengths, self.codes.sequence_lengths, spans)
 
     def _open_spans(self, kind: type[Any]) -> Any:
         if self._stored_spans is None:
             return None
-        view: type[Any] = ViewReader if kind is SpanTable else UnmappedView
         dataset = self.prepared.dataset
-        return kind(dataset.open_view(view, dataset.layout.spans(self.prepared.compressor), self._stored_spans))
+        return dataset.open_view(kind, dataset.layout.spans(self.prepared.compressor), self._stored_spans)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -42,6 +42,9 @@ DTYPES: Final[dict[int, np.dtype[Any]]] = {
 
 PREPARE_AGAIN: Final = "prepare the view again, or restore the file"
 
+Flat = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]
+"""All units of a view, and of each sequence where it begins in bytes, and its units."""
+
 
 class Index:
     """The index of one view, memory-mapped: where its sequences are in the ``.bin`` file.
@@ -81,12 +84,15 @@ class Index:
 
     def _place(self, index: int, offset: int, length: int | None) -> tuple[int, int]:
         """Where a stretch of one sequence begins in the file, in units, and how long it is."""
-        available = int(self.sequence_lengths[index]) - offset
+        # ndarray.item is the quickest way to one number.
+        size = self.sequence_lengths.item(index)
         if length is None:
-            length = available
-        if offset < 0 or not 0 <= length <= available:
-            raise IndexError(f"units {offset} … {offset + length} of sequence {index}, which has {available + offset}")
-        return int(self.sequence_pointers[index]) // self.dtype.itemsize + offset, length
+            length = size - offset
+        if offset < 0 or not 0 <= length <= size - offset:
+            if size < 0:
+                raise self._outside(index)
+            raise IndexError(f"units {offset} … {offset + length} of sequence {index}, which has {size}")
+        return self.sequence_pointers.item(index) // self.dtype.itemsize + offset, length
 
     def _outside(self, index: int) -> DatasetError:
         return DatasetError(f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=PREPARE_AGAIN)
@@ -108,6 +114,11 @@ class ViewReader(Index):
     def units(self) -> int:
         """Units (bytes or codes) in all sequences together."""
         return len(self._units)
+
+    @property
+    def flat(self) -> Flat:
+        """The view as compiled loops take it."""
+        return self._units, self.sequence_pointers, self.sequence_lengths
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> NDArray[Any]:
         """Units ``offset … offset + length`` of one sequence (to its end without ``length``).
@@ -214,6 +225,9 @@ class UnmappedView(Index):
 
     def _unreadable(self, error: OSError) -> DatasetError:
         return DatasetError(f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=PREPARE_AGAIN)
+
+
+AnyView = ViewReader | UnmappedView
 
 
 def check_size(path: Path, expected: int) -> None:

@@ -8,7 +8,6 @@
 :mod:`.layouts`         what draws take up, of whole views or of spans
 :mod:`.planner`         the work of planning
 :mod:`.cache`           plans on disk, keyed by all that determines them
-:mod:`.view_ids`        the two views, as windows read them
 :mod:`.windows`         the ids of one sample, put together from the views
 :mod:`.interleaved`     those of interleaved draws
 :mod:`.masks`           its loss mask, positions and document borders

@@ -20,13 +20,10 @@ from numpy.typing import NDArray
 from ...common.jit import jit
 from ...common.rng import GOLDEN_GAMMA, mix
 from ...vocab import BYTE_OFFSET, COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
-from .view_ids import Flat
+from ..dataset.reader import Flat
 
 SPANS_DIFFER: Final = -1
 """Returned where spans reach beyond the views of their document."""
-OUTSIDE: Final = -2
-"""Returned where a document is not inside a view."""
-
 ENDLESS: Final = 2**62
 """More ids than any draw has."""
 
@@ -66,23 +63,14 @@ def _totals(spans: NDArray[np.uint16], key: np.uint64, threshold: np.uint64, end
 
 
 @jit
-def _units(view: Flat, document: int) -> tuple[bool, NDArray[Any]]:
-    """Whether a document is inside its view, and its units."""
-    units, pointers, sizes = view
-    if not 0 <= document < len(sizes):
-        return False, units[:0]
-    begin, size = int(pointers[document]) // units.itemsize, int(sizes[document])
-    # begin + size could overflow.
-    return size >= 0 and 0 <= begin <= len(units) - size, units[begin : begin + size]
-
-
-@jit
 def _spans(table: Flat, document: int) -> tuple[bool, NDArray[np.uint16]]:
     """Whether the spans of a document are inside their view, and the spans."""
-    inside, units = _units(table, document)
-    if len(units) % 2:
+    units, pointers, sizes = table
+    begin, size = int(pointers[document]) // units.itemsize, int(sizes[document])
+    # begin + size could overflow.
+    if size < 0 or size % 2 or not 0 <= begin <= len(units) - size:
         return False, units[:0].reshape(-1, 2)
-    return inside, units.reshape(-1, 2)
+    return True, units[begin : begin + size].reshape(-1, 2)
 
 
 @jit
@@ -176,48 +164,3 @@ def assemble(
         at += 1
     opener = _put(out, at, EOS, opener)
     return min(at + 1, len(out)), opener
-
-
-@jit
-def assemble_draws(
-    table: Flat,
-    raw: Flat,
-    codes: Flat,
-    code_offset: int,
-    documents: NDArray[np.int32],
-    stream: np.uint64,
-    first: int,
-    end: int,
-    threshold: np.uint64,
-    begin: int,
-    out: NDArray[np.int64],
-) -> tuple[int, int, int]:
-    """Write draws ``first … end - 1``, as many as ``out`` holds, the first of them from its id ``begin`` on.
-
-    ``documents`` is the document of each draw.
-
-    Returns
-    -------
-    The next draw, the number of ids written, and the last special before ``begin``. On an error the draw that it is
-    in, and :data:`SPANS_DIFFER` or :data:`OUTSIDE` for the number.
-    """
-    written, opener = 0, EOS
-    for draw in range(first, end):
-        document = int(documents[draw])
-        has_raw, raw_units = _units(raw, document)
-        has_codes, code_units = _units(codes, document)
-        has_spans, spans = _spans(table, document)
-        if not has_raw or not has_codes or not has_spans:
-            return draw, OUTSIDE, EOS
-        skip = begin if draw == first else 0
-        added, special = assemble(
-            spans, stream, draw, threshold, skip, raw_units, code_units, code_offset, out[written:]
-        )
-        if added < 0:
-            return draw, added, EOS
-        if draw == first:
-            opener = special
-        written += added
-        if written == len(out):
-            return draw + 1, written, opener
-    return end, written, opener

@@ -31,8 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError, DatasetError, check_count
+from ..dataset.reader import ViewReader
 from .schedule import Schedule, Setting
-from .spans import SpanTable
 
 FORMAT_VERSION: Final = 1
 """Raised whenever the same description would give other arrays, so that no older cache is taken for a new one."""
@@ -53,7 +53,7 @@ class DocumentSizes:
     raw, codes
         int32, shape (documents,): bytes and codes of each document (``sequence_lengths`` of the two views).
     spans
-        The span table; needed by the mode ``interleaved`` only.
+        The view of the spans; needed by the mode ``interleaved`` only.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class DocumentSizes:
 
     raw: NDArray[np.int32]
     codes: NDArray[np.int32]
-    spans: SpanTable | None = None
+    spans: ViewReader | None = None
 
     def __post_init__(self) -> None:
         counts = {len(self.raw), len(self.codes), *([len(self.spans)] if self.spans is not None else [])}

@@ -12,72 +12,40 @@ Nothing is read twice: every byte of the document is in exactly one view. A docu
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError, DatasetError
-from .view_ids import Flat, FlatView, View, outside_file
+from ..dataset.reader import AnyView
 
 
-class Spans(Protocol):
-    """The spans of documents, wherever they are."""
+def require_spans[View: AnyView](view: View | None) -> View:
+    """The view of the spans: of each document the flattened pairs (bytes, codes).
 
-    def of(self, document: int) -> NDArray[np.uint16]:
-        """The spans of one document, (bytes, codes) of each: uint16, shape (spans, 2)."""
-
-
-class SpanTable:
-    """The spans of all documents, as they lie on disk: nothing is read before it is asked for.
-
-    Of a document its spans are the flattened pairs (bytes, codes). Whether they lie inside the file is seen where a
-    document is read, and checked for all of them by :mod:`megatron_proxy.data.dataset.verify`; a view of anything but
-    uint16 is a DatasetError at once.
+    Without one it is a ConfigurationError, and a DatasetError if it holds anything but uint16.
     """
-
-    def __init__(self, view: FlatView) -> None:
-        sizes = view.sequence_lengths
-        units = view.stretch(0, len(sizes)) if len(sizes) else np.empty(0, dtype=np.uint16)
-        if units.dtype != np.uint16:
-            raise DatasetError("the spans view does not hold pairs of uint16", fix="prepare the view again")
-        self.flat: Flat = (units, view.sequence_pointers, sizes)
-
-    def __len__(self) -> int:
-        return len(self.flat[2])
-
-    def of(self, document: int) -> NDArray[np.uint16]:
-        """The spans of one document, uint16, shape (spans, 2); a DatasetError if they are not inside the view."""
-        units, pointers, sizes = self.flat
-        begin, size = pointers.item(document) // 2, sizes.item(document)
-        if size < 0 or size % 2 or not 0 <= begin <= len(units) - size:
-            raise outside_file()
-        return units[begin : begin + size].reshape(-1, 2)
-
-
-class SpanReader:
-    """The spans of documents from any view, read one document at a time."""
-
-    def __init__(self, view: View) -> None:
-        self._get = view.get
-
-    def of(self, document: int) -> NDArray[np.uint16]:
-        """The spans of one document, uint16, shape (spans, 2); a DatasetError if the view holds something else."""
-        units: NDArray[Any] = self._get(document)
-        if units.dtype != np.uint16 or len(units) % 2:
-            raise DatasetError("the spans view does not hold pairs of uint16", fix="prepare the view again")
-        return units.reshape(-1, 2)
-
-
-def require_spans[Table](table: Table | None) -> Table:
-    """The spans, or a ConfigurationError if the dataset has none."""
-    if table is None:
+    if view is None:
         raise ConfigurationError(
             "the mode interleaved needs a compressor that encodes documents in spans; this dataset has none",
             where="--proxy-mode, --proxy-warmup-mode, --proxy-final-mode",
             fix="choose another mode, or a compressor with spans, such as zstd",
         )
-    return table
+    if view.dtype != np.uint16:
+        raise _no_pairs()
+    return view
+
+
+def spans_of(view: AnyView, document: int) -> NDArray[np.uint16]:
+    """The spans of one document, uint16, shape (spans, 2); a DatasetError if the view holds something else."""
+    units = view.get(document)
+    if len(units) % 2:
+        raise _no_pairs()
+    return units.reshape(-1, 2)
+
+
+def _no_pairs() -> DatasetError:
+    return DatasetError("the spans view does not hold pairs of uint16", fix="prepare the view again")
 
 
 def threshold(rate: float) -> np.uint64:

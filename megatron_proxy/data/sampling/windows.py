@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
+from ..dataset.reader import AnyView
 from .draws import LAYOUTS, Form, Part
-from .interleaved import span_writer
+from .interleaved import SpanWriter
 from .plan import Plan
-from .spans import Spans, require_spans
-from .view_ids import View, open_ids
+from .spans import require_spans
 
 # Specials as they are, views as their negative index: what is quick to tell apart in the loop.
 _VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
@@ -33,17 +33,19 @@ _ITEMS: Final = [
 class Windows:
     """The samples of a plan.
 
-    A :class:`.view_ids.FlatView` is read the fastest way. If the plan has interleaved draws, ``spans`` are
-    needed; without them it is a ConfigurationError.
+    If the plan has interleaved draws, the view of ``spans`` is needed; without it, it is a ConfigurationError.
     """
 
-    def __init__(self, plan: Plan, raw: View, codes: View, vocabulary: Vocabulary, spans: Spans | None = None) -> None:
+    def __init__(
+        self, plan: Plan, raw: AnyView, codes: AnyView, vocabulary: Vocabulary, spans: AnyView | None = None
+    ) -> None:
         self.plan = plan
         self._size = plan.spec.seq_length + 1
-        self._views = (open_ids(raw, BYTE_OFFSET), open_ids(codes, vocabulary.code_offset))
+        self._views = ((raw, np.int64(BYTE_OFFSET)), (codes, np.int64(vocabulary.code_offset)))
         self._writers: list[Callable[..., tuple[int, int]]] = [partial(self._write, items) for items in _ITEMS]
         if plan.spec.schedule.in_spans:
-            self._writers[Form.INTERLEAVED] = span_writer(require_spans(spans), plan, *self._views).write
+            writer = SpanWriter(plan, raw, codes, require_spans(spans), vocabulary.code_offset)
+            self._writers[Form.INTERLEAVED] = writer.write
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -79,13 +81,14 @@ class Windows:
         document = self.plan.draw_documents.item(draw)
         for item in items:
             if item < 0:
-                view = self._views[item]
-                length = view.length(document)
+                view, offset = self._views[item]
+                length = view.sequence_lengths.item(document)
                 if skip >= length:
                     skip -= length
                     continue
                 end = min(at + length - skip, size)
-                view.read(document, skip, out[at:end])
+                out[at:end] = view.get(document, skip, end - at)
+                out[at:end] += offset
                 at, skip = end, 0
             elif skip:
                 out[0] = item

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from span_tables import table_of
+from memory_views import spans_of
 
 from megatron_proxy.data.sampling.draws import Form, form_lengths
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec, default_block
@@ -24,7 +24,7 @@ def sizes_of(count, seed=0, spans=True):
     offsets = np.concatenate([[0], np.cumsum(per_document)])
     totals = np.array([lengths[a:b].sum(axis=0, dtype=np.int64) for a, b in itertools.pairwise(offsets)])
     raw, codes = totals.T.astype(np.int32)
-    return DocumentSizes(raw, codes, table_of(per_document, lengths) if spans else None)
+    return DocumentSizes(raw, codes, spans_of(per_document, lengths) if spans else None)
 
 
 SIZES = sizes_of(40)
@@ -189,7 +189,7 @@ def test_empty_documents_end():
     nothing = np.zeros(3, np.int32)
     for mode, length in ((Mode.VANILLA, 1), (Mode.SENTINEL, 3), (Mode.PARALLEL_RANDOM, 6), (Mode.INTERLEAVED, 1)):
         spec = PlanSpec(0, 12, Schedule.constant(0.5, mode), 10, 10, range(3))
-        sizes = DocumentSizes(nothing, nothing, table_of([0, 0, 0], []))
+        sizes = DocumentSizes(nothing, nothing, spans_of([0, 0, 0], []))
         plan = build(spec, sizes)
         assert len(plan.draw_forms) == 120 // length
         assert plan.source_bytes_after(10) == (0, 0)

@@ -6,7 +6,7 @@ own progress. Bounds are 5 standard deviations of the counts.
 
 import numpy as np
 import pytest
-from span_tables import table_of
+from memory_views import spans_of
 
 from megatron_proxy.data.sampling.draws import Form, form_lengths
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
@@ -92,7 +92,7 @@ def test_interleaved_spans_follow_the_rate():
     raw = np.full(DOCUMENTS, SPANS * SPAN_BYTES, np.int32)
     codes = np.full(DOCUMENTS, SPANS * SPAN_CODES, np.int32)
     spans = np.tile(np.array([[SPAN_BYTES, SPAN_CODES]], np.uint16), (DOCUMENTS * SPANS, 1))
-    sizes = DocumentSizes(raw, codes, table_of(np.full(DOCUMENTS, SPANS), spans))
+    sizes = DocumentSizes(raw, codes, spans_of(np.full(DOCUMENTS, SPANS), spans))
     plan = build(
         PlanSpec(99, SEQ_LENGTH, rising_and_falling(Mode.INTERLEAVED), HORIZON, HORIZON, range(DOCUMENTS), block=1),
         sizes,

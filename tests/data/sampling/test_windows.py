@@ -6,32 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from span_tables import table_of
+from memory_views import spans_of, view_of
 
 from megatron_proxy.common import rng
 from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.planner import build
 from megatron_proxy.data.sampling.schedule import Mode, Schedule
-from megatron_proxy.data.sampling.view_ids import FlatView
 from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.errors import ConfigurationError, DatasetError
 from megatron_proxy.vocab import Vocabulary
 
 EOS, R, R_, C, C_ = 2, 12, 13, 14, 15
-
-
-class MemoryView:
-    """A view held in memory."""
-
-    def __init__(self, documents, dtype):
-        self.documents = [np.array(document, dtype=dtype) for document in documents]
-        self.sequence_lengths = np.array([len(document) for document in documents], dtype=np.int32)
-
-    def get(self, idx, offset=0, length=None):
-        stop = len(self.documents[idx]) if length is None else offset + length
-        assert 0 <= offset <= stop <= len(self.documents[idx])
-        return self.documents[idx][offset:stop]
 
 
 class Corpus:
@@ -43,9 +29,9 @@ class Corpus:
         self.raw = [b"".join(raw for raw, _ in spans) for spans in documents]
         self.codes = [[code for _, codes in spans for code in codes] for spans in documents]
         pairs = [(len(raw), len(codes)) for spans in documents for raw, codes in spans]
-        self.spans = table_of([len(spans) for spans in documents], pairs)
-        self.raw_view = MemoryView([list(raw) for raw in self.raw], np.uint8)
-        self.code_view = MemoryView(self.codes, np.uint16)
+        self.spans = spans_of([len(spans) for spans in documents], pairs)
+        self.raw_view = view_of(self.raw, np.uint8)
+        self.code_view = view_of(self.codes, np.uint16)
         self.sizes = DocumentSizes(self.raw_view.sequence_lengths, self.code_view.sequence_lengths, self.spans)
 
     def windows(self, spec):
@@ -293,33 +279,6 @@ def test_one_epoch_of_pairs_holds_every_byte_and_symbol_once(mode):
     assert windows.plan.source_bytes_after(len(windows)) == (sum(map(len, corpus.raw)),) * 2
 
 
-class OneArray(MemoryView):
-    """A view in one array, read the fast way."""
-
-    def __init__(self, view, dtype):
-        self.documents, self.sequence_lengths = view.documents, view.sequence_lengths
-        ends = np.cumsum(self.sequence_lengths, dtype=np.int64)
-        self.sequence_pointers = (ends - self.sequence_lengths) * np.dtype(dtype).itemsize
-
-    def stretch(self, begin, end):
-        return np.concatenate(self.documents[begin:end])
-
-
-@pytest.mark.long
-@settings(deadline=None, max_examples=20)
-@given(st.data())
-def test_both_ways_of_reading_views_agree(data):
-    corpus = data.draw(corpora)
-    spec = data.draw(specs(len(corpus.documents)).filter(lambda spec: spec.num_samples))
-    slow = corpus.windows(spec)
-    raw, codes = OneArray(corpus.raw_view, np.uint8), OneArray(corpus.code_view, np.uint16)
-    fast = Windows(slow.plan, raw, codes, corpus.vocabulary, corpus.spans)
-    assert isinstance(raw, FlatView)
-    assert not isinstance(corpus.raw_view, FlatView)
-    order = data.draw(st.permutations(range(len(slow))))
-    assert [fast[sample].tolist() for sample in order] == [slow[sample].tolist() for sample in order]
-
-
 def test_interleaved_windows_across_steps_of_the_schedule():
     """Rates that change within a window, and another mode in between."""
     generator = np.random.default_rng(3)
@@ -337,13 +296,10 @@ def test_interleaved_windows_across_steps_of_the_schedule():
         final_mode=Mode.INTERLEAVED,
     )
     spec = PlanSpec(5, 80, schedule, 16, 20, range(40))
-    slow = corpus.windows(spec)
-    assert len(set(slow.plan.step_draws.tolist())) > 40
-    raw, codes = OneArray(corpus.raw_view, np.uint8), OneArray(corpus.code_view, np.uint16)
-    fast = Windows(slow.plan, raw, codes, corpus.vocabulary, corpus.spans)
+    windows = corpus.windows(spec)
+    assert len(set(windows.plan.step_draws.tolist())) > 40
     expected, _ = samples_of(corpus, spec)
-    assert [fast[sample].tolist() for sample in range(len(fast))] == expected
-    assert [slow[sample].tolist() for sample in range(len(slow))] == expected
+    assert [windows[sample].tolist() for sample in range(len(windows))] == expected
 
 
 def test_literal_bytes_share_the_ids_of_raw_bytes():
@@ -361,8 +317,8 @@ def test_interleaved_draws_need_spans():
 @pytest.mark.parametrize("mode", [Mode.SENTINEL, Mode.INTERLEAVED])
 @pytest.mark.parametrize("damage", [-7, 100, 2**63 - 1])
 def test_an_index_that_points_outside_its_file_is_found(mode, damage):
-    raw, codes = OneArray(THREE.raw_view, np.uint8), OneArray(THREE.code_view, np.uint16)
+    raw = view_of(THREE.raw, np.uint8)
     plan = build(PlanSpec(0, 8, Schedule.constant(0.0, mode), 1, 1, range(3)), THREE.sizes)
     raw.sequence_pointers = np.full(3, damage)
-    with pytest.raises(DatasetError, match=r"points outside its \.bin file"):
-        Windows(plan, raw, codes, THREE.vocabulary, THREE.spans)[0]
+    with pytest.raises(DatasetError, match=r"lies outside the \.bin file"):
+        Windows(plan, raw, THREE.code_view, THREE.vocabulary, THREE.spans)[0]
