@@ -275,7 +275,7 @@ class _View(ViewReader):
 
     def __init__(self, documents: Sequence[NDArray[Any]]) -> None:
         self._units = np.concatenate(documents)
-        self.dtype = self._units.dtype
+        self.dtype, self.units = self._units.dtype, len(self._units)
         self.sequence_lengths = np.array([len(document) for document in documents], dtype=np.int32)
         sizes = [document.nbytes for document in documents]
         self.sequence_pointers = np.cumsum(sizes, dtype=np.int64) - sizes

@@ -11,7 +11,7 @@ class MemoryView(ViewReader):
     """A view of documents with so many units each, which are given one after the other."""
 
     def __init__(self, sizes, units):
-        self.path, self.dtype, self._units = "memory", units.dtype, units
+        self.path, self.dtype, self.units, self._units = "memory", units.dtype, len(units), units
         self.sequence_lengths = np.asarray(sizes, np.int32)
         self.sequence_pointers = (np.cumsum(sizes, dtype=np.int64) - sizes) * units.itemsize
 

@@ -70,8 +70,10 @@ class Index:
     def __len__(self) -> int:
         return len(self.sequence_lengths)
 
-    def _check_bytes(self, size: int) -> None:
-        """Check the size of the ``.bin`` file against the last sequence."""
+    def _take_bytes(self, size: int) -> None:
+        """Take the size of the ``.bin`` file, once it is checked against the last sequence."""
+        self.units = size // self.dtype.itemsize
+        """Units (bytes or codes) in all sequences together."""
         expected = 0
         if len(self):
             expected = int(self.sequence_pointers[-1]) + int(self.sequence_lengths[-1]) * self.dtype.itemsize
@@ -83,19 +85,18 @@ class Index:
             )
 
     def _place(self, index: int, offset: int, length: int | None) -> tuple[int, int]:
-        """Where a stretch of one sequence begins in the file, in units, and how long it is."""
+        """Where a stretch of one sequence begins in the file, in units, and how long it is; errors as of ``get``."""
         # ndarray.item is the quickest way to one number.
-        size = self.sequence_lengths.item(index)
+        size, begin = self.sequence_lengths.item(index), self.sequence_pointers.item(index) // self.dtype.itemsize
+        if not 0 <= begin <= begin + size <= self.units:
+            raise DatasetError(
+                f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=PREPARE_AGAIN
+            )
         if length is None:
             length = size - offset
         if offset < 0 or not 0 <= length <= size - offset:
-            if size < 0:
-                raise self._outside(index)
             raise IndexError(f"units {offset} … {offset + length} of sequence {index}, which has {size}")
-        return self.sequence_pointers.item(index) // self.dtype.itemsize + offset, length
-
-    def _outside(self, index: int) -> DatasetError:
-        return DatasetError(f"sequence {index} lies outside the .bin file", where=f"{self.path}.idx", fix=PREPARE_AGAIN)
+        return begin + offset, length
 
 
 class ViewReader(Index):
@@ -107,13 +108,8 @@ class ViewReader(Index):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
         content = _map(f"{self.path}.bin")
-        self._check_bytes(len(content))
+        self._take_bytes(len(content))
         self._units: NDArray[Any] = content.view(self.dtype)
-
-    @property
-    def units(self) -> int:
-        """Units (bytes or codes) in all sequences together."""
-        return len(self._units)
 
     @property
     def flat(self) -> Flat:
@@ -135,8 +131,6 @@ class ViewReader(Index):
             If the index is damaged, so that the sequence is not inside the file.
         """
         begin, length = self._place(index, offset, length)
-        if begin < 0 or begin + length > len(self._units):
-            raise self._outside(index)
         return self._units[begin : begin + length]
 
     def stretch(self, begin: int, end: int) -> NDArray[Any]:
@@ -166,9 +160,7 @@ class ViewReader(Index):
                         raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=PREPARE_AGAIN)
                     yield content
         except OSError as error:
-            raise DatasetError(
-                f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=PREPARE_AGAIN
-            ) from error
+            raise unreadable(f"{self.path}.bin", error) from error
 
     def check_index(self) -> None:
         """Check that all sequences are laid end to end, one per document, of which the constructor checks the last.
@@ -199,35 +191,29 @@ class UnmappedView(Index):
             self._descriptor = os.open(f"{self.path}.bin", os.O_RDONLY)
         except OSError as error:
             check_limit(error)
-            raise self._unreadable(error) from error
+            raise unreadable(f"{self.path}.bin", error) from error
         weakref.finalize(self, os.close, self._descriptor)
-        self._bytes = os.fstat(self._descriptor).st_size
-        self._check_bytes(self._bytes)
-
-    @property
-    def units(self) -> int:
-        """Units (bytes or codes) in all sequences together."""
-        return self._bytes // self.dtype.itemsize
+        self._take_bytes(os.fstat(self._descriptor).st_size)
 
     def get(self, index: int, offset: int = 0, length: int | None = None) -> NDArray[Any]:
         """Units ``offset … offset + length`` of one sequence, and errors: see :meth:`ViewReader.get`."""
         begin, length = self._place(index, offset, length)
-        if begin < 0 or begin + length > self.units:
-            raise self._outside(index)
         try:
             # Threads and forked workers share the file: its position is nobody's.
             content = os.pread(self._descriptor, length * self.dtype.itemsize, begin * self.dtype.itemsize)
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(f"{self.path}.bin", error) from error
         if len(content) != length * self.dtype.itemsize:
             raise DatasetError("the file ends early", where=f"{self.path}.bin", fix=PREPARE_AGAIN)
         return np.frombuffer(content, dtype=self.dtype)
 
-    def _unreadable(self, error: OSError) -> DatasetError:
-        return DatasetError(f"cannot be read ({error.strerror})", where=f"{self.path}.bin", fix=PREPARE_AGAIN)
-
 
 AnyView = ViewReader | UnmappedView
+
+
+def unreadable(path: str, error: OSError) -> DatasetError:
+    """The error for a file of a dataset that cannot be read."""
+    return DatasetError(f"cannot be read ({error.strerror})", where=path, fix=PREPARE_AGAIN)
 
 
 def check_size(path: Path, expected: int) -> None:
@@ -235,7 +221,7 @@ def check_size(path: Path, expected: int) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise DatasetError(f"cannot be read ({error.strerror})", where=str(path), fix=PREPARE_AGAIN) from error
+        raise unreadable(str(path), error) from error
     if size != expected:
         raise DatasetError(
             f"the file has {size:,} bytes, the manifest says {expected:,}", where=str(path), fix=PREPARE_AGAIN
@@ -249,7 +235,7 @@ def _map(path: str) -> NDArray[np.uint8]:
             return map_file(file) if os.fstat(file.fileno()).st_size else np.empty(0, dtype=np.uint8)
     except OSError as error:
         check_limit(error)
-        raise DatasetError(f"cannot be read ({error.strerror})", where=path, fix=PREPARE_AGAIN) from error
+        raise unreadable(path, error) from error
 
 
 def _parse_header(idx: NDArray[np.uint8], path: str) -> tuple[np.dtype[Any], int]:

@@ -31,7 +31,7 @@ class TokenPrefix(Index):
         try:
             super().__init__(path)
             self.size = os.stat(f"{path}.bin").st_size
-            self._check_bytes(self.size)
+            self._take_bytes(self.size)
         except DatasetError as error:
             raise CorpusError(error.what, where=error.where, fix=_FIX) from error
         except OSError as error:
