@@ -15,12 +15,11 @@ from typing import Any, Final
 
 from .. import compressors
 from ..compressors import Compressor
-from ..data.corpus import bad_line, chunks, read_chunk, where
+from ..data.corpus import Source, bad_line, chunks, read_chunk, where
 from ..data.corpus.decompress import STANDARD_INPUT
 from ..data.dataset.reader import HEADER
 from ..data.prepare import Job, Recipe
 from ..data.prepare.learning import rows
-from ..data.prepare.raw_view import Corpus
 from ..data.prepare.run import checked
 from ..data.prepare.units import units_of
 from ..errors import ConfigurationError, CorpusError
@@ -68,10 +67,10 @@ def estimate(job: Job, width: int) -> tuple[list[str], dict[str, Any]]:
     """
     if not job.has_corpus:
         raise ConfigurationError("there is nothing to look at", where="--dry-run", fix="name a corpus: --input")
-    corpus = job.corpus()
+    files = job.files()
     job = checked(job)
-    kinds = dict(Counter(source.kind for source in corpus.files))
-    found = _read(corpus)
+    kinds = dict(Counter(source.kind for source in files))
+    found = _read(job, files)
     lines = [f"{kind}: {count:,} source{'s' * (count > 1)}" for kind, count in kinds.items()]
     datasets = [
         _of_dataset(job, job.dataset_prefix(key), documents, found, width, lines)
@@ -83,7 +82,7 @@ def estimate(job: Job, width: int) -> tuple[list[str], dict[str, Any]]:
     return lines, {"kinds": kinds, "share_read": found.share, "datasets": datasets}
 
 
-def _read(corpus: Corpus) -> Beginning:
+def _read(job: Job, files: Sequence[Source]) -> Beginning:
     """The first documents, some megabytes of them.
 
     Raises
@@ -92,31 +91,32 @@ def _read(corpus: Corpus) -> Beginning:
         A bad line, unless they are passed over; or no document at all.
     """
     begin = time.perf_counter()
-    documents: list[list[bytes]] = [[] for _ in corpus.keys]
+    documents: list[list[bytes]] = [[] for _ in job.read_keys]
     disk = bad = size = 0
     whole = True
-    for chunk in chunks(corpus.files, shard=corpus.shard):
-        parsed = read_chunk(chunk, corpus.keys)
-        if parsed.bad and not corpus.skip_bad_lines:
-            raise bad_line(where(chunk, parsed.bad[0]), parsed.bad[0], corpus.flags)
+    for chunk in chunks(files, shard=job.shard or (0, 1)):
+        parsed = read_chunk(chunk, job.read_keys)
+        if parsed.bad and not job.skip_bad_lines:
+            raise bad_line(where(chunk, parsed.bad[0]), parsed.bad[0], job.other_keys)
         bad += len(parsed.bad)
         for all_, these in zip(documents, parsed.documents, strict=True):
             all_ += these
         size += sum(map(len, parsed.documents[0]))
         disk += chunk.disk_bytes
-        if size >= _READ_BYTES or len(documents[0]) >= (corpus.max_documents or len(documents[0]) + 1):
+        if size >= _READ_BYTES or len(documents[0]) >= (job.max_documents or len(documents[0]) + 1):
             whole = False
             break
     if not documents[0]:
         raise CorpusError("the corpus holds no documents", where="--input")
     seconds = time.perf_counter() - begin
-    share = 1.0 if whole else min(disk / corpus.disk_bytes, 1.0) if corpus.disk_bytes and disk else None
-    if any(source.path == STANDARD_INPUT for source in corpus.files) and not whole:
+    total = job.disk_bytes(files)
+    share = 1.0 if whole else min(disk / total, 1.0) if total and disk else None
+    if any(source.path == STANDARD_INPUT for source in files) and not whole:
         share = None
-    if corpus.max_documents is not None:
-        wanted = corpus.max_documents / len(documents[0])
+    if job.max_documents is not None:
+        wanted = job.max_documents / len(documents[0])
         share = max(share or 0.0, min(1.0, 1 / wanted))
-        documents = [one[: corpus.max_documents] for one in documents]
+        documents = [one[: job.max_documents] for one in documents]
     return Beginning(documents, share, bad, seconds)
 
 

@@ -17,7 +17,6 @@ from ..corpus.chunk import LINES
 from ..corpus.decompress import STANDARD_INPUT
 from ..dataset.layout import Layout
 from .encode import Given
-from .raw_view import Corpus
 from .recipe import Recipe
 
 
@@ -120,23 +119,23 @@ class Job:
         """Whether there is a corpus to take documents from, and not only the raw view that is there."""
         return bool(self.inputs) or self.given is not None
 
-    def corpus(self) -> Corpus:
-        """Which documents to take.
+    def files(self) -> Sequence[Source]:
+        """The corpus; a CorpusError for a file that is missing, or is no JSONL."""
+        return expand(self.inputs, self.taking) if self.given is None else self.given.sources
 
-        Raises
-        ------
-        CorpusError
-            A file that is missing, or is no JSONL.
-        """
-        other = () if self.compressed_key is None else (self.compressed_key,)
-        return Corpus(
-            expand(self.inputs, self.taking) if self.given is None else self.given.sources,
-            [*self.keys, *other],
-            self.shard or (0, 1),
-            self.max_documents,
-            self.skip_bad_lines,
-            dict.fromkeys(other, "--compressed-key"),
-        )
+    def disk_bytes(self, files: Sequence[Source]) -> int:
+        """About how many bytes on disk the corpus takes up, or what is taken of it."""
+        return sum(file.size for file in files) // (1 if self.shard is None else self.shard[1])
+
+    @property
+    def other_keys(self) -> dict[str, str]:
+        """The JSON keys that every line must have besides, each with the flag that asks for it."""
+        return {} if self.compressed_key is None else {self.compressed_key: "--compressed-key"}
+
+    @property
+    def read_keys(self) -> list[str]:
+        """All keys that are read, those of documents first."""
+        return [*self.keys, *self.other_keys]
 
     @property
     def shown_prefix(self) -> str:

@@ -6,9 +6,8 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TextIO
 
@@ -24,6 +23,7 @@ from ..corpus.decompress import STANDARD_INPUT
 from ..dataset.layout import Layout, pending
 from ..dataset.manifest import View
 from ..dataset.reader import ViewReader
+from .job import Job
 from .staging import Pending, writing
 
 _SHOWN_BAD_LINES: Final = 20
@@ -37,39 +37,6 @@ class RawSink(Protocol):
 
         Both are good during the call only.
         """
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Which documents to take.
-
-    Parameters
-    ----------
-    files
-        The files, in order.
-    keys
-        The JSON keys, of each of which a sink takes the documents; lines must have those that have none, too.
-    shard
-        (i, n): only the i-th of n shards.
-    max_documents
-        Stop after so many; None for all.
-    skip_bad_lines
-        Count and list bad lines instead of ending with an error.
-    flags
-        What asks for keys other than the text's, by key.
-    """
-
-    files: Sequence[Source]
-    keys: Sequence[str]
-    shard: tuple[int, int] = (0, 1)
-    max_documents: int | None = None
-    skip_bad_lines: bool = False
-    flags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def disk_bytes(self) -> int:
-        """About how many bytes on disk it takes up."""
-        return sum(file.size for file in self.files) // self.shard[1]
 
 
 def parser(keys: Sequence[str]) -> Callable[[Chunk], Joined]:
@@ -118,17 +85,8 @@ class BadLines(Pending):
         self._pending.unlink(missing_ok=True)
 
 
-def take(
-    corpus: Corpus,
-    sinks: Sequence[RawSink],
-    bad_lines: BadLines,
-    workers: int,
-    progress: Progress,
-    preload: Sequence[str] = (),
-) -> int:
-    """Give the documents of a corpus to the sinks, one for each of the first keys; returns how many there were.
-
-    ``preload`` names modules that later workers of this process will need.
+def take(job: Job, files: Sequence[Source], sinks: Sequence[RawSink], bad_lines: BadLines, progress: Progress) -> int:
+    """Give the documents of the corpus to the sinks, one for each of the first keys; returns how many there were.
 
     Raises
     ------
@@ -137,24 +95,24 @@ def take(
     """
     count = 0
     numbers = LineNumbers()
-    with Workers(partial(parser, corpus.keys), workers, preload=[__name__, *preload]) as pool:
-        for found in pool.map(chunks(corpus.files, shard=corpus.shard)):
+    with Workers(partial(parser, job.read_keys), job.workers, preload=[__name__, *job.worker_modules]) as pool:
+        for found in pool.map(chunks(files, shard=job.shard or (0, 1))):
             numbers.enter(found.chunk, found.lines)
             bad_lines.left_out.update(found.left_out)
-            found = found if corpus.max_documents is None else found.first(corpus.max_documents - count)
+            found = found if job.max_documents is None else found.first(job.max_documents - count)
             for bad in found.bad:
                 where = numbers.where(bad)
-                if not corpus.skip_bad_lines:
-                    raise bad_line(where, bad, corpus.flags)
+                if not job.skip_bad_lines:
+                    raise bad_line(where, bad, job.other_keys)
                 bad_lines.add(where, bad.reason)
             for sink, (units, lengths) in zip(sinks, found.texts, strict=False):
                 sink.add(units, lengths)
             documents = len(found.texts[0][1])
             count += documents
             progress.advance(documents, len(found.texts[0][0]), found.chunk.disk_bytes)
-            if count == corpus.max_documents:
+            if count == job.max_documents:
                 break
-    _check_unchanged(corpus.files)
+    _check_unchanged(files)
     return count
 
 

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from ...common.progress import Progress
 from ...errors import ConfigurationError, CorpusError, DatasetError
+from ..corpus import Source
 from ..dataset.manifest import View
 from .compressed_view import check_place, make_view
 from .dataset import Dataset
 from .job import Job
 from .lock import locked
-from .raw_view import BadLines, Comparison, Corpus, Different, take
+from .raw_view import BadLines, Comparison, Different, take
 from .repeat import check_samples
 from .staging import PendingView
 
@@ -26,7 +27,7 @@ def prepare(job: Job) -> list[str]:
 
     Whatever the user can mend is a ProxyError. Nothing half-made is left behind.
     """
-    corpus = job.corpus() if job.has_corpus else None
+    files = job.files() if job.has_corpus else None
     job = checked(job)
     with ExitStack() as stack:
         prefixes = [job.dataset_prefix(key) for key in job.keys]
@@ -35,7 +36,7 @@ def prepare(job: Job) -> list[str]:
         for dataset in datasets:
             for recipe in job.recipes:
                 check_place(job, dataset, recipe)
-        _make_raw(job, corpus, datasets)
+        _make_raw(job, files, datasets)
         for dataset in datasets:
             for recipe in job.recipes:
                 make_view(job, dataset, recipe)
@@ -56,9 +57,9 @@ def checked(job: Job) -> Job:
     return job
 
 
-def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> None:
+def _make_raw(job: Job, files: Sequence[Source] | None, datasets: Sequence[Dataset]) -> None:
     """See to it that every dataset has the raw view of this corpus."""
-    if corpus is None:
+    if files is None:
         for dataset in datasets:
             if dataset.manifest is None:
                 raise ConfigurationError(
@@ -66,7 +67,7 @@ def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> N
                 )
         return
     try:
-        _take(job, corpus, datasets, [dataset.manifest is not None for dataset in datasets])
+        _take(job, files, datasets, [dataset.manifest is not None for dataset in datasets])
     except Different as different:
         if not job.overwrite:
             raise DatasetError(
@@ -74,10 +75,10 @@ def _make_raw(job: Job, corpus: Corpus | None, datasets: Sequence[Dataset]) -> N
                 where=job.shown_prefix,
                 fix="choose another --output-prefix, or replace the dataset with --overwrite",
             ) from None
-        _take(job, corpus, datasets, [False] * len(datasets))
+        _take(job, files, datasets, [False] * len(datasets))
 
 
-def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
+def _take(job: Job, files: Sequence[Source], datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
     """Write the raw views, or compare with those that are there."""
     with ExitStack() as stack:
         bad_lines = stack.enter_context(BadLines([dataset.layout for dataset in datasets]))
@@ -87,17 +88,15 @@ def _take(job: Job, corpus: Corpus, datasets: Sequence[Dataset], compare: Sequen
             stack.callback(sink.discard)
             sinks.append(sink)
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
-        with Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress:
-            count = take(corpus, sinks, bad_lines, job.workers, progress, preload=job.worker_modules)
+        with Progress(label, job.disk_bytes(files), log_interval=job.log_interval) as progress:
+            count = take(job, files, sinks, bad_lines, progress)
         finished = [sink.finish() for sink in sinks]
         _check_not_empty(job, count, finished)
         if not all(compare):
             bad_lines.publish()
         for key, dataset, sink, view in zip(job.keys, datasets, sinks, finished, strict=True):
             if isinstance(sink, PendingView):
-                dataset.publish_raw(
-                    sink, view, count, job.source(corpus.files, key, bad_lines.count, bad_lines.left_out)
-                )
+                dataset.publish_raw(sink, view, count, job.source(files, key, bad_lines.count, bad_lines.left_out))
             job.report(f"{dataset.prefix}: {count:,} documents, {view.units:,} bytes in the raw view")
         if bad_lines.left_out:
             shown = ", ".join(f"{count:,} {what}" for what, count in sorted(bad_lines.left_out.items()))

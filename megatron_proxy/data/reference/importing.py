@@ -36,17 +36,17 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
     with locked(job.prefix) as lock:
         dataset = Dataset(job.prefix, lock, overwrite=job.overwrite)
         _refuse_another(dataset, compressor)
-        raw, corpus = dataset.prepared.raw(), job.corpus()
+        raw, files = dataset.prepared.raw(), job.files()
         label = f"{job.prefix}: importing {compressor.key}"
         with (
             dataset.making(compressor) as (pending,),
             Comparison(raw, dataset.prepared.manifest.raw) as comparison,
             # They were told in the first pass.
             BadLines([dataset.layout], io.StringIO()) as bad_lines,
-            Progress(label, corpus.disk_bytes, log_interval=job.log_interval) as progress,
+            Progress(label, job.disk_bytes(files), log_interval=job.log_interval) as progress,
         ):
             try:
-                take(corpus, [comparison, ReferenceSink(pending, compressor)], bad_lines, job.workers, progress)
+                take(job, files, [comparison, ReferenceSink(pending, compressor)], bad_lines, progress)
                 comparison.finish()
             except Different as error:
                 raise DatasetError(f"the corpus changed while it was read ({error})", where=job.prefix) from None
