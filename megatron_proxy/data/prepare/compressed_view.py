@@ -14,7 +14,7 @@ from ..dataset.layout import Layout
 from ..dataset.manifest import CompressedView, Manifest
 from ..dataset.reader import ViewReader
 from .dataset import Dataset, describe
-from .encode import EncodedRange, Given, Range, encode
+from .encode import EncodedRange, Range, encode
 from .job import Job
 from .learning import view_to_learn_from
 from .parts import concatenate, finished_part, remove_parts
@@ -40,7 +40,7 @@ def make_view(job: Job, dataset: Dataset, recipe: Recipe) -> None:
         remove_parts(dataset.layout, recipe.name)
         job.report(f"{dataset.prefix}: the {recipe.name} view is there already")
         return
-    given = _given(job, recipe.name)
+    given = job.given_to(recipe.name)
     with dataset.making(compressor, None if given is None else given.described()) as pending:
         _fill(job, dataset, raw, compressor, pending)
     remove_parts(dataset.layout, recipe.name)
@@ -71,14 +71,9 @@ def _is_there(job: Job, dataset: Dataset, compressor: Compressor) -> bool:
     return True
 
 
-def _given(job: Job, name: str) -> Given | None:
-    """The corpus whose documents have the codes of a compressor already, if it is one."""
-    return job.given if job.given is not None and job.given.name == name else None
-
-
 def _taking(job: Job, raw: ViewReader, compressor: Compressor) -> Setup[Range, EncodedRange] | None:
     """What workers do where the codes are given."""
-    given = _given(job, compressor.name)
+    given = job.given_to(compressor.name)
     return None if given is None else given.encoder(raw.path, compressor, job.shard or (0, 1))
 
 

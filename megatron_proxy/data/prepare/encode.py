@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
 
 from ...common import jit
-from ...common.parallel import Workers
+from ...common.parallel import Setup, Workers
 from ...common.progress import Progress
 from ...compressors import Compressor
-from ..corpus import Source
 from ..dataset.reader import ViewReader
 from .repeat import check_repeats
 from .staging import PendingView
@@ -40,26 +39,6 @@ class EncodedRange:
     documents: int
     raw_bytes: int
     views: list[Units]
-
-
-class Given(Protocol):
-    """A corpus whose documents have codes already, such as one that another tool has tokenized."""
-
-    @property
-    def name(self) -> str:
-        """The compressor whose codes they are."""
-
-    @property
-    def sources(self) -> Sequence[Source]:
-        """The documents."""
-
-    def described(self) -> dict[str, Any]:
-        """What the manifest says of where the codes come from."""
-
-    def encoder(
-        self, raw_path: str, compressor: Any, shard: tuple[int, int]
-    ) -> Callable[[], Callable[[Range], EncodedRange]]:
-        """What a worker does in place of :func:`encoder`, for the raw view of a shard."""
 
 
 def ranges(view: ViewReader, documents: Range, workers: int) -> Iterator[Range]:
@@ -101,7 +80,7 @@ def encode(
     pending: Sequence[PendingView],
     workers: int,
     progress: Progress,
-    given: Callable[[], Callable[[Range], EncodedRange]] | None = None,
+    given: Setup[Range, EncodedRange] | None = None,
 ) -> None:
     """Write the codes of a range of documents to ``pending[0]``, and the spans to ``pending[1]`` if there are any.
 

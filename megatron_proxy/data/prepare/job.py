@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import compressors
 from ...common import jit
@@ -16,8 +16,11 @@ from ..corpus import AS_THEY_ARE, DEFAULT_KEY, Source, Taking, expand
 from ..corpus.chunk import LINES
 from ..corpus.decompress import STANDARD_INPUT
 from ..dataset.layout import Layout
-from .encode import Given
 from .recipe import Recipe
+
+if TYPE_CHECKING:
+    # Its documents are encoded by what this room has.
+    from ..tokens import TokenCorpus
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Job:
     shard: tuple[int, int] | None = None
     max_documents: int | None = None
     taking: Taking = AS_THEY_ARE
-    given: Given | None = None
+    given: TokenCorpus | None = None
     skip_bad_lines: bool = False
     overwrite: bool = False
     log_interval: int = DEFAULT_LOG_INTERVAL
@@ -118,6 +121,10 @@ class Job:
     def has_corpus(self) -> bool:
         """Whether there is a corpus to take documents from, and not only the raw view that is there."""
         return bool(self.inputs) or self.given is not None
+
+    def given_to(self, name: str) -> TokenCorpus | None:
+        """The corpus whose documents have the codes of a compressor already, if it is one."""
+        return self.given if self.given is not None and self.given.name == name else None
 
     def files(self) -> Sequence[Source]:
         """The corpus; a CorpusError for a file that is missing, or is no JSONL."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.parallel import Setup
 from ...compressors.tokenizers.tokens import TokenCompressor
 from ...errors import CorpusError, DatasetError
 from ..corpus.files import shares
@@ -105,9 +106,7 @@ class TokenCorpus:
             "special_tokens": "drop" if rules.drop else "refuse",
         }
 
-    def encoder(
-        self, raw_path: str, compressor: TokenCompressor, shard: tuple[int, int]
-    ) -> Callable[[], Callable[[Range], EncodedRange]]:
+    def encoder(self, raw_path: str, compressor: Any, shard: tuple[int, int]) -> Setup[Range, EncodedRange]:
         """What a worker does instead of encoding a range of documents of a raw view: it takes the ids."""
         parts = [(source, *source.between(begin, end)) for source, begin, end in shares(self.sources, shard)]
         return partial(_taking, raw_path, compressor, parts)
