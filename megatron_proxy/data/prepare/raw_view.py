@@ -24,7 +24,7 @@ from ..dataset.layout import Layout, pending
 from ..dataset.manifest import View
 from ..dataset.reader import ViewReader
 from .job import Job
-from .staging import Pending, writing
+from .staging import writing
 
 _SHOWN_BAD_LINES: Final = 20
 
@@ -44,7 +44,7 @@ def parser(keys: Sequence[str]) -> Callable[[Chunk], Joined]:
     return partial(read_joined, keys)
 
 
-class BadLines(Pending):
+class BadLines:
     """Counts and lists the lines passed over: all in a file of each dataset, the first few on ``stream`` too."""
 
     def __init__(self, datasets: Sequence[Layout], stream: TextIO | None = None) -> None:
@@ -78,8 +78,8 @@ class BadLines(Pending):
                 for path in (self.path, *self._copies):
                     path.unlink()
 
-    def discard(self) -> None:
-        """Remove the list, if it is not published."""
+    def close(self) -> None:
+        """End, and remove the list if it is not published."""
         with suppress(OSError):
             self._file.close()
         self._pending.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def _check_unchanged(files: Sequence[Source]) -> None:
         raise changed(file.path)
 
 
-class Comparison(Pending):
+class Comparison:
     """A sink that checks that the documents are those of a raw view, of which ``stored`` is the manifest's entry."""
 
     def __init__(self, view: ViewReader, stored: View) -> None:
@@ -151,7 +151,7 @@ class Comparison(Pending):
             raise Different(f"{self._documents:,} documents, not {len(self._view):,}")
         return self._stored
 
-    def discard(self) -> None:
+    def close(self) -> None:
         """Close the view."""
         self._bin.close()
 

@@ -6,7 +6,7 @@ What can be checked before the corpus is read is checked then, for every compres
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from ...common.progress import Progress
@@ -81,12 +81,10 @@ def _make_raw(job: Job, files: Sequence[Source] | None, datasets: Sequence[Datas
 def _take(job: Job, files: Sequence[Source], datasets: Sequence[Dataset], compare: Sequence[bool]) -> None:
     """Write the raw views, or compare with those that are there."""
     with ExitStack() as stack:
-        bad_lines = stack.enter_context(BadLines([dataset.layout for dataset in datasets]))
+        bad_lines = stack.enter_context(closing(BadLines([dataset.layout for dataset in datasets])))
         sinks: list[PendingView | Comparison] = []
         for dataset, there in zip(datasets, compare, strict=True):
-            sink = _comparison(dataset) if there else dataset.pending_raw()
-            stack.callback(sink.discard)
-            sinks.append(sink)
+            sinks.append(stack.enter_context(closing(_comparison(dataset) if there else dataset.pending_raw())))
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
         with Progress(label, job.disk_bytes(files), log_interval=job.log_interval) as progress:
             count = take(job, files, sinks, bad_lines, progress)

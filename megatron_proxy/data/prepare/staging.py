@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +25,7 @@ from ..dataset.writer import ViewWriter
 from .units import SPAN_DTYPE
 
 
-class Pending:
-    """What is half-made, or held open, as a context manager: at the end it is discarded."""
-
-    def discard(self) -> None:
-        """Close it, and remove what is not published."""
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.discard()
-
-
-class PendingView(Pending):
+class PendingView:
     """A view that is being written; ``path`` is where it will be, without ``.bin`` and ``.idx``."""
 
     def __init__(self, path: str, dtype: np.dtype[Any]) -> None:
@@ -77,8 +63,8 @@ class PendingView(Pending):
                 os.replace(f"{self._pending}.{ending}", f"{self._path}.{ending}")
             sync(self._path.parent)
 
-    def discard(self) -> None:
-        """Remove both files, if they are not published."""
+    def close(self) -> None:
+        """End, and remove both files if they are not published."""
         self._aside.close()
         self._writer.close()
         self.remove(self._path)
@@ -102,7 +88,7 @@ def view_files(layout: Layout, compressor: Compressor) -> list[tuple[str, np.dty
 def pending_views(layout: Layout, compressor: Compressor) -> Iterator[list[PendingView]]:
     """The views of a compressor, to be filled and published; those that are not are discarded."""
     with ExitStack() as stack:
-        yield [stack.enter_context(PendingView(*file)) for file in view_files(layout, compressor)]
+        yield [stack.enter_context(closing(PendingView(*file))) for file in view_files(layout, compressor)]
 
 
 def publish_file(path: Path, content: bytes) -> None:

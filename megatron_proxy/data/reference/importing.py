@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 
@@ -40,9 +41,9 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
         label = f"{job.prefix}: importing {compressor.key}"
         with (
             dataset.making(compressor) as (pending,),
-            Comparison(raw, dataset.prepared.manifest.raw) as comparison,
+            closing(Comparison(raw, dataset.prepared.manifest.raw)) as comparison,
             # They were told in the first pass.
-            BadLines([dataset.layout], io.StringIO()) as bad_lines,
+            closing(BadLines([dataset.layout], io.StringIO())) as bad_lines,
             Progress(label, job.disk_bytes(files), log_interval=job.log_interval) as progress,
         ):
             try:

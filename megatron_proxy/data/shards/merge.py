@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def _merge_raw(dataset: Dataset, shards: Sequence[PreparedDataset]) -> None:
     for shard in shards:
         left_out.update(shard.manifest.source.get("left_out", {}))
     source |= {"left_out": dict(sorted(left_out.items()))} if left_out else {}
-    with dataset.pending_raw() as pending:
+    with closing(dataset.pending_raw()) as pending:
         concatenate([shard.layout.raw for shard in shards], [shard.manifest.raw for shard in shards], pending)
         raw = pending.finish()
         if not raw.units:

@@ -91,7 +91,7 @@ def test_a_pending_view_is_hidden_until_published(tmp_path):
     assert files_of(tmp_path) == {}
     assert leftovers(tmp_path) == [".p_raw_document.partial.bin", ".p_raw_document.partial.idx"]
     pending.publish()
-    pending.discard()
+    pending.close()
     assert (view.units, view.bin.name, view.bin.size) == (3, "p_raw_document.bin", 3)
     assert sorted(files_of(tmp_path)) == ["_raw_document.bin", "_raw_document.idx"]
     assert leftovers(tmp_path) == []
@@ -105,7 +105,7 @@ def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path, size):
     pending = PendingView(str(tmp_path / "v"), np.dtype(np.uint8))
     with pytest.raises(DatasetError, match=r"v: cannot be written \(No space left on device\)(.|\n)*make room"):
         fill(pending, size)
-    pending.discard()
+    pending.close()
     assert list(tmp_path.iterdir()) == []
 
 
