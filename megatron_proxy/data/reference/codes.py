@@ -75,12 +75,15 @@ def codes_of(value: bytes, compressor: ImportedCompressor, number: int) -> NDArr
     """
     where = f"{compressor.key!r} of document {number:,}"
     try:
-        packed = base64.b64decode(value, validate=True)
+        packed = np.frombuffer(base64.b64decode(value, validate=True), dtype=np.uint8)
     except binascii.Error as error:
         raise CorpusError(f"not base64 ({error})", where=where) from error
-    values = np.empty(8 * len(packed) // 9, dtype=np.uint16)
-    if unpack(np.frombuffer(packed, dtype=np.uint8), values) or 8 * len(packed) - 9 * len(values) > 7:
+    rest = 8 * len(packed) % 9
+    if rest > 7 or (rest and packed[-1] >> 8 - rest):
         raise CorpusError("the packed values end within a value", where=where)
+    begins = 9 * np.arange(8 * len(packed) // 9)
+    pairs = packed[begins // 8] | packed[begins // 8 + 1].astype(np.uint16) << 8
+    values = (pairs >> begins % 8 & 511).astype(np.uint16)
     if compressor.bits is None:
         return values.astype(compressor.vocabulary.code_dtype)
     codes = np.empty(len(values) * (1 + 8 // compressor.bits), dtype=compressor.vocabulary.code_dtype)
@@ -111,23 +114,6 @@ class ReferenceSink:
             begin += length
         counts = np.array([len(one) for one in codes], dtype=np.int32)
         self._pending.add(b"".join(one.tobytes() for one in codes), counts)
-
-
-@jit
-def unpack(packed: NDArray[np.uint8], values: NDArray[np.uint16]) -> int:
-    """Fill ``values`` with the packed ones, of which there may be one for 9 bits; returns the bits left over."""
-    buffer = np.int64(0)
-    bits = 0
-    count = 0
-    for byte in packed:
-        buffer |= np.int64(byte) << bits
-        bits += 8
-        if bits >= 9:
-            values[count] = buffer & 511
-            count += 1
-            buffer >>= 9
-            bits -= 9
-    return int(buffer)
 
 
 @jit
