@@ -79,7 +79,7 @@ def start(prefixes: list[str], folder: Path, rank: int) -> list[Any]:
                 cache.open_or_build(
                     folder / "cache", description, lambda s=spec, v=views: planner.plan_parts(s, v.sizes)
                 )
-            plan = Plan.from_arrays(spec, cache.open_built(folder / "cache", description))
+            plan = Plan(spec, **cache.open_built(folder / "cache", description))
             held += [views, Windows(plan, views.raw, views.codes, one.compressed.vocabulary)]
     return held
 

@@ -76,7 +76,7 @@ class ProxyGPTDataset(GPTDataset):  # type: ignore[misc]
 
     def _use(self, plan: Arrays) -> None:
         spec, _, _ = self._plan_is_at
-        self.plan = Plan.from_arrays(spec, plan)
+        self.plan = Plan(spec, **plan)
         vocabulary = self.dataset.prepared.compressed.vocabulary
         self._windows = Windows(self.plan, self.dataset.raw, self.dataset.codes, vocabulary, self.dataset.spans)
         if spec.schedule.in_spans:

@@ -25,14 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError, DatasetError, check_count
 from ..dataset.reader import ViewReader
-from .schedule import Schedule, Setting
+from .schedule import Schedule
 
 FORMAT_VERSION: Final = 1
 """Raised whenever the same description would give other arrays, so that no older cache is taken for a new one."""
@@ -166,7 +166,9 @@ def default_block(horizon_samples: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The plan of one dataset: D draws cut into W windows. The arrays may be memory maps.
+    """The plan of one dataset: D draws cut into W windows.
+
+    The arrays, which may be memory maps, are what :func:`.planner.plan_parts` yields, put together by name.
 
     Parameters
     ----------
@@ -195,17 +197,8 @@ class Plan:
     source_bytes: NDArray[np.int64]
     step_draws: NDArray[np.int64]
 
-    @classmethod
-    def from_arrays(cls, spec: PlanSpec, arrays: Parts) -> Self:
-        """The plan with these arrays (what :func:`.planner.plan_parts` yields, put together by name)."""
-        return cls(spec, **arrays)
-
     def __len__(self) -> int:
         return len(self.shuffle)
-
-    def setting(self, sample: int) -> Setting:
-        """The rate and mode in force at a sample."""
-        return self.spec.schedule.at(sample / self.spec.horizon_samples)
 
     def source_bytes_after(self, samples: int) -> tuple[int, int]:
         """Source bytes read in the raw and in the compressed view after the first ``samples`` samples."""

@@ -165,7 +165,7 @@ def epoch_windows(spec: PlanSpec, sizes: DocumentSizes) -> int:
 
 def build(spec: PlanSpec, sizes: DocumentSizes) -> Plan:
     """Plan in memory; raises as :func:`plan_parts` does."""
-    return Plan.from_arrays(spec, collect(plan_parts(spec, sizes)))
+    return Plan(spec, **collect(plan_parts(spec, sizes)))
 
 
 def plan_parts(spec: PlanSpec, sizes: DocumentSizes, chunk: int = CHUNK) -> Iterator[Parts]:

@@ -43,11 +43,6 @@ class Mode(StrEnum):
     INTERLEAVED = "interleaved"
 
     @property
-    def pairs(self) -> bool:
-        """Whether a draw can be a pair: one document in both views."""
-        return self.value.startswith(("translation_", "parallel_"))
-
-    @property
     def in_spans(self) -> bool:
         """Whether a draw takes each span of its document from one view or the other, not whole views."""
         return self is Mode.INTERLEAVED

@@ -13,7 +13,7 @@ from memory_views import spans_of
 from megatron_proxy.data.sampling.draws import Form, form_lengths
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec, default_block
 from megatron_proxy.data.sampling.planner import build, collect, epoch_windows, plan_parts
-from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
+from megatron_proxy.data.sampling.schedule import Mode, Schedule
 from megatron_proxy.errors import ConfigurationError, DatasetError
 
 
@@ -161,12 +161,8 @@ def test_a_draw_belongs_to_the_step_in_which_it_begins():
     assert (vanilla == ((begins >= 0.4 * 300 * 64) & (begins < 0.7 * 300 * 64))).all()
 
 
-def test_setting_and_budget_of_a_sample():
+def test_budget_of_a_sample():
     plan = build(SPEC, SIZES)
-    assert plan.setting(0) == Setting(0.2, Mode.PARALLEL_RANDOM)
-    assert plan.setting(60) == Setting(pytest.approx(0.5), Mode.PARALLEL_RANDOM)
-    assert plan.setting(150) == Setting(0.8, Mode.INTERLEAVED)
-    assert plan.setting(300) == Setting(0.4, Mode.SENTINEL)
     assert plan.source_bytes_after(0) == (0, 0)
     assert plan.source_bytes_after(7) == tuple(plan.source_bytes[7].tolist())
     assert plan.source_bytes_after(10**9) == tuple(plan.source_bytes[-1].tolist())

@@ -79,9 +79,6 @@ def test_bad_settings_name_the_flag(settings, where):
 
 def test_modes_in_order_of_appearance():
     assert Schedule().modes == (Mode.TRANSLATION_RANDOM, Mode.SENTINEL)
-    assert [mode for mode in Mode if mode.pairs] == [
-        mode for mode in Mode if mode not in (Mode.VANILLA, Mode.SENTINEL, Mode.INTERLEAVED)
-    ]
 
 
 def test_a_ramp_ends_where_the_next_phase_begins():
