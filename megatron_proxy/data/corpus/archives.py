@@ -12,7 +12,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from ...errors import CorpusError, ProxyError
 from .chunk import parse_lines
@@ -67,13 +67,10 @@ class Members(Chunk):
         self, number: int, member: Member, keys: Sequence[str], documents: list[list[bytes]], bad: list[Bad]
     ) -> None:
         """Add what the lines of a member hold."""
-        found = parse_lines(io.BytesIO(member.content), keys, at_start=True)
-        before = len(documents[0])
         place = f"{self.path}, member {member.name}"
-        bad += [
-            Bad(number, before + one.documents_before, one.reason, one.lack, f"{place}:{one.line + 1}")
-            for one in found.bad
-        ]
+        found = parse_lines(io.BytesIO(member.content), keys, at_start=True, place=lambda line: f"{place}:{line + 1}")
+        before = len(documents[0])
+        bad += [replace(one, line=number, documents_before=before + one.documents_before) for one in found.bad]
         for all_, these in zip(documents, found.documents, strict=True):
             all_ += these
 
@@ -86,10 +83,6 @@ class Members(Chunk):
             return parse_line(member.content, keys)
         check_one_key(f"{self.path}, member {member.name}", keys)
         return [member.content]
-
-    def emptied(self) -> Self:
-        """The same without its members."""
-        return replace(self, members=())
 
 
 @dataclass(frozen=True)

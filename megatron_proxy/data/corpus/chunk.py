@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import BinaryIO, Final, Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Final
 
 from ...common.storage.remote import open_file
 from .decompress import blocks
@@ -22,11 +22,6 @@ class Stretch(Chunk):
 
     begin: int
 
-    @property
-    def at_start(self) -> bool:
-        """Whether the file's first line is among these."""
-        return self.begin == 0
-
     def lines(self) -> Iterator[bytes]:
         """The lines, one after the other, each with its newline."""
         end = self.begin + self.disk_bytes
@@ -38,7 +33,7 @@ class Stretch(Chunk):
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """What the lines hold."""
-        return parse_lines(self.lines(), keys, at_start=self.at_start)
+        return parse_lines(self.lines(), keys, at_start=self.begin == 0)
 
     def lines_before(self) -> int:
         """How many lines begin before this stretch. Reads all of the file before it: for messages only."""
@@ -52,7 +47,7 @@ class Stretch(Chunk):
 
     def _first_line(self, file: BinaryIO) -> int:
         """Put the file at the first line that begins in the stretch, and return where that is."""
-        if self.at_start:
+        if self.begin == 0:
             return 0
         file.seek(self.begin - 1)
         # A stretch inside one huge line must not read on to that line's end: its neighbours would all do the same.
@@ -67,18 +62,9 @@ class Unpacked(Chunk):
     content: bytes
     before: int
 
-    @property
-    def at_start(self) -> bool:
-        """Whether the file's first line is among these."""
-        return self.before == 0
-
-    def lines_before(self) -> int:
-        """How many lines of the file come before these."""
-        return self.before
-
-    def emptied(self) -> Self:
-        """The same without its content."""
-        return replace(self, content=b"")
+    def place(self, line: int) -> str:
+        """The place of one of these lines (from 0) in the file."""
+        return f"{self.path}:{self.before + line + 1}"
 
 
 class Block(Unpacked):
@@ -94,11 +80,16 @@ class Block(Unpacked):
 
     def read(self, keys: Sequence[str]) -> Parsed:
         """What the lines hold."""
-        return parse_lines(self.lines(), keys, at_start=self.at_start)
+        return parse_lines(self.lines(), keys, at_start=self.before == 0, place=self.place)
 
 
-def parse_lines(lines: Iterable[bytes], keys: Sequence[str], *, at_start: bool) -> Parsed:
-    """What lines hold, of which the first is the file's first if ``at_start``."""
+def parse_lines(
+    lines: Iterable[bytes], keys: Sequence[str], *, at_start: bool, place: Callable[[int], str] | None = None
+) -> Parsed:
+    """What lines hold, of which the first is the file's first if ``at_start``; ``place`` tells where each is, if known.
+
+    Lines are counted from 0.
+    """
     documents: list[list[bytes]] = [[] for _ in keys]
     bad: list[Bad] = []
     count = 0
@@ -109,7 +100,7 @@ def parse_lines(lines: Iterable[bytes], keys: Sequence[str], *, at_start: bool) 
             for found, document in zip(documents, parse_line(line, keys), strict=False):
                 found.append(document)
         except BadLine as error:
-            bad.append(Bad(count, len(documents[0]), str(error), error.lack))
+            bad.append(Bad(count, len(documents[0]), str(error), error.lack, place and place(count)))
         count += 1
     return Parsed(count, documents, bad)
 
@@ -152,22 +143,31 @@ class LineNumbers:
     """
 
     def __init__(self) -> None:
-        self._chunk: Chunk = Stretch("", 0, 0)
+        self._stretch = Stretch("", 0, 0)
         self._lines = 0
         self._before: int | None = 0
 
-    def enter(self, chunk: Chunk, lines: int) -> None:
-        """The next chunk, and how many lines it has."""
-        if chunk.path != self._chunk.path:
-            self._before = 0 if chunk.at_start else None
+    def enter(self, chunk: Chunk | None, lines: int) -> None:
+        """The next chunk, and how many lines it has; what is no stretch knows its places."""
+        if not isinstance(chunk, Stretch):
+            return
+        if chunk.path != self._stretch.path:
+            self._before = 0 if chunk.begin == 0 else None
         elif self._before is not None:
             self._before += self._lines
-        self._chunk, self._lines = chunk, lines
+        self._stretch, self._lines = chunk, lines
 
     def where(self, bad: Bad) -> str:
         """Where a bad line of the chunk entered last is: ``file:line``, from 1, if it does not say so itself."""
         if bad.place is not None:
             return bad.place
         if self._before is None:
-            self._before = self._chunk.lines_before()
-        return f"{self._chunk.path}:{self._before + bad.line + 1}"
+            self._before = self._stretch.lines_before()
+        return f"{self._stretch.path}:{self._before + bad.line + 1}"
+
+
+def where(chunk: Chunk, bad: Bad) -> str:
+    """The place of a bad one, for people."""
+    numbers = LineNumbers()
+    numbers.enter(chunk, 0)
+    return numbers.where(bad)

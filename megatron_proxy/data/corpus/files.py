@@ -34,12 +34,12 @@ from typing import Final
 from ...common.storage.remote import is_remote, matching, open_file, size_of
 from ...errors import CorpusError
 from .archives import Archive
-from .chunk import Lines, LineStream
+from .chunk import Lines, LineStream, where
 from .decompress import STANDARD_INPUT, StandardInput, compression_of, unpacked_head
 from .folders import folder
 from .kinds import PACKED, PARQUET, TABLES, TAR, Kind, kind_of, kind_of_file
 from .plain_text import TextFile
-from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, unreadable, where
+from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, unreadable
 from .tables import Arrow, Parquet, check_installed, saved_files
 
 DEFAULT_KEY: Final = "text"

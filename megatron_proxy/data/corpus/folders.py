@@ -11,9 +11,9 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Final, Self
+from typing import Final
 
 from ...errors import CorpusError
 from .jsonl import MAX_DOCUMENT_BYTES, too_long
@@ -54,10 +54,6 @@ class Files(Chunk):
             else:
                 documents.append(content)
         return Parsed(len(self.names), [documents], bad, left_out)
-
-    def emptied(self) -> Self:
-        """The same without its names."""
-        return replace(self, names=())
 
 
 def _content(path: str, size: int) -> bytes:

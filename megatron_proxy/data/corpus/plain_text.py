@@ -31,12 +31,12 @@ class Text(Unpacked):
     def read(self, keys: Sequence[str]) -> Parsed:
         """The documents, whatever the key is called."""
         check_one_key(self.path, keys)
-        content = self.content.removeprefix(codecs.BOM_UTF8) if self.at_start else self.content
+        content = self.content.removeprefix(codecs.BOM_UTF8) if self.before == 0 else self.content
         documents: list[bytes] = []
         bad: list[Bad] = []
         for line, document in _parts(content) if self.parted else [(0, content)]:
             if len(document) > MAX_DOCUMENT_BYTES:
-                bad.append(Bad(line, len(documents), too_long(len(document))))
+                bad.append(Bad(line, len(documents), too_long(len(document)), place=self.place(line)))
             else:
                 documents.append(document)
         return Parsed(content.count(b"\n"), [documents], bad)

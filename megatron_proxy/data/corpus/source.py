@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final
 
 from ...errors import CorpusError
 from .jsonl import Lack
@@ -41,8 +41,8 @@ AS_THEY_ARE: Final = Taking()
 class Bad:
     """What holds no document: its number within the chunk (from 0), how many documents precede it there, and why.
 
-    ``lack`` is the key that it lacks, if that is the reason, and ``place`` says where it is, if that is known; lines of
-    a file have to be counted.
+    ``lack`` is the key that it lacks, if that is the reason, and ``place`` says where it is, if that is known: lines of
+    a plain file have to be counted (:class:`.chunk.LineNumbers`).
     """
 
     line: int
@@ -93,19 +93,6 @@ class Chunk(ABC):
             If it is damaged, or has no such documents at all.
         """
 
-    @property
-    def at_start(self) -> bool:
-        """Whether the source's first line is among these."""
-        return True
-
-    def lines_before(self) -> int:
-        """How many lines come before, for places of bad ones that do not say theirs. May read all of them."""
-        return 0
-
-    def emptied(self) -> Self:
-        """The same without what was read."""
-        return self
-
 
 @dataclass(frozen=True)
 class Source(ABC):
@@ -127,11 +114,6 @@ class Source(ABC):
         CorpusError
             While iterating: if it is truncated or damaged.
         """
-
-
-def where(chunk: Chunk, bad: Bad) -> str:
-    """The place of a bad one, for people."""
-    return bad.place or f"{chunk.path}:{chunk.lines_before() + bad.line + 1}"
 
 
 def unreadable(path: str, error: OSError) -> CorpusError:

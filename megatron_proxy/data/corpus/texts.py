@@ -8,18 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .chunk import Stretch
 from .files import read_chunk
 from .source import Bad, Chunk
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A chunk without its content, and what it holds: as in :class:`.source.Parsed`, but for the documents.
+    """What a chunk holds: as in :class:`.source.Parsed`, but for the documents.
 
     ``texts`` are for each key the bytes of all documents one after the other, and the length of each (int32).
+    ``stretch`` is the chunk itself, if its lines have to be counted to tell where they are.
     """
 
-    chunk: Chunk
+    disk_bytes: int
+    stretch: Stretch | None
     lines: int
     texts: list[tuple[bytes, NDArray[np.int32]]]
     bad: list[Bad]
@@ -42,4 +45,5 @@ def read_joined(keys: Sequence[str], chunk: Chunk) -> Joined:
         texts.append((b"".join(documents), lengths))
         # The joined bytes take their place: a document of 100 MB should not be held twice.
         documents.clear()
-    return Joined(chunk.emptied(), parsed.lines, texts, parsed.bad, parsed.left_out)
+    stretch = chunk if isinstance(chunk, Stretch) else None
+    return Joined(chunk.disk_bytes, stretch, parsed.lines, texts, parsed.bad, parsed.left_out)

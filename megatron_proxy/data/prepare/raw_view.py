@@ -97,7 +97,7 @@ def take(job: Job, files: Sequence[Source], sinks: Sequence[RawSink], bad_lines:
     numbers = LineNumbers()
     with Workers(partial(parser, job.read_keys), job.workers, preload=[__name__, *job.worker_modules]) as pool:
         for found in pool.map(chunks(files, shard=job.shard or (0, 1))):
-            numbers.enter(found.chunk, found.lines)
+            numbers.enter(found.stretch, found.lines)
             bad_lines.left_out.update(found.left_out)
             found = found if job.max_documents is None else found.first(job.max_documents - count)
             for bad in found.bad:
@@ -109,7 +109,7 @@ def take(job: Job, files: Sequence[Source], sinks: Sequence[RawSink], bad_lines:
                 sink.add(units, lengths)
             documents = len(found.texts[0][1])
             count += documents
-            progress.advance(documents, len(found.texts[0][0]), found.chunk.disk_bytes)
+            progress.advance(documents, len(found.texts[0][0]), found.disk_bytes)
             if count == job.max_documents:
                 break
     _check_unchanged(files)
