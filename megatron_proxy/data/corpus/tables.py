@@ -14,6 +14,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from ...common import extras
@@ -126,7 +127,9 @@ class Arrow(_Table):
 
     def groups(self) -> Iterator[tuple[int, int, int]]:
         """Its record batches."""
-        sizes = [(batch.num_rows, batch.nbytes) for batch in self._batches()]
+        with self._opened() as reader:
+            every = map(reader.get_batch, range(reader.num_record_batches)) if self._is_file() else reader
+            sizes = [(batch.num_rows, batch.nbytes) for batch in every]
         for number, (rows, memory) in enumerate(sizes):
             yield rows, memory, self.size * number // len(sizes)
 
@@ -135,20 +138,9 @@ class Arrow(_Table):
         with self._opened() as reader:
             for key in keys:
                 _column_of(reader.schema, key, self.path)
-        skipped = 0 if self._is_file() else group
-        for number, batch in enumerate(self._batches(group)):
-            if number == skipped:
+            for batch in [reader.get_batch(group)] if self._is_file() else islice(reader, group, group + 1):
                 for first in range(0, batch.num_rows, rows):
                     yield batch.slice(first, rows)
-                return
-
-    def _batches(self, first: int = 0) -> Iterator[Any]:
-        """All batches; from ``first`` on, where the file says where they are."""
-        with self._opened() as reader:
-            if self._is_file():
-                yield from (reader.get_batch(number) for number in range(first, reader.num_record_batches))
-            else:
-                yield from reader
 
     def _is_file(self) -> bool:
         with open(self.path, "rb") as file:
