@@ -43,7 +43,10 @@ class Dataset:
         self.overwrite = overwrite
         self._lock = lock
         self.manifest = self._read()
-        self._remove_leftovers()
+        # Half-made views of a run that was cut off.
+        views = [place(name) for name in compressors.names() for place in (self.layout.codes, self.layout.spans)]
+        for path in (*views, self.layout.raw):
+            PendingView.remove(path)
 
     def _read(self) -> Manifest | None:
         if not self.layout.manifest.exists():
@@ -55,13 +58,6 @@ class Dataset:
                 return None
             fix = f"{error.fix}; --overwrite replaces this one" if error.fix else "--overwrite replaces it"
             raise DatasetError(error.what, where=error.where, fix=fix) from None
-
-    def _remove_leftovers(self) -> None:
-        """Half-made views of a run that was cut off."""
-        for name in compressors.names():
-            for path in (self.layout.codes(name), self.layout.spans(name)):
-                PendingView.remove(path)
-        PendingView.remove(self.layout.raw)
 
     @property
     def prepared(self) -> PreparedDataset:
@@ -86,7 +82,25 @@ class Dataset:
             self.check_free(path)
         with pending_views(self.layout, compressor) as pending:
             yield pending
-            self._publish_compressed(compressor, pending, [one.finish() for one in pending], given)
+            stored = [one.finish() for one in pending]
+            self._lock.publishing = True
+            content = self.prepared.manifest
+            old = content.compressed.get(compressor.name)
+            if old is not None:
+                rest = {name: view for name, view in content.compressed.items() if name != compressor.name}
+                publish_file(self.layout.manifest, content.with_views(rest).to_json().encode())
+                self._remove_view(old)
+            for one in pending:
+                one.publish()
+            files = {
+                suffix: self._store(self.layout.compressor_file(compressor.name, suffix), file)
+                for suffix, file in compressor.files().items()
+            }
+            table = compressor.symbol_bytes()
+            place = self.layout.symbol_bytes(compressor.name)
+            symbol_bytes = SymbolBytes(None if table is None else self._store(place, table.astype("<i4").tobytes()))
+            entry = replace(describe(compressor, stored, files), symbol_bytes=symbol_bytes)
+            self._write(content.with_compressed(compressor.name, entry).with_given(compressor.name, given))
 
     def check_free(self, path: str) -> None:
         """Refuse to make a view where files are that the manifest does not know, as they may be somebody's.
@@ -115,35 +129,6 @@ class Dataset:
                 self._remove_view(self.manifest.compressed[name])
         pending.publish()
         self._write(Manifest(documents, raw, {}, source, versions()))
-
-    def _publish_compressed(
-        self,
-        compressor: Compressor,
-        pending: Sequence[PendingView],
-        stored: Sequence[View],
-        given: Mapping[str, Any] | None,
-    ) -> None:
-        self._lock.publishing = True
-        content = self.prepared.manifest
-        old = content.compressed.get(compressor.name)
-        if old is not None:
-            rest = {name: view for name, view in content.compressed.items() if name != compressor.name}
-            publish_file(self.layout.manifest, content.with_views(rest).to_json().encode())
-            self._remove_view(old)
-        for one in pending:
-            one.publish()
-        files = {
-            suffix: self._store(self.layout.compressor_file(compressor.name, suffix), file)
-            for suffix, file in compressor.files().items()
-        }
-        entry = replace(describe(compressor, stored, files), symbol_bytes=self._store_symbol_bytes(compressor))
-        self._write(content.with_compressed(compressor.name, entry).with_given(compressor.name, given))
-
-    def _store_symbol_bytes(self, compressor: Compressor) -> SymbolBytes:
-        table = compressor.symbol_bytes()
-        if table is None:
-            return SymbolBytes(None)
-        return SymbolBytes(self._store(self.layout.symbol_bytes(compressor.name), table.astype("<i4").tobytes()))
 
     def _store(self, path: Path, content: bytes) -> StoredFile:
         publish_file(path, content)
