@@ -89,5 +89,5 @@ def write_tables(folder, texts, found):
 def give_input(monkeypatch, content):
     """Put content on standard input, as in a new process."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    for name, value in {"head": b"", "looked": False, "taken": False}.items():
+    for name, value in {"head": None, "taken": False}.items():
         monkeypatch.setattr(StandardInput, name, value)

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
+import zstandard
+
 from ...common.storage.remote import open_file
 from ...errors import CorpusError
 from .kinds import BZ2, GZIP, HEAD_BYTES, XZ, ZSTD, Kind
@@ -35,8 +37,8 @@ class DamagedStream(Exception):  # noqa: N818 - callers turn it into an error th
 class StandardInput(io.RawIOBase):
     """Standard input as a file whose beginning can be looked at; it can be read once in a process."""
 
-    head = b""
-    looked = taken = False
+    head: bytes | None = None
+    taken = False
 
     @classmethod
     def look(cls) -> bytes:
@@ -47,8 +49,7 @@ class StandardInput(io.RawIOBase):
                 where="standard input",
                 fix="write it to a file, and name that",
             )
-        if not cls.looked:
-            cls.looked = True
+        if cls.head is None:
             cls.head = sys.stdin.buffer.read(HEAD_BYTES)
         return cls.head
 
@@ -172,7 +173,7 @@ def _unframe(file: BinaryIO, compression: str) -> Iterator[bytes]:
                 frame = frame or _decoder(compression)
                 yield from _decoded(frame, data)
                 data, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
-    except (_zstd_error(compression), lzma.LZMAError, EOFError) as error:
+    except (zstandard.ZstdError, lzma.LZMAError, EOFError) as error:
         raise DamagedStream(str(error)) from error
     except OSError as error:
         # What bz2 says of damaged data; the system's errors have a number.
@@ -185,18 +186,8 @@ def _unframe(file: BinaryIO, compression: str) -> Iterator[bytes]:
 
 def _decoder(compression: str) -> Any:
     if compression == "zstd":
-        import zstandard
-
         return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj()
     return lzma.LZMADecompressor(lzma.FORMAT_XZ) if compression == "xz" else bz2.BZ2Decompressor()
-
-
-def _zstd_error(compression: str) -> type[Exception]:
-    if compression != "zstd":
-        return EOFError
-    import zstandard
-
-    return zstandard.ZstdError
 
 
 def _decoded(frame: Any, data: bytes) -> Iterator[bytes]:
