@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -70,17 +71,9 @@ class Unpacked(Chunk):
 class Block(Unpacked):
     """Lines of JSON."""
 
-    def lines(self) -> Iterator[bytes]:
-        """The lines, one after the other, each with its newline."""
-        begin = 0
-        while begin < len(self.content):
-            end = self.content.find(b"\n", begin) + 1 or len(self.content)
-            yield self.content[begin:end]
-            begin = end
-
     def read(self, keys: Sequence[str]) -> Parsed:
         """What the lines hold."""
-        return parse_lines(self.lines(), keys, at_start=self.before == 0, place=self.place)
+        return parse_lines(io.BytesIO(self.content), keys, at_start=self.before == 0, place=self.place)
 
 
 def parse_lines(
@@ -127,13 +120,9 @@ class LineStream(Source):
     def cut(self, begin: int, end: int, size: int) -> Iterator[Block]:
         """Blocks of lines, if the file begins there."""
         if begin <= 0 < end:
-            for content, disk_bytes, before in blocks(self.path, self.compression, size, last_line_end):
+            found = blocks(self.path, self.compression, size, lambda content: content.rfind(b"\n") + 1)
+            for content, disk_bytes, before in found:
                 yield Block(self.path, disk_bytes, content, before)
-
-
-def last_line_end(content: bytes) -> int:
-    """Where the last whole line ends; 0 if there is none."""
-    return content.rfind(b"\n") + 1
 
 
 class LineNumbers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
@@ -75,9 +75,9 @@ _FOREIGN: Final = (
 _MEGATRON: Final = Kind("the data of a Megatron dataset (.bin)", lambda head: False, _DATA)
 
 
-def kind_of(head: bytes, kinds: Sequence[Kind] = (*PACKED, *_FOREIGN)) -> Kind | None:
+def kind_of(head: bytes) -> Kind | None:
     """The kind of a file that begins with ``head``; None for what may be lines of JSON."""
-    return next((kind for kind in kinds if kind.recognises(head)), None)
+    return next((kind for kind in (*PACKED, *_FOREIGN) if kind.recognises(head)), None)
 
 
 def kind_of_file(path: str) -> Kind | None:

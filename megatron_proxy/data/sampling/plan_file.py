@@ -106,7 +106,13 @@ class PlanFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open(path)
+        try:
+            self._file = path.open("rb")
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            maps.check_limit(error)
+            raise damaged(path, f"it cannot be read ({error.strerror})") from error
         try:
             self._head, self._begin = _read_head(path, self._file)
         except BaseException:
@@ -156,17 +162,11 @@ class PlanFile:
             units = maps.map_file(self._file)
         except OSError as error:
             raise damaged(self.path, f"it cannot be read ({error.strerror})") from error
-        return {name: _array(units[self._begin + entry.place :], entry) for name, entry in self._head.arrays.items()}
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        maps.check_limit(error)
-        raise damaged(path, f"it cannot be read ({error.strerror})") from error
+        arrays = {}
+        for name, entry in self._head.arrays.items():
+            begin = self._begin + entry.place
+            arrays[name] = units[begin : begin + entry.size].view(entry.dtype).reshape(entry.shape)
+        return arrays
 
 
 def _read_head(path: Path, file: BinaryIO) -> tuple[_Head, int]:
@@ -189,10 +189,6 @@ def _read_head(path: Path, file: BinaryIO) -> tuple[_Head, int]:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, struct.error) as error:
         raise damaged(path, f"its head is not a plan's ({type(error).__name__})") from error
     return head, begin
-
-
-def _array(units: NDArray[np.uint8], entry: _Entry) -> NDArray[Any]:
-    return units[: entry.size].view(entry.dtype).reshape(entry.shape)
 
 
 def _crc_of(file: BinaryIO, size: int) -> int:
