@@ -11,7 +11,7 @@ from fuzzing import damaged, inputs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy.data.dataset import manifest
+from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.opened import PreparedDataset
 from megatron_proxy.data.dataset.verify import verify
 from megatron_proxy.data.sampling import planner
@@ -42,7 +42,7 @@ def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     made = [tiny_data.prepare(folder / "p", tiny_data.documents(8, words=6), name=name) for name in NAMES]
     views_of_all = {name: one.compressed[name] for name, one in zip(NAMES, made, strict=True)}
-    manifest.write(folder / "p", made[0].with_views(views_of_all))
+    Layout(folder / "p").manifest.write_text(made[0].with_views(views_of_all).to_json())
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

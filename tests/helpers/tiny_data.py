@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from megatron_proxy import compressors
-from megatron_proxy.data.dataset import manifest, reader
+from megatron_proxy.data.dataset import reader
 from megatron_proxy.data.dataset.layout import Layout
 from megatron_proxy.data.dataset.manifest import CompressedView, Manifest, StoredFile, SymbolBytes, View
 
@@ -67,7 +67,7 @@ def prepare_with(
         symbol_bytes=None if old else SymbolBytes(table),
     )
     made = Manifest(len(texts), raw).with_compressed(name, compressed)
-    manifest.write(prefix, made)
+    Layout(prefix).manifest.write_text(made.to_json())
     return made
 
 

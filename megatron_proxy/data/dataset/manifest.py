@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from ...common.storage.files import replace_file
 from ...errors import DatasetError
 from ...vocab import Vocabulary
 from .layout import Layout
@@ -226,11 +225,6 @@ def read(prefix: str | os.PathLike[str]) -> Manifest:
             fix=prepare_command(prefix, "zstd"),
         ) from error
     return Manifest.from_json(text, str(path))
-
-
-def write(prefix: str | os.PathLike[str], manifest: Manifest) -> None:
-    """Write ``PREFIX_manifest.json`` atomically and durably."""
-    replace_file(Layout(prefix).manifest, manifest.to_json().encode())
 
 
 def prepare_command(prefix: str | os.PathLike[str], name: str) -> str:

@@ -64,6 +64,7 @@ def fail_halfway(folder):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "file"
     replace_file(path, b"old")
+    assert path.stat().st_mode & 0o777 == 0o644
 
     def fail(descriptor):
         raise OSError(28, "No space left on device")

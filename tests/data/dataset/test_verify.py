@@ -117,7 +117,8 @@ def forge(prefix, view_path, edit, kind):
     entry = content.compressed["toy"]
     counts = {"units": sum(map(len, sequences)), "below_256": sum(int((one < 256).sum()) for one in sequences)}
     new = dataclasses.replace(getattr(entry, kind), bin=stored[0], idx=stored[1], **counts)
-    manifest.write(prefix, content.with_compressed("toy", dataclasses.replace(entry, **{kind: new})))
+    changed = content.with_compressed("toy", dataclasses.replace(entry, **{kind: new}))
+    Layout(prefix).manifest.write_text(changed.to_json())
 
 
 def size_of(path):
@@ -233,7 +234,7 @@ def test_spans_that_do_not_stand_for_their_bytes_are_found_by_decoding(prefix):
 def test_a_compressor_that_does_not_fit_its_view_is_found(prefix, tmp_path):
     content = manifest.read(prefix)
     entry = dataclasses.replace(content.compressed["whole"], fingerprint="0" * 64)
-    manifest.write(prefix, content.with_compressed("whole", entry))
+    Layout(prefix).manifest.write_text(content.with_compressed("whole", entry).to_json())
     assert "the whole compressor in this manifest has another fingerprint" in problems(prefix)[0]
 
 

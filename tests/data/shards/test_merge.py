@@ -126,10 +126,12 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path, shards, run):
 def test_shards_of_other_files_or_releases_are_refused(tmp_path, shards):
     prefix = tmp_path / "p_shard-00001-of-00002"
     content = manifest.read(prefix)
-    manifest.write(prefix, dataclasses.replace(content, source={**content.source, "inputs": ["e.jsonl"]}))
-    refused(tmp_path, "corpus and flags differ")
-    manifest.write(prefix, dataclasses.replace(content, versions={**content.versions, "zstandard": "0.1"}))
-    refused(tmp_path, "versions differ")
+    for change, message in [
+        ({"source": {**content.source, "inputs": ["e.jsonl"]}}, "corpus and flags differ"),
+        ({"versions": {**content.versions, "zstandard": "0.1"}}, "versions differ"),
+    ]:
+        Layout(prefix).manifest.write_text(dataclasses.replace(content, **change).to_json())
+        refused(tmp_path, message)
 
 
 @pytest.mark.parametrize("name", ["raw_document.bin", "toy_document.bin", "toy_spans.idx", "whole_document.idx"])
