@@ -261,17 +261,8 @@ def _values(batch: Any, key: str, path: str) -> list[bytes | None]:
     kind = array.type
     if pyarrow.types.is_fixed_size_binary(kind) or pyarrow.types.is_null(kind):
         return array.to_pylist()  # type: ignore[no-any-return]
-    if not any(
-        holds(kind)
-        for holds in (
-            pyarrow.types.is_string,
-            pyarrow.types.is_large_string,
-            pyarrow.types.is_string_view,
-            pyarrow.types.is_binary,
-            pyarrow.types.is_large_binary,
-            pyarrow.types.is_binary_view,
-        )
-    ):
+    texts = (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view())
+    if kind not in (*texts, pyarrow.binary(), pyarrow.large_binary(), pyarrow.binary_view()):
         raise CorpusError(
             f"the column {key!r} holds {kind}, not text", where=path, fix="name another one, --json-keys COLUMN"
         )

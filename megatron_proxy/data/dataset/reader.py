@@ -133,12 +133,6 @@ class ViewReader(Index):
         begin, length = self._place(index, offset, length)
         return self._units[begin : begin + length]
 
-    def stretch(self, begin: int, end: int) -> NDArray[Any]:
-        """All units of the sequences ``begin … end - 1`` (at least one), one after the other."""
-        first = int(self.sequence_pointers[begin]) // self.dtype.itemsize
-        last = int(self.sequence_pointers[end - 1]) // self.dtype.itemsize + int(self.sequence_lengths[end - 1])
-        return self._units[first:last]
-
     def read_each(self, begin: int, end: int) -> Iterator[bytes]:
         """The units of the sequences ``begin … end - 1``, each as bytes.
 

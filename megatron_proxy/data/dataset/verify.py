@@ -172,13 +172,15 @@ def _whole[View: ViewReader | None](opener: Callable[[], View]) -> View:
 
 def _check_spans(raw: ViewReader, codes: ViewReader, spans: ViewReader) -> bool:
     """Check that the spans of each document add up to its bytes and its codes."""
+    units, _, all_lengths = spans.flat
     for begin in range(0, len(spans), _BLOCK):
         end = min(begin + _BLOCK, len(spans))
-        lengths = spans.sequence_lengths[begin:end].astype(np.int64)
+        lengths = all_lengths[begin:end].astype(np.int64)
+        numbers, units = np.split(units, [lengths.sum()])
         # An odd number of units is no list of pairs; the sums below may then be anything.
         ends = np.cumsum(lengths) // 2
-        sums = np.zeros((len(spans.stretch(begin, end)) // 2 + 1, 2), dtype=np.int64)
-        np.cumsum(spans.stretch(begin, end)[: 2 * len(sums) - 2].reshape(-1, 2), axis=0, dtype=np.int64, out=sums[1:])
+        sums = np.zeros((len(numbers) // 2 + 1, 2), dtype=np.int64)
+        np.cumsum(numbers[: 2 * len(sums) - 2].reshape(-1, 2), axis=0, dtype=np.int64, out=sums[1:])
         found = sums[ends] - sums[np.concatenate([[0], ends[:-1]])]
         expected = np.stack([raw.sequence_lengths[begin:end], codes.sequence_lengths[begin:end]], axis=1)
         wrong = (lengths % 2 != 0) | (found != expected).any(axis=1)

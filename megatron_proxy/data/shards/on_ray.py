@@ -104,9 +104,9 @@ def _run_tasks(ray: Any, job: Job, count: int) -> None:
                 progress.advance(documents_, size, total // count)
 
 
-def _result(ray: Any, task: Any) -> tuple[int, int]:
+def _result(ray: Any, task: Any) -> Any:
     try:
-        documents_, size = ray.get(task)
+        return ray.get(task)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
         raise cause if isinstance(cause, ProxyError) else error from None
@@ -116,14 +116,13 @@ def _result(ray: Any, task: Any) -> tuple[int, int]:
             where="--engine ray",
             fix="look into the cluster's logs; finished shards are kept, so run the command again",
         ) from error
-    return documents_, size
 
 
 def make_shard(job: Job, index: int, count: int) -> tuple[int, int]:
     """A task: make one shard; returns its documents and their bytes."""
-    prefixes = prepare(replace(job, shard=(index, count)))
-    raw = [manifest.read(prefix) for prefix in prefixes]
-    return raw[0].documents, raw[0].raw.units
+    prefix, *_ = prepare(replace(job, shard=(index, count)))
+    content = manifest.read(prefix)
+    return content.documents, content.raw.units
 
 
 def _silent(line: str) -> None:
