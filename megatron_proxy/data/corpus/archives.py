@@ -166,16 +166,10 @@ class _Stream(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """``size`` bytes, or fewer at the end."""
-        parts, wanted = [], size
-        while wanted > 0:
-            if not self._rest:
-                self._rest, self._disk = next(self._pieces, (b"", self._disk))
-            if not self._rest:
-                break
-            parts.append(self._rest[:wanted])
-            self._rest = self._rest[wanted:]
-            wanted -= len(parts[-1])
-        found = b"".join(parts)
+        while len(self._rest) < size and (piece := next(self._pieces, None)):
+            self._rest += piece[0]
+            self._disk = piece[1]
+        found, self._rest = self._rest[:size], self._rest[size:]
         self._last = found or self._last
         self._position += len(found)
         return found

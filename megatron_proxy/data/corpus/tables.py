@@ -222,21 +222,17 @@ class _Cursor:
 
     last: _Cursor | None = None
 
-    def __init__(self, rows: Rows, keys: Sequence[str]) -> None:
-        self._of = self._name(rows, keys)
+    def __init__(self, of: tuple[Any, ...], batches: Iterator[Any]) -> None:
+        self._of = of
         self._row = 0
-        self._batches = rows.table.batches(rows.group, keys, rows.stop - rows.first)
-
-    @staticmethod
-    def _name(rows: Rows, keys: Sequence[str]) -> tuple[Any, ...]:
-        return rows.table, rows.group, tuple(keys)
+        self._batches = batches
 
     @classmethod
     def take(cls, rows: Rows, keys: Sequence[str]) -> Iterator[Any]:
         """The batches of some rows."""
-        cursor = cls.last
-        if cursor is None or cursor._of != cls._name(rows, keys) or cursor._row > rows.first:
-            cursor = cls(rows, keys)
+        cursor, of = cls.last, (rows.table, rows.group, tuple(keys))
+        if cursor is None or cursor._of != of or cursor._row > rows.first:
+            cursor = cls(of, rows.table.batches(rows.group, keys, rows.stop - rows.first))
         # What ends in an error, or inside a batch, is not gone on with.
         cls.last = None
         while cursor._row < rows.stop:
