@@ -27,7 +27,7 @@ An empty document keeps its sentinels: ``<raw> </raw> eos``. So every form has a
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum
 from typing import Final
 
 import numpy as np
@@ -37,13 +37,6 @@ from ...common import rng
 from ...common.rng import Purpose
 from ...vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
 from .schedule import Mode, Setting
-
-
-class Part(Enum):
-    """A place in a form's layout that a view of the document fills."""
-
-    RAW = "raw"
-    COMPRESSED = "compressed"
 
 
 class Form(IntEnum):
@@ -60,20 +53,23 @@ class Form(IntEnum):
     INTERLEAVED = 8
 
 
-_RAW: Final = (RAW_OPEN, Part.RAW, RAW_CLOSE)
-_COMPRESSED: Final = (COMPRESSED_OPEN, Part.COMPRESSED, COMPRESSED_CLOSE)
+# Where a view of the document goes, as its index in the pair of them; specials are not negative.
+_RAW_VIEW: Final = -2
+_CODE_VIEW: Final = -1
+_RAW: Final = (RAW_OPEN, _RAW_VIEW, RAW_CLOSE)
+_COMPRESSED: Final = (COMPRESSED_OPEN, _CODE_VIEW, COMPRESSED_CLOSE)
 
-LAYOUTS: Final[dict[Form, tuple[int | Part, ...]]] = {
+LAYOUTS: Final[dict[Form, tuple[int, ...]]] = {
     Form.RAW: (*_RAW, EOS),
     Form.COMPRESSED: (*_COMPRESSED, EOS),
     Form.RAW_COMPRESSED: (*_RAW, *_COMPRESSED, EOS),
     Form.COMPRESSED_RAW: (*_COMPRESSED, *_RAW, EOS),
     Form.PARALLEL_RC: (*_RAW, EOS, *_COMPRESSED, EOS),
     Form.PARALLEL_CR: (*_COMPRESSED, EOS, *_RAW, EOS),
-    Form.VANILLA_RAW: (Part.RAW, EOS),
-    Form.VANILLA_COMPRESSED: (Part.COMPRESSED, EOS),
+    Form.VANILLA_RAW: (_RAW_VIEW, EOS),
+    Form.VANILLA_COMPRESSED: (_CODE_VIEW, EOS),
 }
-"""The ids of each form but ``INTERLEAVED``, with the places of the views."""
+"""The ids of each form but ``INTERLEAVED``, with -2 in the place of the raw view and -1 in that of the codes."""
 
 _SINGLES: Final = {
     Mode.VANILLA: (Form.VANILLA_RAW, Form.VANILLA_COMPRESSED),
@@ -123,23 +119,23 @@ def _table(of_layout: dict[Form, int]) -> NDArray[np.int64]:
     return np.array([of_layout.get(form, 0) for form in Form], dtype=np.int64)
 
 
-def _uses(part: Part) -> NDArray[np.int64]:
-    return _table({form: int(part in layout) for form, layout in LAYOUTS.items()})
+def _uses(view: int) -> NDArray[np.int64]:
+    return _table({form: int(view in layout) for form, layout in LAYOUTS.items()})
 
 
-def _before(part: Part, kind: type) -> NDArray[np.int64]:
-    """How many items of a kind stand before a view, by form (0 where the form lacks the view)."""
-    found = {form: layout[: layout.index(part)] for form, layout in LAYOUTS.items() if part in layout}
-    return _table({form: sum(isinstance(item, kind) for item in items) for form, items in found.items()})
+def _before(view: int, *, views: bool) -> NDArray[np.int64]:
+    """How many specials, or other views, stand before a view, by form (0 where the form lacks it)."""
+    found = {form: layout[: layout.index(view)] for form, layout in LAYOUTS.items() if view in layout}
+    return _table({form: sum((item < 0) == views for item in items) for form, items in found.items()})
 
 
-_SPECIALS: Final = _table({form: sum(isinstance(item, int) for item in layout) for form, layout in LAYOUTS.items()})
-_USES_RAW: Final = _uses(Part.RAW)
-_USES_CODES: Final = _uses(Part.COMPRESSED)
-_BEFORE_RAW: Final = _before(Part.RAW, int)
-_BEFORE_CODES: Final = _before(Part.COMPRESSED, int)
-_RAW_SECOND: Final = _before(Part.RAW, Part)
-_CODES_SECOND: Final = _before(Part.COMPRESSED, Part)
+_SPECIALS: Final = _table({form: sum(item >= 0 for item in layout) for form, layout in LAYOUTS.items()})
+_USES_RAW: Final = _uses(_RAW_VIEW)
+_USES_CODES: Final = _uses(_CODE_VIEW)
+_BEFORE_RAW: Final = _before(_RAW_VIEW, views=False)
+_BEFORE_CODES: Final = _before(_CODE_VIEW, views=False)
+_RAW_SECOND: Final = _before(_RAW_VIEW, views=True)
+_CODES_SECOND: Final = _before(_CODE_VIEW, views=True)
 
 
 def form_lengths(forms: NDArray[np.uint8], raw: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,23 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...vocab import BYTE_OFFSET, EOS, PAD, Vocabulary
 from ..dataset.reader import AnyView
-from .draws import LAYOUTS, Form, Part
+from .draws import LAYOUTS, Form
 from .interleaved import SpanWriter
 from .plan import Plan
 from .spans import require_spans
-
-# Specials as they are, views as their negative index: what is quick to tell apart in the loop.
-_VIEW_ITEMS: Final = {Part.RAW: -2, Part.COMPRESSED: -1}
-_ITEMS: Final = [
-    tuple(_VIEW_ITEMS[item] if isinstance(item, Part) else item for item in LAYOUTS.get(form, ())) for form in Form
-]
 
 
 class Windows:
@@ -42,7 +35,9 @@ class Windows:
         self.plan = plan
         self._size = plan.spec.seq_length + 1
         self._views = ((raw, np.int64(BYTE_OFFSET)), (codes, np.int64(vocabulary.code_offset)))
-        self._writers: list[Callable[..., tuple[int, int]]] = [partial(self._write, items) for items in _ITEMS]
+        self._writers: dict[int, Callable[..., tuple[int, int]]] = {
+            form: partial(self._write, items) for form, items in LAYOUTS.items()
+        }
         if plan.spec.schedule.in_spans:
             writer = SpanWriter(plan, raw, codes, require_spans(spans), vocabulary.code_offset)
             self._writers[Form.INTERLEAVED] = writer.write
