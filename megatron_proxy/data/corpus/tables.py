@@ -249,7 +249,7 @@ def _values(batch: Any, key: str, path: str) -> list[bytes | None]:
     """The bytes under a key in each row."""
     import pyarrow
 
-    array = _find(batch, batch.schema.names, key, path)
+    array = _find(batch.to_struct_array(), key, path)
     # pyarrow believes what a file says of where its strings are.
     array.validate(full=pyarrow.types.is_dictionary(array.type))
     if pyarrow.types.is_dictionary(array.type):
@@ -267,24 +267,20 @@ def _values(batch: Any, key: str, path: str) -> list[bytes | None]:
     return found.to_pylist()  # type: ignore[no-any-return]
 
 
-def _find(columns: Any, names: Sequence[str], key: str, path: str) -> Any:
+def _find(columns: Any, key: str, path: str) -> Any:
     """The column of a name, else what the key reaches within a record."""
     import pyarrow
     from pyarrow import compute
 
+    names = [columns.type.field(number).name for number in range(columns.type.num_fields)]
     if key in names:
-        index = names.index(key)
-        return (
-            columns.column(index) if isinstance(columns, pyarrow.RecordBatch) else compute.struct_field(columns, index)
-        )
+        return compute.struct_field(columns, names.index(key))
     outer, _, inner = key.partition(".")
-    if not inner or outer not in names:
-        raise _lacking(key, names, path)
-    within = _find(columns, names, outer, path)
-    if not pyarrow.types.is_struct(within.type):
-        raise _lacking(key, names, path)
-    fields = [within.type.field(number).name for number in range(within.type.num_fields)]
-    return _find(within, fields, inner, path)
+    if inner and outer in names:
+        within = compute.struct_field(columns, names.index(outer))
+        if pyarrow.types.is_struct(within.type):
+            return _find(within, inner, path)
+    raise _lacking(key, names, path)
 
 
 @contextmanager
