@@ -101,18 +101,12 @@ def draw_forms(seed: int, draws: NDArray[np.int64], setting: Setting) -> NDArray
     if mode in _SINGLES:
         raw, compressed = _SINGLES[mode]
         return np.where(chance < rate, np.uint8(compressed), np.uint8(raw))
-    pairs = _pair_forms(seed, draws, mode)
+    first, second = _PAIRS[mode]
+    order = rng.uniform(rng.key(seed, Purpose.PAIR_ORDER), draws)
+    pairs = np.where(order < 0.5, np.uint8(first), np.uint8(second))
     if rate > 0.5:
         return np.where(chance < 2.0 - 1.0 / rate, np.uint8(Form.COMPRESSED), pairs)
     return np.where(chance < rate / (1.0 - rate), pairs, np.uint8(Form.RAW))
-
-
-def _pair_forms(seed: int, draws: NDArray[np.int64], mode: Mode) -> NDArray[np.uint8]:
-    first, second = _PAIRS[mode]
-    if first == second:
-        return np.full(len(draws), first, dtype=np.uint8)
-    order = rng.uniform(rng.key(seed, Purpose.PAIR_ORDER), draws)
-    return np.where(order < 0.5, np.uint8(first), np.uint8(second))
 
 
 def _table(of_layout: dict[Form, int]) -> NDArray[np.int64]:
