@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol, TextIO
+from typing import Final, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,14 +29,8 @@ from .staging import writing
 _SHOWN_BAD_LINES: Final = 20
 
 
-class RawSink(Protocol):
-    """What takes the documents of one key, in order."""
-
-    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
-        """Take documents: their bytes one after the other, and the number of bytes of each.
-
-        Both are good during the call only.
-        """
+Sink = Callable[[bytes | memoryview, NDArray[np.int32]], None]
+"""Takes documents of one key: their bytes one after the other, and the number of each; good during the call only."""
 
 
 def parser(keys: Sequence[str]) -> Callable[[Chunk], Joined]:
@@ -85,7 +79,7 @@ class BadLines:
         self._pending.unlink(missing_ok=True)
 
 
-def take(job: Job, files: Sequence[Source], sinks: Sequence[RawSink], bad_lines: BadLines, progress: Progress) -> int:
+def take(job: Job, files: Sequence[Source], sinks: Sequence[Sink], bad_lines: BadLines, progress: Progress) -> int:
     """Give the documents of the corpus to the sinks, one for each of the first keys; returns how many there were.
 
     Raises
@@ -106,7 +100,7 @@ def take(job: Job, files: Sequence[Source], sinks: Sequence[RawSink], bad_lines:
                     raise bad_line(where, bad, job.other_keys)
                 bad_lines.add(where, bad.reason)
             for sink, (units, lengths) in zip(sinks, found.texts, strict=False):
-                sink.add(units, lengths)
+                sink(units, lengths)
             documents = len(found.texts[0][1])
             count += documents
             progress.advance(documents, len(found.texts[0][0]), found.disk_bytes)

@@ -87,7 +87,7 @@ def _take(job: Job, files: Sequence[Source], datasets: Sequence[Dataset], compar
             sinks.append(stack.enter_context(closing(_comparison(dataset) if there else dataset.pending_raw())))
         label = f"{job.shown_prefix}: {'comparing with the' if all(compare) else 'writing the'} raw view"
         with Progress(label, job.disk_bytes(files), log_interval=job.log_interval) as progress:
-            count = take(job, files, sinks, bad_lines, progress)
+            count = take(job, files, [sink.add for sink in sinks], bad_lines, progress)
         finished = [sink.finish() for sink in sinks]
         _check_not_empty(job, count, finished)
         if not all(compare):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from itertools import accumulate, count, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from ...common.jit import jit
 from ...compressors.imported import ImportedCompressor
 from ...errors import ConfigurationError, CorpusError
+from ..prepare.raw_view import Sink
 from ..prepare.staging import PendingView
 
 MAX_WINDOW_BITS: Final = 64
@@ -87,33 +89,25 @@ def codes_of(value: bytes, compressor: ImportedCompressor, number: int) -> NDArr
     if compressor.bits is None:
         return values.astype(compressor.vocabulary.code_dtype)
     codes = np.empty(len(values) * (1 + 8 // compressor.bits), dtype=compressor.vocabulary.code_dtype)
-    count = _pack(values, compressor.window_bits, compressor.bits, codes)
-    if count < 0:
+    used = _pack(values, compressor.window_bits, compressor.bits, codes)
+    if used < 0:
         raise CorpusError(
-            f"the compressed bytes at value {-1 - count} are no whole number of {compressor.window_bits}-bit windows",
+            f"the compressed bytes at value {-1 - used} are no whole number of {compressor.window_bits}-bit windows",
             where=where,
         )
-    return codes[:count].copy()
+    return codes[:used].copy()
 
 
-class ReferenceSink:
+def code_sink(pending: PendingView, compressor: ImportedCompressor) -> Sink:
     """Takes the values of the compressed key, in order, and writes their codes."""
+    numbers = count(1)
 
-    def __init__(self, pending: PendingView, compressor: ImportedCompressor) -> None:
-        self._pending = pending
-        self._compressor = compressor
-        self._documents = 0
+    def write(units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
+        borders = pairwise(accumulate(lengths.tolist(), initial=0))
+        codes = [codes_of(bytes(units[begin:end]), compressor, next(numbers)) for begin, end in borders]
+        pending.add(b"".join(one.tobytes() for one in codes), np.array([len(one) for one in codes], dtype=np.int32))
 
-    def add(self, units: bytes | memoryview, lengths: NDArray[np.int32]) -> None:
-        """Take the values of some documents: their bytes one after the other, and the number of bytes of each."""
-        codes = []
-        begin = 0
-        for length in lengths.tolist():
-            self._documents += 1
-            codes.append(codes_of(bytes(units[begin : begin + length]), self._compressor, self._documents))
-            begin += length
-        counts = np.array([len(one) for one in codes], dtype=np.int32)
-        self._pending.add(b"".join(one.tobytes() for one in codes), counts)
+    return write
 
 
 @jit

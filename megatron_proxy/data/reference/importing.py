@@ -15,7 +15,7 @@ from ..prepare import Job, prepare
 from ..prepare.dataset import Dataset
 from ..prepare.lock import locked
 from ..prepare.raw_view import BadLines, Comparison, Different, take
-from .codes import ReferenceSink, codes_of
+from .codes import code_sink, codes_of
 
 
 def import_reference(job: Job, compressor: ImportedCompressor) -> None:
@@ -47,7 +47,7 @@ def import_reference(job: Job, compressor: ImportedCompressor) -> None:
             Progress(label, job.disk_bytes(files), log_interval=job.log_interval) as progress,
         ):
             try:
-                take(job, files, [comparison, ReferenceSink(pending, compressor)], bad_lines, progress)
+                take(job, files, [comparison.add, code_sink(pending, compressor)], bad_lines, progress)
                 comparison.finish()
             except Different as error:
                 raise DatasetError(f"the corpus changed while it was read ({error})", where=job.prefix) from None
