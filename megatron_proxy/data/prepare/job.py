@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ... import compressors
@@ -154,9 +153,7 @@ class Job:
         prefix = self.prefix if len(self.keys) == 1 else f"{self.prefix}_{key}"
         return prefix if self.shard is None else Layout(prefix).shard(*self.shard).prefix
 
-    def source(
-        self, files: Sequence[Source], key: str, skipped: int, left_out: Mapping[str, int] = MappingProxyType({})
-    ) -> dict[str, Any]:
+    def source(self, files: Sequence[Source], key: str, skipped: int, left_out: Mapping[str, int]) -> dict[str, Any]:
         """What the manifest says of where the documents came from, and of what was taken where there was a choice."""
         source: dict[str, Any] = {
             "inputs": [os.path.basename(os.path.normpath(file.path)) for file in files],
