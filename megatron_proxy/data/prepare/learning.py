@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from ...common.progress import DEFAULT_LOG_INTERVAL, Progress
@@ -26,27 +27,23 @@ class FilesToLearnFrom:
     def __init__(
         self, inputs: Sequence[str], key: str, *, skip_bad_lines: bool, label: str, taking: Taking = AS_THEY_ARE
     ) -> None:
-        self._inputs = inputs
-        self._key = key
-        self._skip_bad_lines = skip_bad_lines
+        self._sources = partial(expand, inputs, taking)
+        self._documents = partial(documents, inputs, key, skip_bad_lines=skip_bad_lines, taking=taking)
         self._label = label
-        self._taking = taking
         self.bytes = 0
         """How many bytes the documents had at the last reading."""
 
     def __call__(self) -> Iterator[bytes]:
         """Read from the beginning."""
         self.bytes = 0
-        total = sum(file.size for file in expand(self._inputs, self._taking))
+        total = sum(file.size for file in self._sources())
         with Progress(self._label, total, log_interval=DEFAULT_LOG_INTERVAL) as progress:
 
             def advance(count: int, size: int, disk_bytes: int) -> None:
                 self.bytes += size
                 progress.advance(count, size, disk_bytes)
 
-            yield from documents(
-                self._inputs, self._key, skip_bad_lines=self._skip_bad_lines, advance=advance, taking=self._taking
-            )
+            yield from self._documents(advance=advance)
         _tell_that_it_learns(self._label)
 
 

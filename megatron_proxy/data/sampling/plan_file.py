@@ -118,17 +118,14 @@ class PlanFile:
         except BaseException:
             self._file.close()
             raise
+        self.description = self._head.description
+        """What determines the plan."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
-
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """What determines the plan."""
-        return self._head.description
 
     @property
     def identity(self) -> tuple[int, int, int, int]:
