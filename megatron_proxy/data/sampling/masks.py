@@ -79,15 +79,8 @@ def cumulative_lengths(tokens: NDArray[np.int64]) -> tuple[NDArray[np.int32], np
     """
     size = len(tokens)
     begins = document_begins(tokens)
-    begins = begins[begins < max(_unpadded(tokens), 1)]
+    filled = np.flatnonzero(tokens != PAD)
+    begins = begins[begins <= (filled[-1] if len(filled) else 0)]
     borders = np.full(size + 1, size, dtype=np.int32)
     borders[: len(begins)] = begins
     return borders, np.int32(_sizes(begins, size).max())
-
-
-def _unpadded(tokens: NDArray[np.int64]) -> int:
-    """The number of tokens before the pads at the end."""
-    if tokens[-1] != PAD:
-        return len(tokens)
-    filled = np.flatnonzero(tokens != PAD)
-    return int(filled[-1]) + 1 if len(filled) else 0
