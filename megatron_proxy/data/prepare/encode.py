@@ -94,11 +94,10 @@ def encode(
     """
     setup = given or partial(encoder, raw.path, compressor)
     with Workers(setup, workers, preload=[__name__, type(compressor).__module__, jit.READY]) as pool:
-        begin = documents[0]
-        for found in pool.map(ranges(raw, documents, workers)):
-            if begin == documents[0] and given is None:
-                check_repeats(compressor, list(raw.read_each(begin, begin + _few(raw, begin, found))), found.views)
-            begin += found.documents
+        first = documents[0]
+        for number, found in enumerate(pool.map(ranges(raw, documents, workers))):
+            if number == 0 and given is None:
+                check_repeats(compressor, list(raw.read_each(first, first + _few(raw, first, found))), found.views)
             for view, (units, lengths) in zip(pending, found.views, strict=True):
                 view.add(units, lengths)
             progress.advance(found.documents, found.raw_bytes)

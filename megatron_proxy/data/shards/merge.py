@@ -104,24 +104,24 @@ def _checked_shard(prefix: str, expected: list[int]) -> PreparedDataset:
 
 def _check_same(first: PreparedDataset, other: PreparedDataset) -> None:
     """Check that two shards come from one corpus, one compressor each and one environment."""
-    for what, found, expected in zip(_FACTS, _facts(other.manifest), _facts(first.manifest), strict=True):
-        if found != expected:
+    expected = _facts(first.manifest)
+    for what, found in _facts(other.manifest).items():
+        if found != expected[what]:
             raise DatasetError(
-                f"does not belong to {first.layout.prefix}: {what} differ ({found} and {expected})",
+                f"does not belong to {first.layout.prefix}: {what} differ ({found} and {expected[what]})",
                 where=str(other.layout.manifest),
                 fix="prepare all shards with one command line (but for --shard), one --compressor-from and one release",
             )
 
 
-# What a shard counts for itself.
-_COUNTS = ("skipped_lines", "left_out")
-_FACTS = ("corpus and flags", "versions", "compressors' fingerprints")
-
-
-def _facts(content: Manifest) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
-    corpus = {key: value for key, value in content.source.items() if key not in ("shard", *_COUNTS)}
-    fingerprints = {name: view.fingerprint for name, view in content.compressed.items()}
-    return corpus, content.versions, fingerprints
+def _facts(content: Manifest) -> dict[str, dict[str, Any]]:
+    """What shards that belong together have in common, but for what each counts for itself."""
+    own = ("shard", "skipped_lines", "left_out")
+    return {
+        "corpus and flags": {key: value for key, value in content.source.items() if key not in own},
+        "versions": content.versions,
+        "compressors' fingerprints": {name: view.fingerprint for name, view in content.compressed.items()},
+    }
 
 
 def _merge_raw(dataset: Dataset, shards: Sequence[PreparedDataset]) -> None:
