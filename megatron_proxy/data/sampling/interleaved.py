@@ -24,8 +24,7 @@ class SpanWriter:
         self._documents = plan.draw_documents
         self._limits = [threshold(step.rate) for step in plan.spec.schedule.steps()]
         self._step_draws = plan.step_draws.tolist()
-        self._views = (raw, codes)
-        self._spans = spans
+        self._raw, self._codes, self._spans = raw, codes, spans
         self._code_offset = code_offset
 
     def write(self, draw: int, skip: int, out: NDArray[np.int64], at: int) -> tuple[int, int]:
@@ -40,7 +39,7 @@ class SpanWriter:
         """
         document = self._documents.item(draw)
         spans = spans_of(self._spans, document)
-        raw, codes = (view.get(document) for view in self._views)
+        raw, codes = self._raw.get(document), self._codes.get(document)
         limit = self._limits[bisect_right(self._step_draws, draw) - 1]
         written, opener = kernels.assemble(
             spans, self._stream, draw, limit, skip, raw, codes, self._code_offset, out[at:]
