@@ -20,7 +20,7 @@ from megatron_proxy.data.sampling import draws
 from megatron_proxy.data.sampling.draws import Form
 from megatron_proxy.data.sampling.plan import DocumentSizes, PlanSpec
 from megatron_proxy.data.sampling.planner import build
-from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
+from megatron_proxy.data.sampling.schedule import Mix, Mode, Schedule
 from megatron_proxy.data.sampling.windows import Windows
 from megatron_proxy.vocab import (
     COMPRESSED_CLOSE,
@@ -168,7 +168,7 @@ def calibration() -> Picture:
 
 def _shares(rate: float) -> list[float]:
     """Shares of draws that are raw only, pairs, compressed only."""
-    forms = draws.draw_forms(1, np.arange(20_000), Setting(rate, Mode.TRANSLATION_RANDOM))
+    forms = draws.draw_forms(1, np.arange(20_000), Mix(rate, Mode.TRANSLATION_RANDOM))
     raw, compressed = (float(np.mean(forms == form)) for form in (Form.RAW, Form.COMPRESSED))
     return [raw, 1.0 - raw - compressed, compressed]
 

@@ -168,3 +168,13 @@ def test_no_room_is_a_drawer():
         folder = str(path.relative_to(PACKAGE).parent)
         counts[folder] = counts.get(folder, 0) + 1
     assert {folder: count for folder, count in counts.items() if count > MOST_FILES and folder != "commands"} == {}
+
+
+def test_a_class_has_a_name_of_its_own():
+    """One word, one sense: whoever greps a name finds one class."""
+    places: dict[str, list[str]] = {}
+    for path, file in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(file)
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

@@ -67,7 +67,7 @@ class WordlistCompressor(Compressor):
         return {"words.txt": b"".join(word + b"\n" for word in self._words)}
 
     @property
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         """One symbol a word."""
         return len(self._words)
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from megatron_proxy.tools.report import flops
-from megatron_proxy.tools.report.settings import Settings
+from megatron_proxy.tools.report.settings import RunSettings
 
 IDS_PER_STEP: Final = 8 * 256
 LOGGED: Final = 10
@@ -39,7 +39,7 @@ def flops_per_id(size: str, vocabulary: int) -> int:
     """What training on one id costs, counted as ``megatron-proxy report`` does."""
     names = ("num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads")
     arguments = {name: str(value) for name, value in zip(names, SHAPES[size], strict=True)}
-    found = flops.per_token(Settings(arguments | {"seq_length": "256", "swiglu": "True"}, None, vocabulary))
+    found = flops.per_token(RunSettings(arguments | {"seq_length": "256", "swiglu": "True"}, None, vocabulary))
     assert found is not None  # noqa: S101  (a dense GPT)
     return found
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 from ..common import usage
 from ..data.sampling.plan import MIN_SEQ_LENGTH
-from ..data.sampling.schedule import Mode, Schedule, Setting
+from ..data.sampling.schedule import Mix, Mode, Schedule
 from ..errors import ConfigurationError, check_count
 
 MODES: Final = [mode.value for mode in Mode]
@@ -48,7 +48,7 @@ class Settings:
     validation_view: str = "raw"
     format_embedding: bool = False
 
-    def setting(self, samples: int) -> Setting:
+    def mix(self, samples: int) -> Mix:
         """The rate and mode in force after so many samples of the whole blend."""
         return self.schedule.at(samples / self.horizon_samples)
 

@@ -33,7 +33,7 @@ from . import _model
 
 if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
-    from ..model.hf.views import View
+    from ..model.hf.views import ExportedView
 
 _UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -119,7 +119,7 @@ def _check_view(args: argparse.Namespace) -> None:
         raise ConfigurationError("figures are of raw bytes, which this model does not read", where="--evaluation")
 
 
-def _tokens(args: argparse.Namespace, checkpoint: Checkpoint) -> View:
+def _tokens(args: argparse.Namespace, checkpoint: Checkpoint) -> ExportedView:
     from ..model.hf.views import token_view
 
     compressor = _model.compressor(args.data_prefix, checkpoint)

@@ -18,7 +18,7 @@ from ..common.storage.files import replace_file, require_file
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ..tools.report import Run
+    from ..tools.report import RecordedRun
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _contents(args: argparse.Namespace, runs: list[Run]) -> dict[tuple[Path, str], str]:
+def _contents(args: argparse.Namespace, runs: list[RecordedRun]) -> dict[tuple[Path, str], str]:
     """What to write, by path and the flag that asks for it."""
     from ..tools.report.chart import alone, chart
     from ..tools.report.figures import as_json, final_figures

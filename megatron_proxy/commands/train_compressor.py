@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     with writing(args.output):
         written = save(compressor, args.output)
     print(f"wrote {', '.join(map(str, written))}")
-    print(f"{compressor.name}: {compressor.vocab_size:,} symbols")
+    print(f"{compressor.name}: {compressor.num_symbols:,} symbols")
     if recipe.made is None and (note := learning.too_small(corpus.bytes, compressor.vocabulary)):
         print(note)
     source = shlex.quote(str(written[-1]))

@@ -147,7 +147,7 @@ class Compressor(ABC):
 
     @property
     @abstractmethod
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         """Number of symbols, literal bytes not counted."""
 
     @abstractmethod
@@ -179,7 +179,7 @@ class Compressor(ABC):
         return map(self.encode_spans, documents)
 
     def symbol_bytes(self) -> NDArray[np.int32] | None:
-        """Source bytes that each symbol stands for (int32, shape (vocab_size,)); None where it depends on context."""
+        """Source bytes that each symbol stands for (int32, shape (symbols,)); None where it depends on context."""
         return None
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -189,7 +189,7 @@ class Compressor(ABC):
     @property
     def vocabulary(self) -> Vocabulary:
         """The ids of a run with this compressor."""
-        return Vocabulary(self.vocab_size, self.literals)
+        return Vocabulary(self.num_symbols, self.literals)
 
     @property
     def fingerprint(self) -> str:

@@ -68,7 +68,7 @@ class ImportedCompressor(Compressor):
 
     @property
     @override
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         return NUM_BYTES if self.bits is None else 1 << self.bits
 
     @override

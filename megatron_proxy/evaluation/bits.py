@@ -28,7 +28,7 @@ from ..data import corpus
 from ..errors import CorpusError
 from ..vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN, bits_per_byte, raw_ids
 from .scoring import Scored, Scorer, Segment, Tally
-from .windows import Stream
+from .windows import IdStream
 
 
 class Document(NamedTuple):
@@ -145,7 +145,7 @@ def measure(documents: Iterable[Document], view: EvaluatedView, scorer: Scorer, 
 def _separate(documents: Iterable[Document], view: EvaluatedView, bits: Bits) -> Iterator[Scored]:
     for document in documents:
         ids = view.encode(document.content)
-        stream = Stream(ids, view.opener if view.sentinels else EOS, view.sentinels)
+        stream = IdStream(ids, view.opener if view.sentinels else EOS, view.sentinels)
         yield Scored(stream, [Segment(0, len(ids), bits.of(document), len(document.content))])
 
 
@@ -163,7 +163,7 @@ def _concatenated(documents: Iterable[Document], view: EvaluatedView, bits: Bits
         pieces += [np.array(before, dtype=np.int64), ids, np.array(after, dtype=np.int64)]
         length = begin + len(ids) + len(after)
     if pieces:
-        yield Scored(Stream(np.concatenate(pieces), EOS, view.sentinels), segments)
+        yield Scored(IdStream(np.concatenate(pieces), EOS, view.sentinels), segments)
 
 
 def figures(tally: Tally, view: str = "raw") -> dict[str, Any]:

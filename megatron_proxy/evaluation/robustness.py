@@ -22,7 +22,7 @@ from ..errors import ConfigurationError, CorpusError
 from ..vocab import EOS, RAW_OPEN, bits_per_byte, raw_ids
 from .perturbations import apply
 from .scoring import Scored, Scorer, Segment, Tally
-from .windows import Stream
+from .windows import IdStream
 
 CLEAN: Final = "clean"
 
@@ -137,7 +137,7 @@ def _windows(prompt: bytes, rest: bytes, scorer: Scorer, tally: Tally, sentinels
         first = max(0, end - scorer.context)
         # Inside the raw view a window is opened by the view's sentinel, as at its beginning; else by what is before it.
         before = raw_ids(text[first - 1 : first]) if first else [EOS]
-        stream = Stream(raw_ids(text[first:end]), RAW_OPEN if sentinels else int(before[0]), sentinels)
+        stream = IdStream(raw_ids(text[first:end]), RAW_OPEN if sentinels else int(before[0]), sentinels)
         yield Scored(stream, [Segment(begin - first, end - first, tally, end - begin)])
 
 

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import CheckpointError
 from ..model.network import ByteModel
 from ..vocab import NUM_SPECIALS
-from .windows import Stream, Window, windows
+from .windows import IdStream, Window, windows
 
 _SORTED_BATCHES: Final = 16
 """Windows of so many batches are sorted by length before they are batched: less padding."""
@@ -109,7 +109,7 @@ class Segment(NamedTuple):
 class Scored(NamedTuple):
     """A stream with its segments, in order and without overlap; ids outside of them are context."""
 
-    stream: Stream
+    stream: IdStream
     segments: Sequence[Segment]
 
 

@@ -21,7 +21,7 @@ from ..vocab import NUM_SPECIALS
 
 
 @dataclass(frozen=True)
-class Stream:
+class IdStream:
     """Ids to be read in order.
 
     Parameters
@@ -59,7 +59,7 @@ class Window(NamedTuple):
     skip: int
 
 
-def windows(stream: Stream, context: int, stride: int) -> Iterator[Window]:
+def windows(stream: IdStream, context: int, stride: int) -> Iterator[Window]:
     """The windows of a stream, in order; their scored targets are the stream's ids, each once.
 
     Parameters
@@ -82,7 +82,7 @@ def windows(stream: Stream, context: int, stride: int) -> Iterator[Window]:
         done = end
 
 
-def _openers(stream: Stream) -> NDArray[np.int64]:
+def _openers(stream: IdStream) -> NDArray[np.int64]:
     """What opens a window at each place of the stream."""
     before = np.concatenate(([stream.opener], stream.ids[:-1]))
     if not stream.reopen:

@@ -12,7 +12,7 @@ import megatron_args
 
 from megatron_proxy.adaptor import arguments, resume
 from megatron_proxy.adaptor.checks import support
-from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
+from megatron_proxy.data.sampling.schedule import Mix, Mode, Schedule
 from megatron_proxy.errors import ConfigurationError, ProxyError, UnsupportedError
 
 
@@ -58,9 +58,9 @@ def test_the_horizon_is_the_runs_own_length_unless_given():
 
 def test_the_setting_in_force():
     found = settings("--proxy-horizon-samples 100")
-    assert found.setting(0) == Setting(0.4, Mode.TRANSLATION_RANDOM)
-    assert found.setting(10).rate == pytest.approx(0.65)
-    assert found.setting(20) == found.setting(1000) == Setting(0.9, Mode.SENTINEL)
+    assert found.mix(0) == Mix(0.4, Mode.TRANSLATION_RANDOM)
+    assert found.mix(10).rate == pytest.approx(0.65)
+    assert found.mix(20) == found.mix(1000) == Mix(0.9, Mode.SENTINEL)
 
 
 @pytest.mark.parametrize(

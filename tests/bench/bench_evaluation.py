@@ -31,7 +31,7 @@ from pretraining import stdlib_sources
 
 from megatron_proxy.evaluation import bits
 from megatron_proxy.evaluation.scoring import Scorer
-from megatron_proxy.evaluation.windows import Stream, windows
+from megatron_proxy.evaluation.windows import IdStream, windows
 from megatron_proxy.model.checkpoint import Checkpoint
 from megatron_proxy.model.hf import export
 from megatron_proxy.model.network import Architecture, ByteModel
@@ -82,7 +82,7 @@ def ours(model: ByteModel, documents: list[bytes]) -> float:
 @torch.inference_mode()
 def peers(model: torch.nn.Module, documents: list[bytes]) -> float:
     """The same by transformers."""
-    items = [item for document in documents for item in windows(Stream(raw_ids(document), RAW_OPEN), CONTEXT, STRIDE)]
+    items = [item for document in documents for item in windows(IdStream(raw_ids(document), RAW_OPEN), CONTEXT, STRIDE)]
     items.sort(key=lambda window: len(window.inputs))
     nats = 0.0
     for begin in range(0, len(items), BATCH):

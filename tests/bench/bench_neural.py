@@ -31,7 +31,7 @@ from megatron_proxy.compressors.byte_lm.network import LmPredictor
 from megatron_proxy.compressors.byte_lm.neural_ac import NeuralAcCompressor
 from megatron_proxy.compressors.byte_lm.training import Sample, train
 from megatron_proxy.compressors.sample import sample
-from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
+from megatron_proxy.compressors.segments.segmenter import Segmenter, SegmentKind
 from megatron_proxy.compressors.strings.enumerate_strings import compile_most_probable, compile_windows
 from megatron_proxy.compressors.strings.longest_match import num_candidates, segmented
 from megatron_proxy.compressors.strings.neural import NeuralCompressor, NeuralOptions
@@ -76,7 +76,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    segmenter = Segmenter(Kind.LINES, 512)
+    segmenter = Segmenter(SegmentKind.LINES, 512)
     data, ends = segmented(sample(lambda: iter(read(args.corpus / "train.jsonl")), 64 << 20), segmenter)
     starts = _starts(data, ends, 1)
     options = NeuralOptions() if args.checkpoint else NeuralOptions(steps=args.steps)
@@ -98,7 +98,7 @@ def main() -> None:
     trie = ranked(compiled.parents, compiled.labels, compiled.widths[NUM_BYTES:], candidates)
     neural = NeuralCompressor.chosen(trie, SYMBOLS, options.ends == "words", (data, ends), segmenter)
     seconds = time.perf_counter() - begin
-    print(f"compiling neural: {seconds:.1f} s, {neural.vocab_size:,} symbols of {len(trie):,} strings")
+    print(f"compiling neural: {seconds:.1f} s, {neural.num_symbols:,} symbols of {len(trie):,} strings")
     begin = time.perf_counter()
     neural_ac = NeuralAcCompressor.of_windows(compile_windows(predictor, BITS, LONGEST), BITS, segmenter)
     print(f"compiling neural-ac: {time.perf_counter() - begin:.1f} s, {len(neural_ac.trie):,} windows")

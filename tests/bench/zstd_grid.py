@@ -73,7 +73,7 @@ def beside(texts: Sequence[str], train: list[bytes], held_out: list[bytes], piec
     for text in texts:
         name, options = options_of(text)
         compressor = compressors.get(name).build(options, lambda: iter(train))
-        print_row([text, f"{compressor.vocab_size:,}", *measure(compressor, held_out, pieces)])
+        print_row([text, f"{compressor.num_symbols:,}", *measure(compressor, held_out, pieces)])
 
 
 def grid(name: str, values: dict[str, list[Any]], train: list[bytes], held_out: list[bytes], pieces: int) -> None:

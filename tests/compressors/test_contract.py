@@ -194,7 +194,7 @@ def test_symbol_bytes(small, name):
     if sizes is None:
         return
     assert sizes.dtype == np.int32
-    assert sizes.shape == (compressor.vocab_size,)
+    assert sizes.shape == (compressor.num_symbols,)
     codes = compressor.encode(TEXT).astype(np.int64)
     symbols = codes - 256 if compressor.literals else codes
     total = sizes[symbols[symbols >= 0]].sum() + np.count_nonzero(symbols < 0)

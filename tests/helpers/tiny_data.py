@@ -58,7 +58,7 @@ def prepare_with(
     compressed = CompressedView(
         config=compressor.config(),
         fingerprint=compressor.fingerprint,
-        num_symbols=compressor.vocab_size,
+        num_symbols=compressor.num_symbols,
         literals=compressor.literals,
         lossless=compressor.lossless,
         view=codes,

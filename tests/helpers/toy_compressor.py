@@ -47,7 +47,7 @@ class ToyCompressor(Compressor):
         return {"table.bin": bytes([self.shift])}
 
     @property
-    def vocab_size(self):
+    def num_symbols(self):
         return 512
 
     def encode(self, document):

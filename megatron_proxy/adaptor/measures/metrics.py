@@ -79,9 +79,9 @@ class Metrics:
         """Record the line of one set."""
         kind = "test" if " on test set" in message else "validation"
         samples = {"consumed samples": self._run.args.consumed_train_samples}
-        setting = self._run.settings.setting(self._run.args.consumed_train_samples)
-        values = {**samples, **figures, "compressed rate": setting.rate}
-        self._add(kind, iteration=iteration, mode=setting.mode.value, values=values)
+        mix = self._run.settings.mix(self._run.args.consumed_train_samples)
+        values = {**samples, **figures, "compressed rate": mix.rate}
+        self._add(kind, iteration=iteration, mode=mix.mode.value, values=values)
 
     def _add(self, kind: str, **fields: Any) -> None:
         if self._path is None:

@@ -125,7 +125,7 @@ class Report:
             # Asking for Megatron's figures waits for the GPU once more.
             self.line = Line(
                 iteration,
-                self._run.settings.setting(samples).mode.value,
+                self._run.settings.mix(samples).mode.value,
                 given() if self.metrics.wanted else {},
                 losses.bits_per_byte(since_line) | progressed,
             )
@@ -133,7 +133,7 @@ class Report:
     def _progress(self, samples: int, raw: int, compressed: int) -> dict[str, float]:
         """Rate in force and bytes seen."""
         values: dict[str, float] = {
-            "compressed rate": self._run.settings.setting(samples).rate,
+            "compressed rate": self._run.settings.mix(samples).rate,
             "raw bytes seen": raw,
             "compressed bytes seen": compressed,
         }

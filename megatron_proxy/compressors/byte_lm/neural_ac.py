@@ -21,9 +21,9 @@ from .. import checks
 from ..base import Corpus
 from ..options import MADE, Setting
 from ..sample import sample
-from ..segments.segmenter import Kind, Segmenter
+from ..segments.segmenter import Segmenter, SegmentKind
 from ..strings.double_array import Walker
-from ..strings.enumerate_strings import Compiled, compile_windows
+from ..strings.enumerate_strings import CompiledStrings, compile_windows
 from ..strings.longest_match import (
     TRIE_FILE,
     Longest,
@@ -82,14 +82,14 @@ class NeuralAcCompressor(StringCompressor):
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         settings = NeuralAcOptions.given(options, cls.name)
-        segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
+        segmenter = Segmenter(SegmentKind.LINES, settings.segment_bytes)
         learn = learner(settings, cls.name)
         predictor = learn(*segmented(sample(corpus, settings.sample_bytes), segmenter))
         compiled = compile_windows(predictor, settings.bits, settings.longest, settings.border or None)
         return cls.of_windows(compiled, settings.bits, segmenter)
 
     @classmethod
-    def of_windows(cls, compiled: Compiled, bits: int, segmenter: Segmenter) -> Self:
+    def of_windows(cls, compiled: CompiledStrings, bits: int, segmenter: Segmenter) -> Self:
         """The compressor of compiled windows of so many bits."""
         codes = window_codes(compiled, bits)
         best = likeliest(compiled, codes, bits)
@@ -112,7 +112,7 @@ class NeuralAcCompressor(StringCompressor):
 
     @property
     @override
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         return 1 << self.bits
 
     @cached_property

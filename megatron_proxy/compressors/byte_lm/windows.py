@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...vocab import NUM_BYTES
-from ..strings.enumerate_strings import INTERVAL_BITS, Compiled
+from ..strings.enumerate_strings import INTERVAL_BITS, CompiledStrings
 from ..strings.string_set import NO_CODE
 
 
-def window_codes(compiled: Compiled, bits: int) -> NDArray[np.int32]:
+def window_codes(compiled: CompiledStrings, bits: int) -> NDArray[np.int32]:
     """The code, below 2^bits, of every string of ``compile_windows``: int32, shape (256 + strings,).
 
     :data:`NO_CODE` for a single byte that does not fit a window: it stays a literal.
@@ -29,7 +29,7 @@ def window_codes(compiled: Compiled, bits: int) -> NDArray[np.int32]:
     return np.where(compiled.widths >= step, codes, NO_CODE).astype(np.int32)
 
 
-def likeliest(compiled: Compiled, codes: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
+def likeliest(compiled: CompiledStrings, codes: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
     """What to decode each code as: int32, shape (2^bits,), the number of a string, or -1 where no window has the code.
 
     Of the windows with a code it is the one that ends most often: a window's interval less those of its extensions is

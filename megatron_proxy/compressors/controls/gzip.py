@@ -64,7 +64,7 @@ class GzipCompressor(Compressor):
 
     @property
     @override
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         return 256
 
     @override
@@ -83,7 +83,7 @@ class GzipCompressor(Compressor):
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
-        member = checks.codes_below(codes, self.vocab_size).astype(np.uint8).tobytes()
+        member = checks.codes_below(codes, self.num_symbols).astype(np.uint8).tobytes()
         if not member:
             return b""
         if len(member) < len(_HEADER) + _TRAILER.size or not member.startswith(_HEADER):

@@ -15,10 +15,10 @@ from ...errors import CompressorError
 from ...vocab import NUM_BYTES
 from .. import checks
 from ..base import Compressor, Corpus, Encoded
-from ..segments.segmenter import Kind, Segmenter
+from ..segments.segmenter import Segmenter, SegmentKind
 
 # Spans for the mode `interleaved`; any border will do.
-_SPANS: Final = Segmenter(Kind.LINES, 256)
+_SPANS: Final = Segmenter(SegmentKind.LINES, 256)
 
 
 class _RegroupCompressor(Compressor):
@@ -47,7 +47,7 @@ class _RegroupCompressor(Compressor):
 
     @property
     @override
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         return 1 << self.bits
 
     @override
@@ -67,13 +67,13 @@ class _PartCompressor(_RegroupCompressor):
         data = np.frombuffer(document, dtype=np.uint8)
         codes = np.empty((len(data), 8 // self.bits), dtype=np.uint8)
         for i in range(codes.shape[1]):
-            codes[:, i] = (data >> (8 - self.bits * (i + 1))) & (self.vocab_size - 1)
+            codes[:, i] = (data >> (8 - self.bits * (i + 1))) & (self.num_symbols - 1)
         return codes.reshape(-1)
 
     @override
     def decode(self, codes: NDArray[Any]) -> bytes:
         parts = 8 // self.bits
-        codes = checks.codes_below(codes, self.vocab_size).astype(np.uint8)
+        codes = checks.codes_below(codes, self.num_symbols).astype(np.uint8)
         if len(codes) % parts:
             raise CompressorError(f"{len(codes)} codes are no whole number of bytes: {parts} make one")
         data = np.zeros(len(codes) // parts, dtype=np.uint8)
@@ -111,7 +111,7 @@ class IdentityCompressor(_PartCompressor):
 
     @override
     def symbol_bytes(self) -> NDArray[np.int32]:
-        return np.ones(self.vocab_size, dtype=np.int32)
+        return np.ones(self.num_symbols, dtype=np.int32)
 
 
 class DoubleByteCompressor(_RegroupCompressor):
@@ -146,4 +146,4 @@ class DoubleByteCompressor(_RegroupCompressor):
 
     @override
     def symbol_bytes(self) -> NDArray[np.int32]:
-        return np.full(self.vocab_size, 2, dtype=np.int32)
+        return np.full(self.num_symbols, 2, dtype=np.int32)

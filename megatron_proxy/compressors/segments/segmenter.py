@@ -11,7 +11,7 @@ search trees", 1996) stopped at subtrees that fit: every segment fits, about two
 and whether a candidate is a border is decided by the stretch around it alone.
 
 >>> text = b"def f():\n    return 1\n\n\ndef g():\n    return 2\n"
->>> Segmenter(Kind.LINES, 40).ends(text).tolist()
+>>> Segmenter(SegmentKind.LINES, 40).ends(text).tolist()
 [25, 47]
 """
 
@@ -44,7 +44,7 @@ MAX_BYTES_LIMIT: Final = 65_535
 _STRETCH: Final = 1 << 22
 
 
-class Kind(StrEnum):
+class SegmentKind(StrEnum):
     """How documents are cut."""
 
     DOCUMENT = "document"
@@ -67,23 +67,23 @@ class Segmenter:
         The corpus's sentence borders; needed for sentences only.
     """
 
-    kind: Kind
+    kind: SegmentKind
     max_bytes: int = MAX_BYTES_LIMIT
     punkt: Punkt | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_bytes <= MAX_BYTES_LIMIT:
             raise CompressorError(f"segments of {self.max_bytes} bytes: 1 to {MAX_BYTES_LIMIT} are possible")
-        if (self.kind is Kind.SENTENCES) != (self.punkt is not None):
+        if (self.kind is SegmentKind.SENTENCES) != (self.punkt is not None):
             raise CompressorError(f"segments by {self.kind} go {'without' if self.punkt else 'with'} a Punkt model")
 
     def ends(self, document: bytes) -> NDArray[np.int64]:
         """Where the segments of ``document`` end: int64, shape (segments,)."""
         if not document:
             return np.empty(0, dtype=np.int64)
-        if self.kind is Kind.DOCUMENT:
+        if self.kind is SegmentKind.DOCUMENT:
             return np.array([len(document)], dtype=np.int64)
-        if self.kind is Kind.FIXED:
+        if self.kind is SegmentKind.FIXED:
             return np.append(np.arange(self.max_bytes, len(document), self.max_bytes), len(document))
         data = np.frombuffer(document, dtype=np.uint8)
         if self.punkt is not None:
@@ -99,9 +99,9 @@ class Segmenter:
                 begin = end
 
     @classmethod
-    def learnt(cls, kind: Kind, max_bytes: int, corpus: Corpus) -> Segmenter:
+    def learnt(cls, kind: SegmentKind, max_bytes: int, corpus: Corpus) -> Segmenter:
         """One that learns from the corpus what it needs."""
-        model = Punkt(punkt.train(sample(corpus, _PUNKT_SAMPLE_BYTES))) if kind is Kind.SENTENCES else None
+        model = Punkt(punkt.train(sample(corpus, _PUNKT_SAMPLE_BYTES))) if kind is SegmentKind.SENTENCES else None
         return cls(kind, max_bytes, model)
 
     def config(self) -> dict[str, Any]:
@@ -121,9 +121,9 @@ class Segmenter:
         CompressorError
             If the settings are not a segmenter's, or a file is missing.
         """
-        model = Punkt(checks.file(files, PUNKT_FILE)) if config.get("kind") == Kind.SENTENCES else None
+        model = Punkt(checks.file(files, PUNKT_FILE)) if config.get("kind") == SegmentKind.SENTENCES else None
         try:
-            return cls(Kind(config["kind"]), int(config["max_bytes"]), model)
+            return cls(SegmentKind(config["kind"]), int(config["max_bytes"]), model)
         except (KeyError, TypeError, ValueError) as error:
             raise CompressorError(f"not the settings of a segmenter: {dict(config)!r} ({error})") from error
 

@@ -30,7 +30,7 @@ FINEST_BITS: Final = 22
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledStrings:
     """Strings and their intervals, numbered as in :class:`.string_set.Trie`: the 256 single bytes, then the others.
 
     The others are in the order of their lengths, then of their prefixes, then of their last bytes.
@@ -51,7 +51,7 @@ class Compiled:
     widths: NDArray[np.int64]
 
 
-def compile_windows(predictor: Predictor, bits: int, longest: int, border: float | None = None) -> Compiled:
+def compile_windows(predictor: Predictor, bits: int, longest: int, border: float | None = None) -> CompiledStrings:
     """Every string of at most ``longest`` bytes whose interval is at least 2^-bits wide, and all single bytes.
 
     With ``border``, no string goes on where the next byte's entropy is above it (in bits).
@@ -61,7 +61,7 @@ def compile_windows(predictor: Predictor, bits: int, longest: int, border: float
 
 def compile_most_probable(
     predictor: Predictor, size: int, longest: int, border: float | None = None, edits: float = 0.0
-) -> Compiled:
+) -> CompiledStrings:
     """The ``size`` most probable strings of 2 to ``longest`` bytes or a few more, and all single bytes.
 
     Fewer come back if fewer have a probability of 2^-22 or more. ``edits`` is the share of bytes at which a text is
@@ -94,14 +94,14 @@ def _compile(
     border: float | None,
     least: Callable[[NDArray[np.int64]], int],
     edits: float = 0.0,
-) -> Compiled:
+) -> CompiledStrings:
     """Level by level; ``least`` tells from the widths of all strings so far how wide a string must be."""
     # Intervals that no string has are what the unknown gets.
     known = round((1.0 - edits) * (1 << FREQUENCY_BITS))
     predictor.start()
     lows, widths = split(np.zeros(1, np.int64), np.array([1 << INTERVAL_BITS]), predictor.frequencies())
     widths = widths * known >> FREQUENCY_BITS
-    found = Compiled(np.empty(0, np.int64), np.empty(0, np.uint8), lows[0], widths[0])
+    found = CompiledStrings(np.empty(0, np.int64), np.empty(0, np.uint8), lows[0], widths[0])
     rows, labels, numbers = np.zeros(NUM_BYTES, np.int64), np.arange(NUM_BYTES, dtype=np.uint8), np.arange(NUM_BYTES)
     for _ in range(2, longest + 1):
         predictor.descend(rows, labels)
@@ -116,7 +116,7 @@ def _compile(
             break
         labels = columns.astype(np.uint8)
         prefixes, numbers = numbers[rows], len(found.widths) + np.arange(len(rows))
-        found = Compiled(
+        found = CompiledStrings(
             np.concatenate([found.parents, prefixes]),
             np.concatenate([found.labels, labels]),
             np.concatenate([found.lows, lows[rows, columns]]),

@@ -16,7 +16,7 @@ from ...vocab import NUM_BYTES
 from .. import checks
 from ..base import Compressor, Encoded, literal_codes
 from ..options import MADE, Options, Setting
-from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+from ..segments.segmenter import MAX_BYTES_LIMIT, Segmenter, SegmentKind
 from .double_array import Walker
 from .select_symbols import most_used
 from .string_set import MAX_LENGTH, MAX_STRINGS, NO_CODE, Trie, from_bytes
@@ -164,7 +164,7 @@ class LongestMatch(StringCompressor):
 
     @property
     @override
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         return len(self._numbers) - NUM_BYTES
 
     @cached_property
@@ -206,7 +206,7 @@ def _inverse(codes: NDArray[np.int32]) -> NDArray[np.int64]:
 def lines_of(settings: Mapping[str, Any]) -> Segmenter:
     """The segmenter that stored settings describe; it cuts at lines."""
     segmenter = Segmenter.from_config(settings, {})
-    if segmenter.kind is not Kind.LINES:
+    if segmenter.kind is not SegmentKind.LINES:
         raise CompressorError(f"this compressor cuts at lines; its configuration says {segmenter.kind}")
     return segmenter
 

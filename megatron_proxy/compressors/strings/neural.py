@@ -23,7 +23,7 @@ from ...vocab import NUM_BYTES
 from ..base import Corpus
 from ..options import Setting
 from ..sample import sample
-from ..segments.segmenter import Kind, Segmenter
+from ..segments.segmenter import Segmenter, SegmentKind
 from .enumerate_strings import compile_most_probable
 from .longest_match import (
     Candidates,
@@ -73,7 +73,7 @@ class NeuralCompressor(LongestMatch):
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         settings = NeuralOptions.given(options, cls.name)
-        segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
+        segmenter = Segmenter(SegmentKind.LINES, settings.segment_bytes)
         learn = learner(settings, cls.name)
         learnt = segmented(sample(corpus, settings.sample_bytes), segmenter)
         candidates = num_candidates(settings.symbols, settings.candidates)

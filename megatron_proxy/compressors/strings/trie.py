@@ -22,7 +22,7 @@ from ...vocab import NUM_BYTES
 from ..base import Corpus
 from ..options import Options
 from ..sample import sample
-from ..segments.segmenter import Kind, Segmenter
+from ..segments.segmenter import Segmenter, SegmentKind
 from .double_array import Walker
 from .frequent_strings import most_frequent
 from .longest_match import (
@@ -63,7 +63,7 @@ class TrieCompressor(LongestMatch):
     @override
     def build(cls, options: Mapping[str, Any], corpus: Corpus) -> Self:
         settings = TrieOptions.given(options, cls.name)
-        segmenter = Segmenter(Kind.LINES, settings.segment_bytes)
+        segmenter = Segmenter(SegmentKind.LINES, settings.segment_bytes)
         learnt = segmented(sample(corpus, settings.sample_bytes), segmenter)
         candidates = num_candidates(settings.symbols, settings.candidates)
         trie = learn(*learnt, candidates, settings.longest, settings.rounds)

@@ -20,7 +20,7 @@ from ...vocab import NUM_BYTES
 from ..base import Corpus
 from ..options import Options, Setting
 from ..sample import sample
-from ..segments.segmenter import Kind, Segmenter
+from ..segments.segmenter import Segmenter, SegmentKind
 from .sentencepiece_model import read_settings
 from .token_strings import literals
 from .tokens import SymbolForm, TokenCompressor
@@ -29,7 +29,7 @@ from .word_cache import borders_between
 _SPACE: Final = "\u2581"
 
 # The trainer leaves out longer lines; these are cut, at words, instead.
-_TRAINING_LINES: Final = Segmenter(Kind.LINES, 4_096)
+_TRAINING_LINES: Final = Segmenter(SegmentKind.LINES, 4_096)
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,13 @@ from ...vocab import NUM_BYTES
 from .. import checks
 from ..base import Compressor, Encoded
 from ..options import Options, Setting
-from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+from ..segments.segmenter import MAX_BYTES_LIMIT, Segmenter, SegmentKind
 from .spelling import Spelling
 from .token_strings import TokenStrings, literals
 from .word_cache import Borders, WordEncoder
 
 # Spans of this many bytes at most, where lines allow it.
-_SPANS: Final = Segmenter(Kind.LINES, 256)
+_SPANS: Final = Segmenter(SegmentKind.LINES, 256)
 
 # Tokenizers take many times a text's size in memory while they encode it, so they get a part at a time.
 PART_BYTES: Final = 1 << 20
@@ -114,7 +114,7 @@ class TokenCompressor(Compressor):
         self._spelling = Spelling(tokens, gray=self.symbols == "gray") if self.control else None
         # A span's codes are counted in 16 bits as its bytes are, and there may be a token for every byte.
         self._width = 1 if self._spelling is None else self._spelling.width
-        self._long_lines = Segmenter(Kind.LINES, MAX_BYTES_LIMIT // self._width)
+        self._long_lines = Segmenter(SegmentKind.LINES, MAX_BYTES_LIMIT // self._width)
 
     @classmethod
     def from_file(cls, path: str, option: str, settings: Options) -> Self:
@@ -149,7 +149,7 @@ class TokenCompressor(Compressor):
 
     @property
     @override
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         return len(self.strings.sizes) - NUM_BYTES if self._spelling is None else NUM_BYTES
 
     @override

@@ -23,7 +23,7 @@ from .. import checks, library_probe
 from ..base import Compressor, Corpus, Encoded
 from ..options import MADE, Options, Setting, check_whole
 from ..sample import sample
-from ..segments.segmenter import MAX_BYTES_LIMIT, Kind, Segmenter
+from ..segments.segmenter import MAX_BYTES_LIMIT, Segmenter, SegmentKind
 from ..words import PADDING
 from .blocks import BlockForm
 from .library import DICTIONARY_KINDS, decompress_frame, train_dictionary
@@ -49,7 +49,7 @@ class ZstdOptions(Options):
     """
 
     level: Annotated[int, Setting(f"compression level, {_LEVELS[0]} to {_LEVELS[1]}", *_LEVELS, stored=True)] = 12
-    segment: Annotated[str, Setting("what is compressed on its own", choices=tuple(map(str, Kind)))] = "lines"
+    segment: Annotated[str, Setting("what is compressed on its own", choices=tuple(map(str, SegmentKind)))] = "lines"
     segment_bytes: Annotated[int, Setting("longest segment", _SHORTEST_SEGMENT, MAX_BYTES_LIMIT)] = 256
     segmenter: Annotated[dict[str, Any], MADE] = field(default_factory=dict)
     dictionary: Annotated[str, Setting(choices=tuple(DICTIONARY_KINDS), stored=True)] = "none"
@@ -93,7 +93,7 @@ class ZstdCompressor(Compressor):
         self.segmenter = segmenter
         self.dictionary = dictionary
         self.phrases = list(phrases)
-        self.whole = self.control = segmenter.kind is Kind.DOCUMENT
+        self.whole = self.control = segmenter.kind is SegmentKind.DOCUMENT
         self.literals = self.spans = not self.whole
         self._local = threading.local()
         self._checked = not settings.probe
@@ -119,7 +119,7 @@ class ZstdCompressor(Compressor):
         # A block that cannot be compressed has one code more than bytes, and spans count to 65,535.
         longest = MAX_BYTES_LIMIT - (settings.form == "bytes")
         check_whole(settings.segment_bytes, _SHORTEST_SEGMENT, longest, f"--{cls.name}-segment-bytes")
-        segmenter = Segmenter.learnt(Kind(settings.segment), settings.segment_bytes, corpus)
+        segmenter = Segmenter.learnt(SegmentKind(settings.segment), settings.segment_bytes, corpus)
         learnt = sample(corpus, settings.sample_bytes) if settings.dictionary_bytes else []
         dictionary, kind = train_dictionary(list(segmenter.cut(learnt)), settings.dictionary_bytes, settings.level)
         settings = replace(settings, dictionary=kind)
@@ -153,7 +153,7 @@ class ZstdCompressor(Compressor):
 
     @property
     @override
-    def vocab_size(self) -> int:
+    def num_symbols(self) -> int:
         return 256 if self.whole else self._form.num_symbols
 
     @override

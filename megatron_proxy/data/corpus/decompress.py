@@ -15,7 +15,7 @@ import zstandard
 
 from ...common.storage.remote import open_file
 from ...errors import CorpusError
-from .kinds import BZ2, GZIP, HEAD_BYTES, XZ, ZSTD, Kind
+from .kinds import BZ2, GZIP, HEAD_BYTES, XZ, ZSTD, FileKind
 
 STANDARD_INPUT: Final = "-"
 _PIECE_BYTES: Final = 1 << 20
@@ -76,7 +76,7 @@ def open_input(path: str) -> BinaryIO:
     return StandardInput() if path == STANDARD_INPUT else open_file(path)  # type: ignore[return-value]
 
 
-def compression_of(path: str, kind: Kind | None) -> str | None:
+def compression_of(path: str, kind: FileKind | None) -> str | None:
     """The name of a compression, by a file's kind, else by its ending; None for a plain file."""
     by_kind = next((name for name, (packed, _) in _FORMS.items() if kind is packed), None)
     return by_kind or next((name for name, (_, endings) in _FORMS.items() if path.endswith(endings)), None)

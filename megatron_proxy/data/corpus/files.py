@@ -37,7 +37,7 @@ from .archives import Archive
 from .chunk import Lines, LineStream, where
 from .decompress import STANDARD_INPUT, StandardInput, compression_of, unpacked_head
 from .folders import folder
-from .kinds import PACKED, PARQUET, TABLES, TAR, Kind, kind_of, kind_of_file
+from .kinds import PACKED, PARQUET, TABLES, TAR, FileKind, kind_of, kind_of_file
 from .plain_text import TextFile
 from .source import AS_THEY_ARE, Bad, Chunk, Parsed, Source, Taking, unreadable
 from .tables import Arrow, Parquet, check_installed, saved_files
@@ -103,7 +103,7 @@ def _inspect(path: str, taking: Taking) -> list[Source]:
         raise unreadable(path, error) from error
 
 
-def _of_table(path: str, size: int, kind: Kind | None) -> Source:
+def _of_table(path: str, size: int, kind: FileKind | None) -> Source:
     if kind is not PARQUET and is_remote(path):
         raise CorpusError("Arrow files are mapped into memory, not read over a network", where=path, fix="copy it here")
     check_installed(path)
@@ -124,7 +124,7 @@ def _of_folder(path: str, taking: Taking) -> list[Source]:
     return [folder(path, taking.files)]
 
 
-def _of_stream(path: str, size: int, kind: Kind | None, taking: Taking) -> Source:
+def _of_stream(path: str, size: int, kind: FileKind | None, taking: Taking) -> Source:
     """The source for what can be read from its beginning on."""
     compression = compression_of(path, kind)
     inside = _kind_inside(path, compression) if compression and kind in (None, *PACKED) else None
@@ -143,7 +143,7 @@ def _of_stream(path: str, size: int, kind: Kind | None, taking: Taking) -> Sourc
     return Lines(path, size)
 
 
-def _kind_inside(path: str, compression: str) -> Kind | None:
+def _kind_inside(path: str, compression: str) -> FileKind | None:
     """The kind of what a compressed file holds."""
     if path == STANDARD_INPUT:
         return kind_of(unpacked_head(io.BytesIO(StandardInput.look()), compression))
@@ -151,7 +151,7 @@ def _kind_inside(path: str, compression: str) -> Kind | None:
         return kind_of(unpacked_head(file, compression))
 
 
-def _foreign(path: str, name: str, kind: Kind) -> CorpusError:
+def _foreign(path: str, name: str, kind: FileKind) -> CorpusError:
     return CorpusError(f"the file is {name}; lines of JSON are needed", where=path, fix=kind.fix)
 
 
@@ -174,7 +174,7 @@ def chunks(sources: Sequence[Source], *, shard: tuple[int, int] = (0, 1), size: 
             raise unreadable(source.path, error) from error
 
 
-def shares[Kind: Source](sources: Sequence[Kind], shard: tuple[int, int]) -> Iterator[tuple[Kind, int, int]]:
+def shares[Taken: Source](sources: Sequence[Taken], shard: tuple[int, int]) -> Iterator[tuple[Taken, int, int]]:
     """Every source, and what of it is in a shard: what begins at the bytes ``begin … end - 1`` on disk."""
     index, count = shard
     total = sum(source.size for source in sources)

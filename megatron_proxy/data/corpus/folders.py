@@ -28,7 +28,7 @@ _SMALL_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class Files(Chunk):
+class FolderFiles(Chunk):
     """Some files of a folder: their paths in it and their sizes, and what was left out before them."""
 
     names: Sequence[tuple[str, int]]
@@ -102,7 +102,7 @@ class Folder(Source):
     names: Sequence[tuple[str, int]]
     left_out: Mapping[str, int]
 
-    def cut(self, begin: int, end: int, size: int) -> Iterator[Files]:
+    def cut(self, begin: int, end: int, size: int) -> Iterator[FolderFiles]:
         """Some files at a time."""
         taken: list[tuple[str, int]] = []
         left_out: Mapping[str, int] = self.left_out if begin <= 0 < end else {}
@@ -113,10 +113,10 @@ class Folder(Source):
                 held += length
             offset += length
             if held >= size or len(taken) >= _MOST_FILES:
-                yield Files(self.path, held, tuple(taken), left_out)
+                yield FolderFiles(self.path, held, tuple(taken), left_out)
                 taken, left_out, held = [], {}, 0
         if taken or left_out:
-            yield Files(self.path, held, tuple(taken), left_out)
+            yield FolderFiles(self.path, held, tuple(taken), left_out)
 
 
 def folder(path: str, pattern: str) -> Folder:

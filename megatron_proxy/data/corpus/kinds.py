@@ -27,7 +27,7 @@ _ARRAY: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[(?:\s*[\n{]|[^\n]*\n?\Z)")
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """A kind of file: its name with its article, and what to do with one, as users are told.
 
     ``recognises`` tells whether the first :data:`HEAD_BYTES` of a file are of this kind.
@@ -46,41 +46,43 @@ _UNPACK: Final = "unpack it, or pack it with gzip, zstd, xz or bz2, which are re
 _TABLE: Final = "tables are read from files only: unpack it"
 _DATA: Final = "name the JSONL files that it was made from, or take its ids: --input-tokens PREFIX --tokenizer FILE"
 
-GZIP: Final = Kind("a gzip file", _begins(b"\x1f\x8b"), _UNPACK)
-ZSTD: Final = Kind("a zstd file", _begins(_ZSTD_MAGIC), _UNPACK)
-XZ: Final = Kind("an xz file", _begins(b"\xfd7zXZ\0"), _UNPACK)
-BZ2: Final = Kind("a bz2 file", lambda head: re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", head) is not None, _UNPACK)
+GZIP: Final = FileKind("a gzip file", _begins(b"\x1f\x8b"), _UNPACK)
+ZSTD: Final = FileKind("a zstd file", _begins(_ZSTD_MAGIC), _UNPACK)
+XZ: Final = FileKind("an xz file", _begins(b"\xfd7zXZ\0"), _UNPACK)
+BZ2: Final = FileKind("a bz2 file", lambda head: re.match(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", head) is not None, _UNPACK)
 PACKED: Final = (GZIP, ZSTD, XZ, BZ2)
 
-PARQUET: Final = Kind("a Parquet file", _begins(b"PAR1"), _TABLE)
-TABLES: Final = (PARQUET, Kind("an Arrow file", _begins(b"ARROW1", b"\xff\xff\xff\xff"), _TABLE))
-TAR: Final = Kind("a tar archive", lambda head: head[257:262] == b"ustar", "unpack it, and name the files in it")
+PARQUET: Final = FileKind("a Parquet file", _begins(b"PAR1"), _TABLE)
+TABLES: Final = (PARQUET, FileKind("an Arrow file", _begins(b"ARROW1", b"\xff\xff\xff\xff"), _TABLE))
+TAR: Final = FileKind("a tar archive", lambda head: head[257:262] == b"ustar", "unpack it, and name the files in it")
 
 _FOREIGN: Final = (
     *TABLES,
     TAR,
-    Kind("a Feather file of version 1", _begins(b"FEA1"), "write it again as Parquet"),
-    Kind("an lz4 file", _begins(b"\x04\x22\x4d\x18"), _UNPACK),
-    Kind("a zip archive", _begins(b"PK\x03\x04", b"PK\x05\x06"), _UNPACK),
-    Kind("a 7z archive", _begins(b"7z\xbc\xaf\x27\x1c"), _UNPACK),
-    Kind("a Megatron index (.idx)", _begins(_INDEX_MAGIC), _DATA),
-    Kind("text in UTF-16 or UTF-32", lambda head: _UTF16.match(head) is not None, "convert it to UTF-8 (iconv)"),
-    Kind(
+    FileKind("a Feather file of version 1", _begins(b"FEA1"), "write it again as Parquet"),
+    FileKind("an lz4 file", _begins(b"\x04\x22\x4d\x18"), _UNPACK),
+    FileKind("a zip archive", _begins(b"PK\x03\x04", b"PK\x05\x06"), _UNPACK),
+    FileKind("a 7z archive", _begins(b"7z\xbc\xaf\x27\x1c"), _UNPACK),
+    FileKind("a Megatron index (.idx)", _begins(_INDEX_MAGIC), _DATA),
+    FileKind("text in UTF-16 or UTF-32", lambda head: _UTF16.match(head) is not None, "convert it to UTF-8 (iconv)"),
+    FileKind(
         "a JSON array",
         lambda head: _ARRAY.match(head) is not None,
         "write its elements one a line (jq --compact-output '.[]' FILE > corpus.jsonl)",
     ),
-    Kind("a pointer of Git LFS, not the file itself", _begins(b"version https://git-lfs"), "fetch it: git lfs pull"),
+    FileKind(
+        "a pointer of Git LFS, not the file itself", _begins(b"version https://git-lfs"), "fetch it: git lfs pull"
+    ),
 )
-_MEGATRON: Final = Kind("the data of a Megatron dataset (.bin)", lambda head: False, _DATA)
+_MEGATRON: Final = FileKind("the data of a Megatron dataset (.bin)", lambda head: False, _DATA)
 
 
-def kind_of(head: bytes) -> Kind | None:
+def kind_of(head: bytes) -> FileKind | None:
     """The kind of a file that begins with ``head``; None for what may be lines of JSON."""
     return next((kind for kind in (*PACKED, *_FOREIGN) if kind.recognises(head)), None)
 
 
-def kind_of_file(path: str) -> Kind | None:
+def kind_of_file(path: str) -> FileKind | None:
     """The kind of the file at ``path``; None for what may be lines of JSON."""
     with open_file(path) as file:
         found = kind_of(_head_behind_skippable_frames(file))

@@ -15,7 +15,7 @@ from typing import Final
 from ...common.storage.remote import is_remote
 from .chunk import Unpacked
 from .decompress import STANDARD_INPUT, blocks
-from .folders import Files
+from .folders import FolderFiles
 from .jsonl import MAX_DOCUMENT_BYTES, too_long
 from .source import Bad, Chunk, Parsed, Source, check_one_key
 
@@ -79,7 +79,7 @@ class TextFile(Source):
             and not is_remote(self.path)
         ):
             folder, name = os.path.split(self.path)
-            yield Files(folder, self.size, ((name, self.size),), texts=True)
+            yield FolderFiles(folder, self.size, ((name, self.size),), texts=True)
         elif self.documents == FILE:
             whole = list(blocks(self.path, self.compression, size, lambda _: 0))
             content, disk_bytes = whole[0][:2] if whole else (b"", 0)

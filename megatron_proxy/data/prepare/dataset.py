@@ -161,7 +161,7 @@ def describe(compressor: Compressor, stored: Sequence[View], files: Mapping[str,
     return CompressedView(
         config=compressor.config(),
         fingerprint=compressor.fingerprint,
-        num_symbols=compressor.vocab_size,
+        num_symbols=compressor.num_symbols,
         literals=compressor.literals,
         lossless=compressor.lossless,
         view=stored[0],

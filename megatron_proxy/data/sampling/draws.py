@@ -1,6 +1,6 @@
 """Draws: which document appears next, and in which form.
 
-A draw is one appearance of one document. Draw *k* is a pure function of (seed, k, setting in force), so it needs no
+A draw is one appearance of one document. Draw *k* is a pure function of (seed, k, mix in force), so it needs no
 draw before it, and the same numbers come out whatever the workers, ranks, restarts and chunk sizes:
 
 * *Document*: position ``k`` of the epochs laid end to end; epoch e is a random order of all documents, keyed by
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from ...common import rng
 from ...common.rng import Purpose
 from ...vocab import COMPRESSED_CLOSE, COMPRESSED_OPEN, EOS, RAW_CLOSE, RAW_OPEN
-from .schedule import Mode, Setting
+from .schedule import Mix, Mode
 
 
 class Form(IntEnum):
@@ -86,8 +86,8 @@ _PAIRS: Final = {
 }
 
 
-def draw_forms(seed: int, draws: NDArray[np.int64], setting: Setting) -> NDArray[np.uint8]:
-    """The forms of some draws (int64, shape (n,): their numbers) under one setting: :class:`Form`, as uint8.
+def draw_forms(seed: int, draws: NDArray[np.int64], mix: Mix) -> NDArray[np.uint8]:
+    """The forms of some draws (int64, shape (n,): their numbers) under one mix: :class:`Form`, as uint8.
 
     With rate r, u uniform in [0, 1):
 
@@ -96,7 +96,7 @@ def draw_forms(seed: int, draws: NDArray[np.int64], setting: Setting) -> NDArray
       only if u < 2 - 1/r, else a pair; for r <= 1/2 it is a pair if u < r / (1 - r), else raw only.
     * ``interleaved``: all alike; the rate falls on spans.
     """
-    rate, mode = setting
+    rate, mode = mix
     chance = rng.uniform(rng.key(seed, Purpose.DRAW_FORMAT), draws)
     if mode in _SINGLES:
         raw, compressed = _SINGLES[mode]

@@ -22,7 +22,7 @@ from . import draws
 from .draws import DocumentOrder
 from .layouts import Drawn, layout_of
 from .plan import DocumentSizes, Parts, Plan, PlanSpec, collect
-from .schedule import Setting
+from .schedule import Mix
 
 CHUNK: Final = 1 << 18
 _ENDLESS: Final = 2**62
@@ -86,31 +86,31 @@ class Planner:
             step_draws.append(self._draw)
             limit = self._end if math.isinf(step.end) else min(self._end, math.ceil(step.end * horizon))
             while self._position < limit and self._draw < self._draws_end:
-                yield from self._advance(limit, Setting(step.rate, step.mode))
+                yield from self._advance(limit, Mix(step.rate, step.mode))
         yield from self._finish()
         yield {"step_draws": np.array(step_draws, dtype=np.int64)}
 
-    def _advance(self, limit: int, setting: Setting) -> Iterator[Parts]:
+    def _advance(self, limit: int, mix: Mix) -> Iterator[Parts]:
         """One chunk of draws that begin before ``limit``."""
         limit = min(limit, self._position + self._chunk * self._spec.seq_length)
-        drawn = self._drawn(self._count(limit), setting)
+        drawn = self._drawn(self._count(limit), mix)
         begins = self._position + np.cumsum(drawn.lengths) - drawn.lengths
         kept = int(np.searchsorted(begins, limit))
         drawn, begins = drawn.rows(slice(0, kept)), begins[:kept]
         position = int(begins[-1] + drawn.lengths[-1])
         source = self._source + np.cumsum(drawn.source, axis=0)
         yield {"draw_documents": drawn.documents, "draw_forms": drawn.forms}
-        yield from self._cut(drawn, begins, min(position, self._end + 1), source - drawn.source, setting)
+        yield from self._cut(drawn, begins, min(position, self._end + 1), source - drawn.source, mix)
         self._draw += kept
         self._position = position
         self._source = source[-1:]
 
-    def _drawn(self, count: int, setting: Setting) -> Drawn:
-        """The next draws under one setting: at least one, at most ``count``."""
+    def _drawn(self, count: int, mix: Mix) -> Drawn:
+        """The next draws under one mix: at least one, at most ``count``."""
         documents = self._order.take(self._draw, count)
         numbers = np.arange(self._draw, self._draw + len(documents))
-        forms = draws.draw_forms(self._spec.seed, numbers, setting)
-        return self._layouts[setting.mode].measure(numbers, documents, forms, setting.rate)
+        forms = draws.draw_forms(self._spec.seed, numbers, mix)
+        return self._layouts[mix.mode].measure(numbers, documents, forms, mix.rate)
 
     def _count(self, limit: int) -> int:
         """How many draws are worth computing: those before ``limit``, going by their mean length so far."""
@@ -119,7 +119,7 @@ class Planner:
         return min(self._chunk, expected + expected // 16 + 64, self._draws_end - self._draw)
 
     def _cut(
-        self, drawn: Drawn, begins: NDArray[np.int64], end: int, before: NDArray[np.int64], setting: Setting
+        self, drawn: Drawn, begins: NDArray[np.int64], end: int, before: NDArray[np.int64], mix: Mix
     ) -> Iterator[Parts]:
         """The windows that begin inside these draws, before the position ``end``."""
         length = self._spec.seq_length
@@ -127,7 +127,7 @@ class Planner:
         self._window += len(cuts)
         which = np.searchsorted(begins, cuts, side="right") - 1
         offsets = cuts - begins[which]
-        inside = self._layouts[setting.mode].source_bytes_before(drawn.rows(which), offsets, setting.rate)
+        inside = self._layouts[mix.mode].source_bytes_before(drawn.rows(which), offsets, mix.rate)
         seen = before[which] + inside
         yield {"sample_index": np.stack([drawn.numbers[which], offsets], axis=1), **self._shuffler.push(seen)}
 

@@ -6,11 +6,11 @@ the final rate; what lies behind the decay stays at the final rate and mode. Wit
 
 >>> schedule = Schedule()
 >>> schedule.at(0.0)
-Setting(rate=0.4, mode=<Mode.TRANSLATION_RANDOM: 'translation_random'>)
+Mix(rate=0.4, mode=<Mode.TRANSLATION_RANDOM: 'translation_random'>)
 >>> schedule.at(0.1).rate
 0.65
 >>> schedule.at(0.2)
-Setting(rate=0.9, mode=<Mode.SENTINEL: 'sentinel'>)
+Mix(rate=0.9, mode=<Mode.SENTINEL: 'sentinel'>)
 
 Draws are planned from :meth:`Schedule.steps`, which is piecewise constant, so that all draws of a step are computed
 at once. A ramp of length one has at most 500 steps, each at the rate of its middle.
@@ -48,7 +48,7 @@ class Mode(StrEnum):
         return self is Mode.INTERLEAVED
 
 
-class Setting(NamedTuple):
+class Mix(NamedTuple):
     """What is in force at one moment of the run."""
 
     rate: float
@@ -56,7 +56,7 @@ class Setting(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A stretch ``[begin, end)`` of progress with one setting; the last step has no end (infinity)."""
+    """A stretch ``[begin, end)`` of progress with one mix; the last step has no end (infinity)."""
 
     begin: float
     end: float
@@ -116,7 +116,7 @@ class Schedule:
 
     @classmethod
     def constant(cls, rate: float, mode: Mode) -> Self:
-        """One setting for the whole run."""
+        """One mix for the whole run."""
         return cls(rate, rate, rate, warmup=0.0, steady=1.0, warmup_mode=mode, steady_mode=mode, final_mode=mode)
 
     @property
@@ -135,17 +135,17 @@ class Schedule:
         """Whether one of them takes spans."""
         return any(mode.in_spans for mode in self.modes)
 
-    def at(self, progress: float) -> Setting:
-        """The exact setting at ``progress`` (0 is the start, 1 the horizon; more is allowed)."""
+    def at(self, progress: float) -> Mix:
+        """The exact mix at ``progress`` (0 is the start, 1 the horizon; more is allowed)."""
         if progress < self.warmup:
             share = progress / self.warmup
-            return Setting(_between(self.initial_rate, self.peak_rate, share), self.warmup_mode)
+            return Mix(_between(self.initial_rate, self.peak_rate, share), self.warmup_mode)
         if progress < self.decay_begin:
-            return Setting(self.peak_rate, self.steady_mode)
+            return Mix(self.peak_rate, self.steady_mode)
         if progress < self.decay_begin + self.decay:
             share = (progress - self.decay_begin) / self.decay
-            return Setting(_between(self.peak_rate, self.final_rate, share), self.final_mode)
-        return Setting(self.final_rate, self.final_mode)
+            return Mix(_between(self.peak_rate, self.final_rate, share), self.final_mode)
+        return Mix(self.final_rate, self.final_mode)
 
     def steps(self) -> list[Step]:
         """The schedule as at most 1,002 constant steps that cover [0, infinity) without a gap."""

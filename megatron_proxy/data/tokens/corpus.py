@@ -39,7 +39,7 @@ class TokenSource(Source):
         """The path without ``.bin`` and ``.idx``."""
         return self.path.removesuffix(".bin")
 
-    def cut(self, begin: int, end: int, size: int) -> Iterator[Tokens]:
+    def cut(self, begin: int, end: int, size: int) -> Iterator[TokenRange]:
         """Some documents at a time."""
         first, stop = self.between(begin, end)
         index = opened(self.prefix)
@@ -47,7 +47,7 @@ class TokenSource(Source):
             offset = index.offset(first)
             last = self.between(offset, offset + size)[1] if size < end - offset else stop
             last = min(max(last, first + 1), stop)
-            yield Tokens(self.path, index.offset(last) - offset, self, first, last)
+            yield TokenRange(self.path, index.offset(last) - offset, self, first, last)
             first = last
 
     def between(self, begin: int, end: int) -> tuple[int, int]:
@@ -67,7 +67,7 @@ class TokenSource(Source):
 
 
 @dataclass(frozen=True)
-class Tokens(Chunk):
+class TokenRange(Chunk):
     """The documents ``first … stop - 1`` of a prefix."""
 
     source: TokenSource

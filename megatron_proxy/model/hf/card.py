@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConfigurationError
 from ...vocab import NUM_SPECIALS
 from ..network import Architecture
-from .views import View
+from .views import ExportedView
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluated:
     """What ``megatron-proxy evaluate --output`` found of some documents.
 
     Parameters
@@ -49,7 +49,7 @@ class Evaluation:
     accuracy: float
 
 
-def read_evaluation(path: Path) -> Evaluation:
+def read_evaluation(path: Path) -> Evaluated:
     """Read the figures of a raw view.
 
     Raises
@@ -64,7 +64,7 @@ def read_evaluation(path: Path) -> Evaluation:
         reason = getattr(error, "strerror", None) or "it is no JSON"
         raise ConfigurationError(f"cannot be read ({reason})", where=where, fix=fix) from error
     try:
-        evaluation = Evaluation(
+        evaluation = Evaluated(
             path,
             None if found["iteration"] is None else int(found["iteration"]),
             ", ".join(Path(str(name)).name for name in found["files"]),
@@ -82,7 +82,7 @@ def read_evaluation(path: Path) -> Evaluation:
     return evaluation
 
 
-def check_iterations(evaluations: Sequence[Evaluation], iteration: int | None) -> None:
+def check_iterations(evaluations: Sequence[Evaluated], iteration: int | None) -> None:
     """Refuse figures of another iteration than the exported one.
 
     Raises
@@ -104,8 +104,8 @@ def model_card(
     checkpoint: Checkpoint,
     shape: Architecture,
     config: dict[str, Any],
-    evaluations: Sequence[Evaluation],
-    view: View,
+    evaluations: Sequence[Evaluated],
+    view: ExportedView,
 ) -> str:
     """The file's content, in a folder of this name, from which the model is loaded, and with this ``config.json``."""
     name = " ".join(name.split())
@@ -156,7 +156,7 @@ print(tokenizer.decode(model.generate(**inputs, max_new_tokens=60)[0], skip_spec
 {tokenizer}"""
 
 
-def _table(checkpoint: Checkpoint, shape: Architecture, config: dict[str, Any], view: View) -> str:
+def _table(checkpoint: Checkpoint, shape: Architecture, config: dict[str, Any], view: ExportedView) -> str:
     args = checkpoint.args
     samples, mode = (getattr(args, name, None) for name in ("consumed_train_samples", "proxy_mode"))
     rows = {
@@ -172,7 +172,7 @@ def _table(checkpoint: Checkpoint, shape: Architecture, config: dict[str, Any], 
     return "\n".join(["## Model and training", "", "| | |", "| --- | --- |", *lines])
 
 
-def _figures(evaluations: Sequence[Evaluation]) -> str:
+def _figures(evaluations: Sequence[Evaluated]) -> str:
     if not evaluations:
         return (
             "## Figures\n\nNone are known here. `megatron-proxy evaluate --output FILE` measures bits per byte of the "

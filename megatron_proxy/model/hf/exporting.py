@@ -20,7 +20,7 @@ from . import card, families
 from .folder import CONFIG, INDEX, WEIGHTS
 from .hf_weights import HfWeights
 from .shape import config
-from .views import View, raw_view
+from .views import ExportedView, raw_view
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
@@ -35,8 +35,8 @@ def export(
     dtype: torch.dtype | None = None,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
     overwrite: bool = False,
-    evaluations: Sequence[card.Evaluation] = (),
-    view: View | None = None,
+    evaluations: Sequence[card.Evaluated] = (),
+    view: ExportedView | None = None,
 ) -> None:
     """Write a checkpoint as a Hugging Face folder.
 
@@ -83,7 +83,7 @@ def export(
         (beside / "README.md").write_text(page, encoding="utf-8", errors="replace")
 
 
-def _origin(checkpoint: Checkpoint, view: View) -> dict[str, object]:
+def _origin(checkpoint: Checkpoint, view: ExportedView) -> dict[str, object]:
     return {
         "made_by": "megatron-proxy export",
         "checkpoint": checkpoint.folder.name,

@@ -21,7 +21,7 @@ from ..network.architecture import Architecture
 from ..network.weights import WeightReader
 from .families import Family
 from .megatron_weights import EMBEDDING, FINAL_NORM, OUTPUT
-from .views import View
+from .views import ExportedView
 
 _WORDS: Final = "embedding.word_embeddings.weight"
 
@@ -33,7 +33,7 @@ class HfWeights:
     source: Tensors
     shape: Architecture
     family: Family
-    view: View
+    view: ExportedView
     dtype: torch.dtype
 
     def __post_init__(self) -> None:

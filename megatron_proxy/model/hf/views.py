@@ -38,7 +38,7 @@ _TOKENIZER_FILES: Final = (
 
 
 @dataclass(frozen=True)
-class View:
+class ExportedView:
     """Which ids of a checkpoint become those of an exported model, and what a folder says of them.
 
     Parameters
@@ -74,7 +74,7 @@ class View:
         return (self.read == self.opener) | (self.read >= BYTE_OFFSET)
 
 
-def raw_view(sentinels: bool) -> View:
+def raw_view(sentinels: bool) -> ExportedView:
     """Specials and bytes; ``sentinels`` tells whether raw views stood between sentinels in training."""
     ids = torch.arange(SYMBOL_OFFSET)
     special = {
@@ -93,10 +93,10 @@ def raw_view(sentinels: bool) -> View:
         told = tokenizer.tokenizer_config(context, sentinels=sentinels)
         (folder / "tokenizer_config.json").write_bytes(readable_json.file(told))
 
-    return View("raw", ids, ids, RAW_OPEN, _RAW_FORMAT, special, write_tokenizer)
+    return ExportedView("raw", ids, ids, RAW_OPEN, _RAW_FORMAT, special, write_tokenizer)
 
 
-def token_view(original: Path, compressor: Compressor, *, sentinels: bool) -> View:
+def token_view(original: Path, compressor: Compressor, *, sentinels: bool) -> ExportedView:
     """The tokens that the symbols are; what opens and closes a text stands for the sentinels.
 
     A token that does both is read as what opens a text, and written as what closes it.
@@ -135,4 +135,4 @@ def token_view(original: Path, compressor: Compressor, *, sentinels: bool) -> Vi
 
     special = {key: told.get(key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     read, written = ids(places), ids(reversed(places))
-    return View("compressed", read, written, COMPRESSED_OPEN, _COMPRESSED_FORMAT, special, write_tokenizer)
+    return ExportedView("compressed", read, written, COMPRESSED_OPEN, _COMPRESSED_FORMAT, special, write_tokenizer)

@@ -6,6 +6,6 @@
 from __future__ import annotations
 
 from .figures import final_figures
-from .runs import Run, read_run
+from .runs import RecordedRun, read_run
 
-__all__ = ["Run", "final_figures", "read_run"]
+__all__ = ["RecordedRun", "final_figures", "read_run"]

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Final
 
-from .runs import Run
-from .settings import Settings
+from .runs import RecordedRun
+from .settings import RunSettings
 
 _DATA: Final = ("data_path", "train_data_path", "data_args_path", "per_split_data_args_path")
 
 
-def about(run: Run) -> dict[str, Any]:
+def about(run: RecordedRun) -> dict[str, Any]:
     """The settings of a run, JSON-able; None where its log does not tell."""
     given = run.settings
     return {
@@ -36,7 +36,7 @@ def about(run: Run) -> dict[str, Any]:
     }
 
 
-def _learning_rate(given: Settings) -> str | None:
+def _learning_rate(given: RunSettings) -> str | None:
     """Highest and lowest, and how it goes from one to the other."""
     highest, lowest, style = (given.text(name) for name in ("lr", "min_lr", "lr_decay_style"))
     if highest is None:
@@ -46,7 +46,7 @@ def _learning_rate(given: Settings) -> str | None:
     return f"{highest} → {lowest}, {style}"
 
 
-def _compressed_rate(given: Settings) -> str | None:
+def _compressed_rate(given: RunSettings) -> str | None:
     """The shares of compressed segments at the beginning, at the peak and at the end."""
     if "num_layers" in given.arguments and given.text("proxy_compression") is None:
         return "none"
@@ -55,7 +55,7 @@ def _compressed_rate(given: Settings) -> str | None:
     return None if None in rates else " → ".join(map(str, rates))
 
 
-def _data(given: Settings) -> str | None:
+def _data(given: RunSettings) -> str | None:
     """What the training data was called on the command line."""
     if given.flag("mock_data"):
         return "mock data"

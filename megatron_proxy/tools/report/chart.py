@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ...common.pages import svg
 from ...common.pages.svg import COLOURS, Axis, Picture, Plot
-from .runs import VIEWS, Run, interpolated
+from .runs import VIEWS, RecordedRun, interpolated
 
 _WIDTH: Final = 940
 _LEFT: Final = 62
@@ -98,7 +98,7 @@ class _Said(NamedTuple):
     height: float
 
 
-def chart(runs: Sequence[Run], axis: str) -> Picture | None:
+def chart(runs: Sequence[RecordedRun], axis: str) -> Picture | None:
     """The figure of ``runs`` against ``axis``; None if no run has anything to show on that axis."""
     shown = [view for view in VIEWS if any(run.points(f"{view} bpb", axis) for run in runs)]
     rates = any(run.points("compressed rate", axis) for run in runs)
@@ -146,7 +146,7 @@ def spread(places: Sequence[float], low: float, high: float, apart: float = _LAB
     return [height for _, height in sorted(zip(order, heights, strict=True))]
 
 
-def _bpb_axis(runs: Sequence[Run], view: str, axis: str, top: float) -> Axis:
+def _bpb_axis(runs: Sequence[RecordedRun], view: str, axis: str, top: float) -> Axis:
     """A scale that leaves out the beginning of every run, if that lies higher than all the rest."""
     end = max(place for run in runs for _, place in run.places[axis])
     series = [run.points(f"{view} bpb", axis) for run in runs]
@@ -159,7 +159,7 @@ def _bpb_axis(runs: Sequence[Run], view: str, axis: str, top: float) -> Axis:
     return Axis(max(0.0, low - margin), high + margin, False, top + _TALL, top)
 
 
-def _view(runs: Sequence[Run], view: str, axis: str, plot: Plot) -> Iterator[str]:
+def _view(runs: Sequence[RecordedRun], view: str, axis: str, plot: Plot) -> Iterator[str]:
     """The lines of training, the markers of validation, the larger hollow ones of held-out documents, the names."""
 
     def placed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -184,7 +184,7 @@ def _view(runs: Sequence[Run], view: str, axis: str, plot: Plot) -> Iterator[str
     yield from _names(ends, plot)
 
 
-def _schedule(runs: Sequence[Run], axis: str, plot: Plot) -> Iterator[str]:
+def _schedule(runs: Sequence[RecordedRun], axis: str, plot: Plot) -> Iterator[str]:
     """The rate of every run, and the modes where they begin."""
     ends: list[tuple[str, Look, float]] = []
     said: list[_Said] = []
@@ -213,7 +213,7 @@ def _free(said: Sequence[_Said], mode: str, x: float, height: float) -> float | 
     return next(y for y in tries if all(abs(one.height - y) >= _LABEL for one in near))
 
 
-def _modes(run: Run, axis: str, plot: Plot) -> Iterator[tuple[float, float, str]]:
+def _modes(run: RecordedRun, axis: str, plot: Plot) -> Iterator[tuple[float, float, str]]:
     """Where each mode begins: at the first logged line that has it."""
     at = dict(run.places[axis])
     entries = [entry for entry in run.log.training if entry.mode and entry.iteration in at]

@@ -11,12 +11,12 @@ from typing import Any, Final
 from ...common import readable_json
 from . import about
 from .flops import ELAPSED
-from .runs import MOST, VIEWS, Run
+from .runs import MOST, VIEWS, RecordedRun
 
 _COUNT, _POWER, _BITS, _PERCENT = "{:,.0f}".format, "{:.2e}".format, "{:.3f}".format, "{:.1%}".format
 
 
-def final_figures(run: Run) -> dict[str, Any]:
+def final_figures(run: RecordedRun) -> dict[str, Any]:
     """The figures of a run where it ended, JSON-able; None where the files do not tell.
 
     BPB of training are those of the last logging interval, of validation those of the last validation, and of held-out
@@ -84,7 +84,7 @@ def _whole(value: float | None) -> int | None:
     return None if value is None or not abs(value) < MOST else int(value)
 
 
-def _median_of(run: Run, name: str) -> float | None:
+def _median_of(run: RecordedRun, name: str) -> float | None:
     """Median over logging intervals, the first left out where there are more: it holds the start."""
     values = run.log.series(name)[1]
     return statistics.median(values[1:] or values) if values else None

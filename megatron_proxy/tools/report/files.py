@@ -20,7 +20,7 @@ _MARK: Final = "iteration"
 
 
 @dataclass
-class Files:
+class RunFiles:
     """What a run consists of.
 
     Parameters
@@ -41,7 +41,7 @@ class Files:
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def find(path: Path) -> Files:
+def find(path: Path) -> RunFiles:
     """The files of the run at ``path``: a folder, or one file of records or log.
 
     Raises
@@ -53,7 +53,7 @@ def find(path: Path) -> Files:
         raise ConfigurationError(
             "there is no such file or folder", where=str(path), fix="name a run's folder, or its log"
         )
-    files = Files()
+    files = RunFiles()
     if path.is_file():
         if path.suffix == ".jsonl":
             _take_lines(path, files)
@@ -79,7 +79,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
             yield from _walk(path, depth - 1)
 
 
-def _take(path: Path, files: Files) -> None:
+def _take(path: Path, files: RunFiles) -> None:
     """Add ``path`` to where it belongs; a file of another kind is passed over."""
     if path.suffix in _LOGS:
         lines = _text(path)
@@ -93,7 +93,7 @@ def _take(path: Path, files: Files) -> None:
         _take_lines(path, files)
 
 
-def _take_lines(path: Path, files: Files) -> None:
+def _take_lines(path: Path, files: RunFiles) -> None:
     """Add records of a run, or generations; of a file of other lines (a corpus) only the first is looked at."""
     with path.open("rb") as file:
         contents = map(_json, file)

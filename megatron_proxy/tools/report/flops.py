@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .settings import Settings
+from .settings import RunSettings
 from .training_log import Entry
 
 FORMULA: Final = (
@@ -31,7 +31,7 @@ ELAPSED: Final = "elapsed time per iteration (ms)"
 _OTHER_MODELS: Final = ("num_experts", "mtp_num_layers", "hybrid_layer_pattern", "hybrid_override_pattern")
 
 
-def per_token(settings: Settings) -> int | None:
+def per_token(settings: RunSettings) -> int | None:
     """FLOPs per token of a dense GPT; None if the log lacks a figure, or the model is of another kind."""
     if any(settings.text(name) for name in _OTHER_MODELS) or settings.flag("multi_latent_attention"):
         return None
@@ -48,7 +48,7 @@ def per_token(settings: Settings) -> int | None:
     return 6 * (weights + layers * query * length)
 
 
-def per_iteration(settings: Settings, entry: Entry) -> float | None:
+def per_iteration(settings: RunSettings, entry: Entry) -> float | None:
     """FLOPs of one iteration from the throughput that Megatron printed (``--log-throughput``), if it did."""
     processes = settings.number("world_size")
     throughput, elapsed = entry.values.get(THROUGHPUT), entry.values.get(ELAPSED)

@@ -10,7 +10,7 @@ from ...common.pages import document
 from . import flops
 from .chart import Look, chart, swatch
 from .figures import about_table, final_figures, table
-from .runs import AXES, Run
+from .runs import AXES, RecordedRun
 
 _STYLE: Final = """
 body { max-width: 1100px; }
@@ -34,7 +34,7 @@ _WHY_NOT: Final = {
 }
 
 
-def page(runs: Sequence[Run], title: str) -> str:
+def page(runs: Sequence[RecordedRun], title: str) -> str:
     """The page about ``runs``, in their order."""
     figures = [final_figures(run) for run in runs]
     parts = [
@@ -50,12 +50,12 @@ def page(runs: Sequence[Run], title: str) -> str:
     return document(escape(title), "\n".join(parts), _STYLE)
 
 
-def _legend(runs: Sequence[Run]) -> str:
+def _legend(runs: Sequence[RecordedRun]) -> str:
     names = "".join(f"<span>{swatch(Look.of(n))}{escape(run.name)}</span>" for n, run in enumerate(runs))
     return f'<p class="legend">{names}</p>'
 
 
-def _table(title: str, runs: Sequence[Run], told: Sequence[tuple[str, Sequence[str]]]) -> str:
+def _table(title: str, runs: Sequence[RecordedRun], told: Sequence[tuple[str, Sequence[str]]]) -> str:
     head = "".join(f"<th>{escape(run.name)}</th>" for run in runs)
     rows = "".join(
         f"<tr><th>{escape(label)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
@@ -65,7 +65,7 @@ def _table(title: str, runs: Sequence[Run], told: Sequence[tuple[str, Sequence[s
     return f'<h2>{title}</h2><div class="scroll">{table}</div>'
 
 
-def _figure(runs: Sequence[Run], axis: str) -> str:
+def _figure(runs: Sequence[RecordedRun], axis: str) -> str:
     drawn = chart(runs, axis)
     shown = (
         f"<figure>{drawn.inline()}<figcaption>{_CAPTION}</figcaption></figure>"
@@ -75,7 +75,7 @@ def _figure(runs: Sequence[Run], axis: str) -> str:
     return f"<h2>Over {escape(axis)}</h2>{shown}"
 
 
-def _generations(runs: Sequence[Run]) -> str:
+def _generations(runs: Sequence[RecordedRun]) -> str:
     """What the models wrote, prompt by prompt, so that runs can be compared."""
     prompts = list(dict.fromkeys(one.prompt for run in runs for one in run.generations))
     if not prompts:
@@ -94,7 +94,7 @@ def _generations(runs: Sequence[Run]) -> str:
     return "".join(parts)
 
 
-def _notes(runs: Sequence[Run]) -> str:
+def _notes(runs: Sequence[RecordedRun]) -> str:
     lacking = "".join(f"<li>{escape(run.name)}: {escape('; '.join(run.lacks()))}.</li>" for run in runs if run.lacks())
     computed = [run.name for run in runs if flops.per_token(run.settings) is not None]
     printed = [run.name for run in runs if run.name not in computed and run.places["FLOPs"]]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .settings import Settings
+from .settings import RunSettings
 from .training_log import Entry, TrainingLog
 
 KINDS: Final = ("run", "training", "validation", "test")
@@ -18,7 +18,7 @@ class Recorded:
     """One file: the lines of each start of the training script, the settings of the last, and when lines came."""
 
     starts: list[TrainingLog] = field(default_factory=list)
-    settings: Settings = field(default_factory=Settings)
+    settings: RunSettings = field(default_factory=RunSettings)
     times: list[str] = field(default_factory=list)
 
 
@@ -54,9 +54,9 @@ def _entry(record: Mapping[str, Any]) -> Entry | None:
     return Entry(iteration, known, mode if isinstance(mode, str) else None)
 
 
-def _settings(record: Mapping[str, Any]) -> Settings:
+def _settings(record: Mapping[str, Any]) -> RunSettings:
     arguments, versions, parameters = (record.get(key) for key in ("arguments", "versions", "parameters"))
-    settings = Settings(
+    settings = RunSettings(
         {name: str(value) for name, value in arguments.items()} if isinstance(arguments, dict) else {},
         _whole(record.get("vocabulary")),
         _whole(record.get("padded_vocabulary")),

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...errors import ConfigurationError
 from . import files, flops, recorded, settings, training_log
 from .recorded import Recorded
-from .settings import Settings
+from .settings import RunSettings
 from .training_log import Entry, TrainingLog
 
 VIEWS: Final = ("raw", "compressed")
@@ -43,7 +43,7 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """All that is known of a run.
 
     Parameters
@@ -63,7 +63,7 @@ class Run:
 
     name: str
     log: TrainingLog
-    settings: Settings
+    settings: RunSettings
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     generations: Sequence[Generation] = ()
     began: str | None = None
@@ -137,7 +137,7 @@ class Run:
         return found
 
 
-def read_run(path: str | Path, name: str | None = None) -> Run:
+def read_run(path: str | Path, name: str | None = None) -> RecordedRun:
     """Read the run at ``path``: a folder, or a log file.
 
     Parameters
@@ -172,7 +172,7 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
         # Of a model that is split over ranks, the one that records knows its own part only.
         given.parameters_of = _logged(found.logs[max(found.logs)]).settings.parameters_of
     times = sorted(time for one in told.values() for time in one.times if time)
-    return Run(
+    return RecordedRun(
         name or path.resolve().name.removesuffix(".log"),
         _joined([log for at in order for log in told[at].starts]),
         given,
@@ -231,7 +231,7 @@ def _source_bytes(entries: Sequence[Entry]) -> list[tuple[int, float]]:
     return [(iteration, sum(filter(None, both))) for iteration, both in seen if None not in both]
 
 
-def _flops(entries: Sequence[Entry], model: Settings) -> list[tuple[int, float]]:
+def _flops(entries: Sequence[Entry], model: RunSettings) -> list[tuple[int, float]]:
     each, length = flops.per_token(model), model.number("seq_length")
     if each is not None and length is not None:
         samples = [(entry.iteration, entry.values.get("consumed samples")) for entry in entries]

@@ -16,7 +16,7 @@ _PARAMETERS: Final = re.compile(r"number of parameters on \([^)]*\) model parall
 
 
 @dataclass
-class Settings:
+class RunSettings:
     """Megatron's arguments and what it says about the model.
 
     Parameters
@@ -68,16 +68,16 @@ class Settings:
         return self.padded_vocabulary * hidden * (2 if self.flag("untie_embeddings_and_output_weights") else 1)
 
 
-def parse(lines: Iterable[str]) -> Settings:
+def parse(lines: Iterable[str]) -> RunSettings:
     """Read a log; of a run that was resumed into the same log, the last start counts."""
-    settings = Settings()
+    settings = RunSettings()
     inside = False
     for line in lines:
         if BEGIN in line or _END in line:
             inside = BEGIN in line
             if inside:
                 # The versions may be printed before the arguments.
-                settings = Settings(versions=settings.versions)
+                settings = RunSettings(versions=settings.versions)
         elif inside:
             if match := _ARGUMENT.search(line):
                 settings.arguments[match[1]] = match[2].strip()

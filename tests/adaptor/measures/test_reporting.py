@@ -294,7 +294,7 @@ def test_a_line_is_recorded_unrounded(megatron, recorded):
     assert bpb != float(f"{bpb:.6E}")
     assert line["values"] == {
         "lm loss": 1.0,
-        "compressed rate": run.current().settings.setting(8).rate,
+        "compressed rate": run.current().settings.mix(8).rate,
         "raw bytes seen": 80,
         "compressed bytes seen": 240,
         "raw share": 0.25,

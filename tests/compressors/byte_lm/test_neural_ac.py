@@ -14,7 +14,7 @@ from megatron_proxy.compressors.byte_lm.network import ByteLM, LmPredictor, Shap
 from megatron_proxy.compressors.byte_lm.neural_ac import NeuralAcCompressor
 from megatron_proxy.compressors.byte_lm.predict import CountPredictor
 from megatron_proxy.compressors.byte_lm.windows import likeliest, window_codes
-from megatron_proxy.compressors.strings.enumerate_strings import INTERVAL_BITS, Compiled, compile_windows
+from megatron_proxy.compressors.strings.enumerate_strings import INTERVAL_BITS, CompiledStrings, compile_windows
 from megatron_proxy.compressors.strings.longest_match import TRIE_FILE
 from megatron_proxy.errors import CompressorError
 
@@ -91,7 +91,7 @@ def test_codes_are_the_first_multiples_in_their_intervals():
     lows, widths = np.zeros(258, np.int64), np.zeros(258, np.int64)
     lows[[97, 98, 256, 257]] = 0, 3 * unit + 1, 0, 2 * unit - 1
     widths[[97, 98, 256, 257]] = 3 * unit, 5 * unit, unit, unit
-    compiled = Compiled(np.array([97, 97]), np.frombuffer(b"xy", np.uint8), lows, widths)
+    compiled = CompiledStrings(np.array([97, 97]), np.frombuffer(b"xy", np.uint8), lows, widths)
     codes = window_codes(compiled, 8)
     assert codes[[97, 98, 99, 256, 257]].tolist() == [0, 4, -1, 0, 2]
     # "a" and "ax" share code 0. A third of the windows that begin with "a" go on to "x", a third to "y", a third end:

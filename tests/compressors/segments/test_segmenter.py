@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from megatron_proxy.compressors.segments import punkt
 from megatron_proxy.compressors.segments.punkt import Punkt
-from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
+from megatron_proxy.compressors.segments.segmenter import Segmenter, SegmentKind
 from megatron_proxy.errors import CompressorError
 
 PROSE = [
@@ -31,14 +31,16 @@ texts = st.lists(st.sampled_from([b"a", b"bc ", b"\n", b"  x", b"\r\n", b". ", "
 
 
 @settings(deadline=None)  # compiles on its first call
-@given(documents | texts, st.sampled_from([Kind.LINES, Kind.FIXED, Kind.DOCUMENT]), st.integers(1, 50))
+@given(
+    documents | texts, st.sampled_from([SegmentKind.LINES, SegmentKind.FIXED, SegmentKind.DOCUMENT]), st.integers(1, 50)
+)
 def test_segments_are_the_document(document, kind, max_bytes):
     segmenter = Segmenter(kind, max_bytes)
     assert segmenter.ends(document).dtype == np.int64
     segments = list(segmenter.cut([document]))
     assert b"".join(segments) == document
     assert all(segments)
-    if kind is not Kind.DOCUMENT:
+    if kind is not SegmentKind.DOCUMENT:
         assert max(map(len, segments), default=0) <= max_bytes
 
 
@@ -46,18 +48,18 @@ def test_segments_are_the_document(document, kind, max_bytes):
 @settings(deadline=None)  # compiles on its first call
 @given(documents | texts, st.integers(1, 50))
 def test_sentences_are_the_document(sentences, document, max_bytes):
-    segments = list(Segmenter(Kind.SENTENCES, max_bytes, sentences).cut([document]))
+    segments = list(Segmenter(SegmentKind.SENTENCES, max_bytes, sentences).cut([document]))
     assert b"".join(segments) == document
     assert all(0 < len(segment) <= max_bytes for segment in segments)
 
 
 def test_lines_prefer_blank_lines_then_small_indents():
-    assert list(Segmenter(Kind.LINES, 70).cut([CODE])) == [
+    assert list(Segmenter(SegmentKind.LINES, 70).cut([CODE])) == [
         b"import os\n\n\n",
         b"def f(x):\n    if x:\n        return 1\n    return 2\n\n\n",
         b"def g():\n    return f(0)\n",
     ]
-    assert list(Segmenter(Kind.LINES, 40).cut([CODE]))[1:3] == [
+    assert list(Segmenter(SegmentKind.LINES, 40).cut([CODE]))[1:3] == [
         b"def f(x):\n    if x:\n        return 1\n",
         b"    return 2\n\n\n",
     ]
@@ -65,15 +67,15 @@ def test_lines_prefer_blank_lines_then_small_indents():
 
 def test_long_lines_are_cut_at_words_and_characters():
     words = b"one two three four five six seven"
-    assert all(piece.strip() in words.split() for piece in Segmenter(Kind.LINES, 6).cut([words]))
+    assert all(piece.strip() in words.split() for piece in Segmenter(SegmentKind.LINES, 6).cut([words]))
     text = "日本語の文字列です" * 20
-    for piece in Segmenter(Kind.LINES, 16).cut([text.encode()]):
+    for piece in Segmenter(SegmentKind.LINES, 16).cut([text.encode()]):
         assert piece.decode("utf-8") in text
 
 
 def test_what_has_no_borders_is_cut_to_size():
-    assert Segmenter(Kind.LINES, 10).ends(b"\x80" * 25).tolist() == [10, 20, 25]
-    assert Segmenter(Kind.FIXED, 10).ends(b"x" * 20).tolist() == [10, 20]
+    assert Segmenter(SegmentKind.LINES, 10).ends(b"\x80" * 25).tolist() == [10, 20, 25]
+    assert Segmenter(SegmentKind.FIXED, 10).ends(b"x" * 20).tolist() == [10, 20]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -84,7 +86,7 @@ def test_an_edit_moves_only_the_borders_around_it(seed):
     place = len(b"".join(lines[200:]))
     lines[200] = b"    edited\n"
     after = b"".join(lines)
-    segmenter = Segmenter(Kind.LINES, 128)
+    segmenter = Segmenter(SegmentKind.LINES, 128)
     moved = set((segmenter.ends(before) - len(before)).tolist()) ^ set((segmenter.ends(after) - len(after)).tolist())
     # Borders before the edit keep their distance to the beginning, borders after it to the end.
     moved = {border for border in moved if border > -place}
@@ -96,10 +98,10 @@ def test_stretches_of_a_long_document_leave_no_gap(monkeypatch):
     from megatron_proxy.compressors.segments import segmenter as segment
 
     document = b"".join(b"line %d\n" % i for i in range(1_000)) + b"y" * 900
-    whole = Segmenter(Kind.LINES, 64).ends(document)
+    whole = Segmenter(SegmentKind.LINES, 64).ends(document)
     monkeypatch.setattr(segment, "_STRETCH", 512)
-    ends = Segmenter(Kind.LINES, 64).ends(document)
-    assert b"".join(Segmenter(Kind.LINES, 64).cut([document])) == document
+    ends = Segmenter(SegmentKind.LINES, 64).ends(document)
+    assert b"".join(Segmenter(SegmentKind.LINES, 64).cut([document])) == document
     assert np.diff(ends, prepend=0).max() <= 64
     shared = np.intersect1d(whole, ends)
     assert len(shared) > 0.8 * len(whole)
@@ -136,7 +138,11 @@ def test_foreign_settings_are_refused(config):
 
 @pytest.mark.parametrize(
     ("settings", "what"),
-    [((Kind.LINES, 0), "1 to 65535"), ((Kind.LINES, 65_536), "1 to 65535"), ((Kind.SENTENCES, 9), "with a Punkt")],
+    [
+        ((SegmentKind.LINES, 0), "1 to 65535"),
+        ((SegmentKind.LINES, 65_536), "1 to 65535"),
+        ((SegmentKind.SENTENCES, 9), "with a Punkt"),
+    ],
 )
 def test_settings_out_of_range_are_refused(settings, what):
     with pytest.raises(CompressorError, match=what):
@@ -144,5 +150,5 @@ def test_settings_out_of_range_are_refused(settings, what):
 
 
 def test_config_goes_there_and_back():
-    segmenter = Segmenter(Kind.LINES, 77)
+    segmenter = Segmenter(SegmentKind.LINES, 77)
     assert Segmenter.from_config(segmenter.config(), segmenter.files()) == segmenter

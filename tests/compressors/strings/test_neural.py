@@ -13,7 +13,7 @@ from megatron_proxy.compressors.byte_lm import training
 from megatron_proxy.compressors.byte_lm.network import Shape
 from megatron_proxy.compressors.byte_lm.predict import CountPredictor, MixedPredictor, quantised
 from megatron_proxy.compressors.byte_lm.training import Sample, TrainingSettings, train
-from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
+from megatron_proxy.compressors.segments.segmenter import Segmenter, SegmentKind
 from megatron_proxy.compressors.strings import neural_options
 from megatron_proxy.compressors.strings.enumerate_strings import compile_most_probable, compile_windows, entropy, split
 from megatron_proxy.compressors.strings.longest_match import TRIE_FILE, segmented
@@ -162,7 +162,7 @@ def test_no_string_goes_on_over_a_border():
 def test_training_is_deterministic(trained):
     assert build().fingerprint == trained.fingerprint
     assert build(seed=1).fingerprint != trained.fingerprint
-    assert trained.vocab_size == 40
+    assert trained.num_symbols == 40
 
 
 def settings_for_training(steps, **others):
@@ -282,7 +282,7 @@ assert "torch" not in sys.modules
 
 
 def test_starts_are_every_place_or_those_of_symbols(monkeypatch):
-    data, ends = segmented([b"abcabcabcabc"], Segmenter(Kind.LINES, 16))
+    data, ends = segmented([b"abcabcabcabc"], Segmenter(SegmentKind.LINES, 16))
     assert neural_options._starts(data, ends, 1).tolist() == list(range(12))
     monkeypatch.setattr(neural_options, "_STRINGS", (2, 8))
     # The strings "ab" and "bc": "c" is left over.
@@ -293,7 +293,7 @@ def test_starts_are_every_place_or_those_of_symbols(monkeypatch):
 
 
 def test_segments_bound_what_is_learnt():
-    data, ends = segmented([b"ab\ncd\n", b"", b"ef"], Segmenter(Kind.LINES, 16))
+    data, ends = segmented([b"ab\ncd\n", b"", b"ef"], Segmenter(SegmentKind.LINES, 16))
     assert data.tobytes() == b"ab\ncd\nef"
     assert ends.tolist() == [6, 8]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tries import numbered_trie
 
 from megatron_proxy import compressors
-from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
+from megatron_proxy.compressors.segments.segmenter import Segmenter, SegmentKind
 from megatron_proxy.compressors.strings.double_array import Walker
 from megatron_proxy.compressors.strings.longest_match import TRIE_FILE
 from megatron_proxy.compressors.strings.select_symbols import most_used, with_deletions
@@ -15,7 +15,7 @@ from megatron_proxy.compressors.strings.string_set import NO_CODE
 from megatron_proxy.compressors.strings.trie import TrieCompressor
 from megatron_proxy.errors import CompressorError
 
-LINES = Segmenter(Kind.LINES, 64)
+LINES = Segmenter(SegmentKind.LINES, 64)
 
 
 def coded(*symbols):
@@ -153,7 +153,7 @@ def test_round_trip_and_what_a_symbol_stands_for():
     assert again.fingerprint == compressor.fingerprint
     assert again.encode(b"the cat").tolist() == [256, 258]
     assert again.decode(np.array([256, 258])) == b"the cat"
-    assert again.vocab_size == 3
+    assert again.num_symbols == 3
     assert again.symbol_bytes().tolist() == [4, 6, 3]
     with pytest.raises(CompressorError, match="another way"):
         again.decode(np.array([ord("c"), ord("a"), ord("t")]))
@@ -174,7 +174,7 @@ def test_words_and_candidates_from_options():
     options = TrieCompressor.all_options({"symbols": 12, "ends": "words", "candidates": 3.0})
     document = b"the cat sat on the mat and the dog sat on the log\n" * 20
     compressor = TrieCompressor.build(options, lambda: iter([document]))
-    assert compressor.vocab_size == 12
+    assert compressor.num_symbols == 12
     assert len(compressor.trie) > 12
     plain = TrieCompressor.build(options | {"ends": "anywhere", "candidates": 1.0}, lambda: iter([document]))
     assert len(compressor.encode(document)) < len(plain.encode(document))

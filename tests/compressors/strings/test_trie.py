@@ -119,7 +119,7 @@ def test_encodes_as_expected():
     assert compressor.encode(b"the cat").tolist() == [ord("t"), 258, ord(" "), ord("c"), 256]
     assert compressor.decode(np.array([116, 258, 32, 99, 256], np.uint16)) == b"the cat"
     assert compressor.symbol_bytes().tolist() == [2, 2, 2]
-    assert compressor.vocab_size == 3
+    assert compressor.num_symbols == 3
 
 
 def test_spans_are_encoded_on_their_own():
@@ -151,7 +151,7 @@ def test_same_corpus_same_fingerprint():
 
 def test_a_corpus_without_anything_to_learn_leaves_literals():
     compressor = build([])
-    assert compressor.vocab_size == 0
+    assert compressor.num_symbols == 0
     assert compressor.encode(b"\x00a\xff").tolist() == [0, 97, 255]
     assert compressor.decode(np.array([0, 97, 255], np.uint8)) == b"\x00a\xff"
 

@@ -170,7 +170,7 @@ class TestIdsInBytes:
     def test_come_back(self, symbols, document):
         compressor = SentencePieceCompressor(MODELS["ours"], symbols)
         codes = compressor.encode(document)
-        assert compressor.vocab_size == 256
+        assert compressor.num_symbols == 256
         assert codes.max(initial=0) < 512
         assert compressor.decode(codes) == document
         assert compressor.encode_spans(document).codes.tolist() == codes.tolist()
@@ -198,7 +198,7 @@ def test_symbols_of_control_pieces_are_refused():
     with pytest.raises(CompressorError, match="stands for nothing"):
         COMPRESSORS["ours"].decode(np.array([256]))
     with pytest.raises(CompressorError, match="out of range"):
-        COMPRESSORS["ours"].decode(np.array([256 + COMPRESSORS["ours"].vocab_size]))
+        COMPRESSORS["ours"].decode(np.array([256 + COMPRESSORS["ours"].num_symbols]))
 
 
 def options(**changes):

@@ -106,7 +106,7 @@ def test_patterns_that_leave_something_out_give_literals():
 
 def test_gaps_between_ranks_are_refused_in_decoding():
     compressor = TiktokenCompressor(RANKS + base64.b64encode(b"xyz") + b" 300\n")
-    assert compressor.vocab_size == 301
+    assert compressor.num_symbols == 301
     assert compressor.decode(np.array([256 + 300])) == b"xyz"
     with pytest.raises(CompressorError, match="stands for nothing"):
         compressor.decode(np.array([256 + 299]))

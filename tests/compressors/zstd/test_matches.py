@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megatron_proxy import compressors
-from megatron_proxy.compressors.segments.segmenter import Kind, Segmenter
+from megatron_proxy.compressors.segments.segmenter import Segmenter, SegmentKind
 from megatron_proxy.compressors.words import PADDING, hashed, same, words_of
 from megatron_proxy.compressors.zstd.compressor import ZstdCompressor
 from megatron_proxy.compressors.zstd.matches import MatchForm, _name_segment
@@ -113,7 +113,7 @@ class TestCodes:
 
     form = MatchForm(b"abcdefghijklmnopqrstuvwxyz", 64, [b"hello", b"abcd"])
     lengths, distances, phrases, sources = 256, 256 + 65, 256 + 129, 256 + 131
-    segmenter = Segmenter(Kind.FIXED, 64)
+    segmenter = Segmenter(SegmentKind.FIXED, 64)
 
     def decode(self, codes):
         return self.form.decode(np.array(codes, dtype=np.int32), self.segmenter)
@@ -216,7 +216,7 @@ def test_without_a_dictionary_only_the_segment_is_matched():
     codes = compressor.encode(document)
     assert compressor.decode(codes) == document
     assert codes.max() <= 256 + 2 * 256
-    assert compressor.vocab_size == 2 * 256 + 1
+    assert compressor.num_symbols == 2 * 256 + 1
 
 
 @pytest.mark.long

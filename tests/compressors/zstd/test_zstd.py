@@ -133,7 +133,7 @@ class TestWholeDocuments:
     def test_is_an_ordinary_frame(self):
         whole = build(segment="document", **{"dictionary-bytes": 0})
         codes = whole.encode(CORPUS[0])
-        assert (whole.vocab_size, whole.literals, whole.spans, codes.dtype) == (256, False, False, np.uint8)
+        assert (whole.num_symbols, whole.literals, whole.spans, codes.dtype) == (256, False, False, np.uint8)
         assert zstandard.decompress(codes.tobytes()) == CORPUS[0]
         assert whole.decode(whole.encode(b"")) == b""
         assert len(whole.encode(b"")) == 0

@@ -57,7 +57,7 @@ def test_windows_are_cut_into_symbols(key, bits, codes):
     found = codes_of(encoded(VALUES).encode(), compressor, 1)
     assert found.tolist() == codes
     assert found.dtype == compressor.vocabulary.code_dtype
-    assert compressor.vocab_size == (256 if bits is None else 2**bits)
+    assert compressor.num_symbols == (256 if bits is None else 2**bits)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_the_compressor_is_not_here():
     compressor = compressor_for("m1_ac_ow16", 16)
     again = compressors.load("imported", compressor.config(), {})
     assert again.fingerprint == compressor.fingerprint
-    assert (again.vocab_size, again.literals, again.lossless, again.spans) == (65_536, True, False, False)
+    assert (again.num_symbols, again.literals, again.lossless, again.spans) == (65_536, True, False, False)
     for refuse in (lambda: again.encode(b"x"), lambda: again.decode(np.array([1])), lambda: again.build({}, iter)):
         with pytest.raises(CompressorError, match="import-reference"):
             refuse()

@@ -9,13 +9,13 @@ from megatron_proxy.common import rng
 from megatron_proxy.common.rng import Purpose
 from megatron_proxy.data.sampling import draws
 from megatron_proxy.data.sampling.draws import DocumentOrder, Form
-from megatron_proxy.data.sampling.schedule import Mode, Setting
+from megatron_proxy.data.sampling.schedule import Mix, Mode
 
 SEED = 7
 
 
 def forms(rate, mode, count=2000):
-    return draws.draw_forms(SEED, np.arange(count), Setting(rate, mode))
+    return draws.draw_forms(SEED, np.arange(count), Mix(rate, mode))
 
 
 def chances(count=2000):
@@ -62,9 +62,9 @@ def test_interleaved_draws_are_all_alike():
 @pytest.mark.long
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=20), st.sampled_from(list(Mode)), st.floats(0, 1))
 def test_a_form_depends_on_its_draw_alone(numbers, mode, rate):
-    setting = Setting(rate, mode)
-    together = draws.draw_forms(SEED, np.array(numbers), setting).tolist()
-    assert [draws.draw_forms(SEED, np.array([number]), setting)[0] for number in numbers] == together
+    mix = Mix(rate, mode)
+    together = draws.draw_forms(SEED, np.array(numbers), mix).tolist()
+    assert [draws.draw_forms(SEED, np.array([number]), mix)[0] for number in numbers] == together
 
 
 # A document of 10 bytes and 4 codes, in every form.

@@ -7,25 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megatron_proxy.data.sampling.schedule import Mode, Schedule, Setting
+from megatron_proxy.data.sampling.schedule import Mix, Mode, Schedule
 from megatron_proxy.errors import ConfigurationError
 
 
 def test_the_papers_schedule():
     schedule = Schedule()
-    assert schedule.at(0.0) == Setting(0.4, Mode.TRANSLATION_RANDOM)
-    assert schedule.at(0.1) == Setting(pytest.approx(0.65), Mode.TRANSLATION_RANDOM)
-    assert schedule.at(0.2) == Setting(0.9, Mode.SENTINEL)
-    assert schedule.at(1.0) == Setting(0.9, Mode.SENTINEL)
-    assert schedule.at(7.0) == Setting(0.9, Mode.SENTINEL)
+    assert schedule.at(0.0) == Mix(0.4, Mode.TRANSLATION_RANDOM)
+    assert schedule.at(0.1) == Mix(pytest.approx(0.65), Mode.TRANSLATION_RANDOM)
+    assert schedule.at(0.2) == Mix(0.9, Mode.SENTINEL)
+    assert schedule.at(1.0) == Mix(0.9, Mode.SENTINEL)
+    assert schedule.at(7.0) == Mix(0.9, Mode.SENTINEL)
 
 
 def test_decay_reaches_the_final_rate_and_stays():
     schedule = Schedule(peak_rate=0.8, final_rate=0.2, decay=0.2, final_mode=Mode.VANILLA)
-    assert schedule.at(0.79999) == Setting(0.8, Mode.SENTINEL)
-    assert schedule.at(0.8) == Setting(0.8, Mode.VANILLA)
-    assert schedule.at(0.9) == Setting(pytest.approx(0.5), Mode.VANILLA)
-    assert schedule.at(1.0) == Setting(0.2, Mode.VANILLA)
+    assert schedule.at(0.79999) == Mix(0.8, Mode.SENTINEL)
+    assert schedule.at(0.8) == Mix(0.8, Mode.VANILLA)
+    assert schedule.at(0.9) == Mix(pytest.approx(0.5), Mode.VANILLA)
+    assert schedule.at(1.0) == Mix(0.2, Mode.VANILLA)
 
 
 def test_a_short_steady_phase_brings_the_decay_forward():

@@ -70,7 +70,7 @@ def test_logits_over_tokens_are_transformers_there_and_back(kind, tmp_path):
     folder = token_models.write(tmp_path / "hf", kind)
     compressor = token_models.prepare(tmp_path / "data", folder)
     original = load(folder)
-    ids = some_tokens(compressor.vocab_size)
+    ids = some_tokens(compressor.num_symbols)
     with torch.inference_mode():
         expected = original(ids).logits
     assert expected.std() > 0.3
@@ -119,7 +119,7 @@ def test_megatron_loads_what_was_imported_and_gives_these_logits(kind, training,
     told = capsys.readouterr().out
     assert "of the view's" in told
     assert "with new rows for bytes and sentinels; train on with" in told
-    ids = some_tokens(compressor.vocab_size)
+    ids = some_tokens(compressor.num_symbols)
     torch.save(ids + SYMBOL_OFFSET, tmp_path / "ids.pt")
     monkeypatch.setenv("IDS", str(tmp_path / "ids.pt"))
     monkeypatch.setenv("OUTPUT", str(tmp_path / "logits.pt"))

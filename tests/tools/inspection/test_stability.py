@@ -26,7 +26,7 @@ class Bytes(Compressor):
     def config(self):
         return {}
 
-    vocab_size = 256
+    num_symbols = 256
 
     def encode(self, document):
         return np.frombuffer(document, dtype=np.uint8)
