@@ -7,6 +7,7 @@ megatron. Such a module has a docstring (its help), ``add_arguments(parser)`` an
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import keyword
 import os
@@ -37,6 +38,7 @@ COMMANDS: Final[dict[str, str]] = {
     "generate": "write raw bytes with a trained model",
     "patch": "add the plugin's import line to a pretraining script",
 }
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`| head`): say nothing, and keep the interpreter from flushing again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        full = ProxyError(f"cannot be written ({error.strerror})", where=error.filename, fix="make room on this disk")
+        print(f"megatron-proxy: error: {full}", file=sys.stderr)
+        return 1
 
 
 def _let_everything_be_printed() -> None:

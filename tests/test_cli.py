@@ -1,6 +1,7 @@
 """The command line as a whole: help without torch, exit codes, never a traceback for what users do."""
 
 import contextlib
+import errno
 import io
 import os
 import subprocess
@@ -89,6 +90,11 @@ def test_a_wrong_command_line_is_exit_code_2(argv, capsys):
             ConfigurationError("is wrong", where="--flag", fix="do this"),
             1,
             "error: --flag: is wrong\n  what to do: do this",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out.json"),
+            1,
+            "error: out.json: cannot be written (No space left on device)\n  what to do: make room on this disk",
         ),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],

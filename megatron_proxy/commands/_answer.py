@@ -55,6 +55,6 @@ def show(content: Any, stream: TextIO | None = None, *, indent: int | None = 2) 
 def save(content: Any, path: str) -> None:
     """Write the JSON file that ``--output`` names."""
     # Not for `doctor`, which answers where nothing is installed.
-    from ..common.storage.files import replace_file
+    from ..common.storage.files import write_output
 
-    replace_file(Path(path), readable_json.file(content))
+    write_output(Path(path), readable_json.file(content))

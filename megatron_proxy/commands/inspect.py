@@ -14,7 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..common.storage.files import require_file
+from ..common.storage.files import require_file, write_output
 from ..data.dataset import manifest
 from ..data.dataset.layout import Layout
 from ..errors import ConfigurationError
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         )
     several = [inspect(args.prefix, name, document=args.document, pieces=args.pieces, seed=args.seed) for name in names]
     if args.html is not None:
-        args.html.write_text(page(args.prefix, several), encoding="utf-8")
+        write_output(args.html, page(args.prefix, several).encode())
         print(f"wrote {args.html}", file=sys.stderr)
     if args.json:
         _answer.show([figures.to_json() for figures in several])

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..common.storage.files import replace_file, require_file
+from ..common.storage.files import require_file, write_output
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         require_file(path, overwrite=args.overwrite, flag=flag)
     for (path, _), content in contents.items():
         # A run may be called by a file's name that is no UTF-8.
-        replace_file(path, content.encode(errors="replace"))
+        write_output(path, content.encode(errors="replace"))
         print(f"wrote {path}")
     return 0
 

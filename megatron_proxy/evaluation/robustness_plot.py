@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from ..common import extras
 from ..common.pages import svg as shapes
 from ..common.pages.svg import Axis, Picture, round_step
-from ..common.storage.files import replace_file
+from ..common.storage.files import write_output
 from ..errors import ConfigurationError
 from .robustness import CLEAN
 
@@ -78,7 +78,7 @@ def check(path: Path) -> None:
 def save(found: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw the figures that :func:`.robustness.figures` made, by the ending of ``path``."""
     if path.suffix == ".svg":
-        replace_file(path, svg(found).encode())
+        write_output(path, svg(found).encode())
     else:
         _save_png(found, path)
 
@@ -157,4 +157,4 @@ def _save_png(found: dict[str, dict[str, Any]], path: Path) -> None:
         axis.invert_yaxis()
     content = io.BytesIO()
     figure.savefig(content, dpi=130, format="png")
-    replace_file(path, content.getvalue())
+    write_output(path, content.getvalue())

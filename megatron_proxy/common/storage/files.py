@@ -28,6 +28,8 @@ def require_file(path: str | os.PathLike[str], *, overwrite: bool, flag: str = "
     require_free(path, overwrite=overwrite, flag=flag)
     if os.path.isdir(path):
         raise ConfigurationError(f"{os.fspath(path)!r} is a folder", where=flag, fix="name a file")
+    if _is_stream(path):
+        return
     with _told_as(path, flag):
         folder = Path(path).parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,15 +69,34 @@ def appearing(path: Path, *, beside: Path | None = None) -> Iterator[Path]:
         if made:
             beside.chmod(0o644)
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        _name(error, path)
         raise
+
+
+def _name(error: BaseException, path: Path) -> None:
+    """Have an error tell what was written, where the system does not: so it is on a full disk."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def replace_file(path: Path, content: bytes, *, beside: Path | None = None) -> None:
     """Write a file by :func:`appearing`."""
     with appearing(path, beside=beside) as place:
         place.write_bytes(content)
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write the file that a flag names, by :func:`replace_file`; links stay, and a pipe or a device is written to."""
+    if _is_stream(path):
+        path.write_bytes(content)
+    else:
+        replace_file(path.resolve(), content)
+
+
+def _is_stream(path: str | os.PathLike[str]) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def sync(path: str | os.PathLike[str]) -> None:
@@ -102,6 +123,7 @@ def replacing(folder: Path) -> Iterator[Path]:
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(beside, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(beside, ignore_errors=True)
+        _name(error, folder)
         raise

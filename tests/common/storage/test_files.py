@@ -1,11 +1,19 @@
 """What commands write: not replaced unasked, whole or not there."""
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
 
-from megatron_proxy.common.storage.files import appearing, replace_file, replacing, require_file, require_free
+from megatron_proxy.common.storage.files import (
+    appearing,
+    replace_file,
+    replacing,
+    require_file,
+    require_free,
+    write_output,
+)
 from megatron_proxy.errors import ConfigurationError
 
 
@@ -25,6 +33,31 @@ def test_a_file_can_be_written_before_there_is_anything_to_write(tmp_path):
     for place in (tmp_path / "file" / "x", "/proc/self/x"):
         with pytest.raises(ConfigurationError, match=r"--output: '.*x' cannot be written"):
             require_file(place, overwrite=False)
+
+
+def test_what_a_flag_names_may_be_a_link_or_a_pipe(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_output(tmp_path / "link", b"content")
+    assert ((tmp_path / "link").is_symlink(), (tmp_path / "target").read_bytes()) == (True, b"content")
+    # Its folder, where no file can be made, does not matter.
+    reading, writing = os.pipe()
+    require_file(f"/proc/self/fd/{writing}", overwrite=True)
+    write_output(Path(f"/proc/self/fd/{writing}"), b"content")
+    os.close(writing)
+    with open(reading, "rb") as stream:
+        assert stream.read() == b"content"
+
+
+def test_a_full_disk_tells_the_file(tmp_path):
+    """RLIMIT_FSIZE: no file may become longer."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
+    try:
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path / 'figures.json'}'"):
+            write_output(tmp_path / "figures.json", b"content")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_told():
