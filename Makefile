@@ -76,8 +76,8 @@ wheels: setup ## training tests against other megatron-core wheels: VERSIONS="0.
 transformers: setup ## exports with the oldest and the newest transformers: VERSIONS="4.50.0 newest"
 	PYTHON=$(BIN)/python tests/transformers.sh $(VERSIONS)
 
-COVERED := tests/test_*.py $(addprefix tests/,commands common compressors data fuzz tools/inspection) tests/tools/test_patching.py \
-  tests/adaptor/test_tokenizer.py
+COVERED := tests/test_*.py $(addprefix tests/,commands common compressors data fuzz tools/inspection) \
+  tests/tools/test_estimate.py tests/tools/test_patching.py tests/adaptor/test_tokenizer.py
 
 coverage: setup ## coverage of the rooms below the adaptor, by the quick tests; fails under 95 %
 	rm -rf build/coverage
