@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from preparing import files_of, leftovers, write_corpus
@@ -23,7 +24,7 @@ def needs_ray(test):
 def cluster(tmp_path_factory):
     """Two cores; the tasks' processes find the compressors of tests/helpers."""
     ray = pytest.importorskip("ray")
-    helpers = os.path.join(os.path.dirname(os.path.dirname(__file__)), "helpers")
+    helpers = str(Path(__file__).parents[2] / "helpers")
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join([helpers, os.environ.get("PYTHONPATH", "")])}}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     yield
