@@ -59,17 +59,20 @@ def head_of(content):
 def test_what_is_opened_is_the_plan(folder, whole, tried, data):
     tried("a cached plan")
     content = damaged(whole, data.draw(edits))
+    sizes = {name: array.nbytes for name, array in ARRAYS.items()}
     if data.draw(st.booleans()):
         # Of a head that still is one, in its own words.
         head = head_of(whole)
         entry = head["arrays"][data.draw(st.sampled_from(sorted(ARRAYS)))]
         entry[data.draw(st.sampled_from(sorted(entry)))] = data.draw(anything)
         content = with_head(whole, head)
+        # It may tell of other arrays between the same places.
+        sizes = dict.fromkeys(ARRAYS)
     cache.path_of(folder, DESCRIPTION).write_bytes(content)
     try:
         # What the other ranks do not read may be anything, but has the array's size.
         found = cache.open_built(folder, DESCRIPTION)
-        assert {name: array.nbytes for name, array in found.items()} == {n: a.nbytes for n, a in ARRAYS.items()}
+        assert all(sizes[name] in (None, array.nbytes) for name, array in found.items())
     except DatasetError:
         pass
     mended = cache.open_or_build(folder, DESCRIPTION, build)

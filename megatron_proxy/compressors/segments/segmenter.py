@@ -17,6 +17,7 @@ and whether a candidate is a border is decided by the stretch around it alone.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -123,7 +124,7 @@ class Segmenter:
         """
         model = Punkt(checks.file(files, PUNKT_FILE)) if config.get("kind") == SegmentKind.SENTENCES else None
         try:
-            return cls(SegmentKind(config["kind"]), int(config["max_bytes"]), model)
+            return cls(SegmentKind(config["kind"]), operator.index(config["max_bytes"]), model)
         except (KeyError, TypeError, ValueError) as error:
             raise CompressorError(f"not the settings of a segmenter: {dict(config)!r} ({error})") from error
 

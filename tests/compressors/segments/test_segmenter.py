@@ -1,5 +1,6 @@
 """Segments: nothing is lost, nothing is too long, and an edit moves only the borders around it."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -130,7 +131,10 @@ def test_foreign_punkt_models_are_refused(content):
         Punkt(content)
 
 
-@pytest.mark.parametrize("config", [{}, {"kind": "words", "max_bytes": 3}, {"kind": "lines", "max_bytes": None}])
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"kind": "words", "max_bytes": 3}, *({"kind": "lines", "max_bytes": size} for size in (None, 64.5, math.inf))],
+)
 def test_foreign_settings_are_refused(config):
     with pytest.raises(CompressorError, match="not the settings of a segmenter"):
         Segmenter.from_config(config, {})
