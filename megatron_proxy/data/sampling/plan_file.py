@@ -170,14 +170,16 @@ def _read_head(path: Path, file: BinaryIO) -> tuple[_Head, int]:
     """The head, if the file is as long as it says, and where the arrays begin."""
     try:
         magic, size, crc = _HEAD.unpack(file.read(_HEAD.size))
-        content = file.read(size)
+        whole = os.fstat(file.fileno()).st_size
+        # A size that is damaged may be of gigabytes.
+        content = file.read(min(size, whole))
         if magic.rstrip(b"\0") != FORMAT or zlib.crc32(content) != crc:
             raise damaged(path, "its head is not a plan's")
         stored = json.loads(content)
         arrays = {str(name): _Entry(**entry) for name, entry in stored.pop("arrays").items()}
         head = _Head(**stored, arrays=arrays)
         begin = _aligned(_HEAD.size + size)
-        if os.fstat(file.fileno()).st_size != begin + head.size:
+        if whole != begin + head.size:
             raise damaged(path, f"it should have {begin + head.size:,} bytes")
     except DatasetError:
         raise

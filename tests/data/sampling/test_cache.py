@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -149,6 +150,18 @@ def test_a_flipped_bit_in_the_head_is_found_by_every_rank(folder):
         plan_of(folder).write_bytes(flipped(whole, place, 2))
         with pytest.raises(DatasetError, match="this cached plan is not usable"):
             plan_cache.open_built(folder, DESCRIPTION)
+
+
+def test_a_damaged_size_takes_no_memory(folder):
+    whole = plan_of(folder).read_bytes()
+    plan_of(folder).write_bytes(plan_file._HEAD.pack(plan_file.FORMAT, 2**32 - 1, 0) + whole[plan_file._HEAD.size :])
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match="this cached plan is not usable"):
+            plan_cache.open_built(folder, DESCRIPTION)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.fixture
