@@ -28,6 +28,8 @@ def map_file(file: BinaryIO) -> NDArray[np.uint8]:
     ------
     ConfigurationError
         If this process may hold no more files.
+    MemoryError
+        If there is no room for the map.
     OSError
         If the file cannot be mapped for another reason.
     """
@@ -41,7 +43,12 @@ def map_file(file: BinaryIO) -> NDArray[np.uint8]:
 
 
 def check_limit(error: OSError) -> None:
-    """Tell of the limit, by a ConfigurationError, if it was the reason that a file could not be opened."""
+    """Tell of the limit, by a ConfigurationError, if it was the reason that a file could not be opened.
+
+    Where there was no memory, it is a MemoryError: nothing is wrong with the file.
+    """
+    if error.errno == errno.ENOMEM:
+        raise MemoryError(error.strerror) from error
     if error.errno in (errno.EMFILE, errno.ENFILE):
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         raise ConfigurationError(

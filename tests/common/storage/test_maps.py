@@ -42,3 +42,8 @@ def test_the_limit_is_named(number):
     with pytest.raises(ConfigurationError, match=r"^ulimit -n: this process may hold no more than [\d,]+ files open"):
         maps.check_limit(OSError(number, "Too many"))
     maps.check_limit(OSError(errno.ENOENT, "none"))
+
+
+def test_no_memory_is_no_fault_of_the_file():
+    with pytest.raises(MemoryError, match="Cannot allocate memory"):
+        maps.check_limit(OSError(errno.ENOMEM, "Cannot allocate memory"))
