@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         )
     several = [inspect(args.prefix, name, document=args.document, pieces=args.pieces, seed=args.seed) for name in names]
     if args.html is not None:
-        write_output(args.html, page(args.prefix, several).encode())
+        write_output(args.html, page(args.prefix, several).encode(), "--html")
         print(f"wrote {args.html}", file=sys.stderr)
     if args.json:
         _answer.show([figures.to_json() for figures in several])

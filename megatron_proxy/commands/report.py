@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     contents = _contents(args, runs)
     for path, flag in contents:
         require_file(path, overwrite=args.overwrite, flag=flag)
-    for (path, _), content in contents.items():
+    for (path, flag), content in contents.items():
         # A run may be called by a file's name that is no UTF-8.
-        write_output(path, content.encode(errors="replace"))
+        write_output(path, content.encode(errors="replace"), flag)
         print(f"wrote {path}")
     return 0
 

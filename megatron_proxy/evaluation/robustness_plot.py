@@ -78,7 +78,7 @@ def check(path: Path) -> None:
 def save(found: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw the figures that :func:`.robustness.figures` made, by the ending of ``path``."""
     if path.suffix == ".svg":
-        write_output(path, svg(found).encode())
+        write_output(path, svg(found).encode(), "--plot")
     else:
         _save_png(found, path)
 
@@ -157,4 +157,4 @@ def _save_png(found: dict[str, dict[str, Any]], path: Path) -> None:
         axis.invert_yaxis()
     content = io.BytesIO()
     figure.savefig(content, dpi=130, format="png")
-    write_output(path, content.getvalue())
+    write_output(path, content.getvalue(), "--plot")

@@ -42,7 +42,7 @@ def check_measured(meter: Meter) -> None:
     """
     from megatron.core import mpu
 
-    if mpu.is_pipeline_last_stage(ignore_virtual=True) and not meter.measured:
+    if not meter.measured and mpu.is_pipeline_last_stage(ignore_virtual=True):
         raise UnsupportedError(
             "this script gives its model no labels, from which the losses of each view are told",
             where="--proxy-compression",

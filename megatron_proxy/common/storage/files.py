@@ -87,12 +87,16 @@ def replace_file(path: Path, content: bytes, *, beside: Path | None = None) -> N
         place.write_bytes(content)
 
 
-def write_output(path: Path, content: bytes) -> None:
-    """Write the file that a flag names, by :func:`replace_file`; links stay, and a pipe or a device is written to."""
-    if _is_stream(path):
-        path.write_bytes(content)
-    else:
-        replace_file(path.resolve(), content)
+def write_output(path: Path, content: bytes, flag: str = "--output") -> None:
+    """Write the file that a flag names, by :func:`replace_file`; links stay, and a pipe or a device is written to.
+
+    If it cannot be written, a ConfigurationError names ``flag``.
+    """
+    with _told_as(path, flag):
+        if _is_stream(path):
+            path.write_bytes(content)
+        else:
+            replace_file(path.resolve(), content)
 
 
 def _is_stream(path: str | os.PathLike[str]) -> bool:

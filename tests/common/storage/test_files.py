@@ -54,7 +54,9 @@ def test_a_full_disk_tells_the_file(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4, limits[1]))
     try:
         with pytest.raises(OSError, match=f"File too large: '{tmp_path / 'figures.json'}'"):
-            write_output(tmp_path / "figures.json", b"content")
+            replace_file(tmp_path / "figures.json", b"content")
+        with pytest.raises(ConfigurationError, match=r"^--plot: '.*json' cannot be written \(File too large\)$"):
+            write_output(tmp_path / "figures.json", b"content", "--plot")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
