@@ -86,6 +86,9 @@ def is_binary(content: bytes) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a path has a part that begins with a dot."""
+    # Few names have a dot behind a slash.
+    if "/." not in name and not name.startswith("."):
+        return False
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
